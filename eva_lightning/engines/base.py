@@ -1,0 +1,89 @@
+"""Who writes the next tokens. An engine sees the conversation and nothing else: no task, no gold answer, no
+video.
+
+Token engines (those with a renderer) read `Context.ids`; text engines read `Context.messages`. Both read the
+same frames through `Context.pixels`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eva_lightning.records import FrameRef, Message
+from eva_lightning.video.decoder import Pixels
+
+if TYPE_CHECKING:
+    from eva_lightning.policy.renderer import Renderer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How to draw tokens."""
+
+    temperature: float = 1.0
+    """0 takes the likeliest token."""
+    max_tokens: int = 2048
+    """At most so many tokens in one turn."""
+    seed: int = 0
+    """Dice of this turn; the same seed draws the same tokens."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Context:
+    """The conversation so far, as one engine call sees it."""
+
+    messages: tuple[Message, ...]
+    """Text and frame references, for text engines."""
+    ids: tuple[int, ...]
+    """The collapsed token track, ready for the next turn; empty for text engines."""
+    pixels: Callable[[FrameRef], Pixels]
+    """Reads a frame again; may decode, so call it in a thread."""
+    task_id: str = ""
+    """Which task this is: for logs, caches and scripts."""
+    place: int = 0
+    """Place of the trajectory in its rollout. Engines that batch order by it, so batches do not depend on
+    timing."""
+
+    @property
+    def frames(self) -> tuple[FrameRef, ...]:
+        """Every frame shown so far, in order: one for each image token of `ids`."""
+        return tuple(frame for message in self.messages for frame in message.frames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance:
+    """What an engine wrote."""
+
+    text: str
+    """The words, special tokens left out."""
+    token_ids: tuple[int, ...] = ()
+    """The sampled ids, the end-of-turn token included; empty for text engines."""
+    logprobs: tuple[float, ...] = ()
+    """Log-probability of each id under the distribution it was drawn from, rounded to 6 decimals."""
+    cut: bool = False
+    """True if `max_tokens` ended it."""
+
+
+class Engine(ABC):
+    """The seam between the agent loop and whatever writes."""
+
+    renderer: Renderer | None = None
+    """Turns messages into ids; None for an engine that speaks text only."""
+    policy_version: int = 0
+    """Counts the weight refreshes; a trajectory records it."""
+
+    @abstractmethod
+    async def write(self, context: Context, sampling: Sampling) -> Utterance:
+        """The next turn. Raises EngineFault if the engine is out of reach."""
+
+    @contextmanager
+    def seat(self) -> Iterator[None]:
+        """Held by each of a rollout's workers for as long as it may ask for more."""
+        yield
+
+    def close(self) -> None:
+        """Give back memory, files and connections."""

@@ -1,0 +1,361 @@
+"""The records that every other file passes around: what was asked, what was seen, what was written.
+
+No torch, no pixels, no behaviour beyond checking oneself and deriving values. Frames are *references* (which
+clip, which second, how large): a trajectory of 60 frames is a few kilobytes, and the pixels are read again
+when needed. Wall-clock times are not kept here either, so that replaying a seed gives the same record byte
+for byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+AnswerKind = Literal["choice", "multi", "order", "interval", "text", "number"]
+StopReason = Literal["answered", "turn_limit", "turn_cut", "token_limit", "no_action", "fault"]
+
+PATCH = 28
+"""Side in pixels of the square that one visual token covers: 14-pixel patches, merged 2 x 2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One video of a task. Time inside a clip always counts from the clip's begin, in seconds."""
+
+    id: str
+    """Name of the clip, unique within its task."""
+    path: str = ""
+    """Video file; empty for a clip that exists as a script only."""
+    begin: float | None = None
+    """Second of the file at which the clip begins; None is the file's begin."""
+    end: float | None = None
+    """Second of the file at which the clip ends; None is the file's end."""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise ValueError("a clip needs an id")
+        begin = self.begin or 0.0
+        if begin < 0 or (self.end is not None and self.end <= begin):
+            raise ValueError(
+                f"clip {self.id!r} has begin {self.begin} and end {self.end}: want 0 <= begin < end"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A gold answer: how it is compared (kind) and what it is (value)."""
+
+    kind: AnswerKind
+    """choice, multi and order hold option letters; interval two clip-relative seconds; text; number."""
+    value: str | float | tuple[str, ...] | tuple[float, ...]
+    """"B" | ("A", "C") | ("C", "A", "B") | (12.0, 15.5) | "a red circle" | 3.0"""
+
+    def __post_init__(self) -> None:
+        value, kind = self.value, self.kind
+        if kind == "choice":
+            good = isinstance(value, str) and len(value) == 1 and value.isascii() and value.isupper()
+        elif kind in ("multi", "order"):
+            good = (
+                isinstance(value, tuple) and len(value) > 0 and all(isinstance(v, str) and v for v in value)
+            )
+        elif kind == "interval":
+            good = (
+                isinstance(value, tuple)
+                and len(value) == 2
+                and all(isinstance(v, (int, float)) for v in value)
+            )
+            good = good and float(value[0]) < float(value[1])  # type: ignore[index]
+        elif kind == "text":
+            good = isinstance(value, str) and bool(value.strip())
+        else:
+            good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not good:
+            raise ValueError(f"{value!r} is no value for an answer of kind {kind!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One question about one or several clips. The gold answer is for rewards; a World never sees it."""
+
+    id: str
+    """Unique name; seeds and results are keyed by it."""
+    source: str = ""
+    """Data set or question family it came from; metrics are reported per source."""
+    clips: tuple[Clip, ...]
+    """The videos, in the order in which the question names them."""
+    question: str
+    """The question as the agent reads it, without the options."""
+    options: tuple[str, ...] = ()
+    """Texts of the options A, B, C...; empty for an open question."""
+    answer: Answer | None = None
+    """The gold answer; None where it is not known."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Anything else as plain JSON, for example `evidence`: [[start, end], ...] in clip-relative seconds."""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise ValueError("a task needs an id")
+        if not self.question.strip():
+            raise ValueError(f"task {self.id!r} has an empty question")
+        if len({clip.id for clip in self.clips}) != len(self.clips) or not self.clips:
+            raise ValueError(f"task {self.id!r} needs one or more clips with different ids")
+        if len(self.options) > 26:
+            raise ValueError(f"task {self.id!r} has {len(self.options)} options; there are 26 letters")
+        if self.options and self.answer is not None and self.answer.kind in ("choice", "multi", "order"):
+            value = self.answer.value
+            letters = value if isinstance(value, tuple) else (value,)
+            unknown = [v for v in letters if v not in self.letters]
+            if unknown:
+                raise ValueError(
+                    f"task {self.id!r} has answer {unknown[0]!r} but options {', '.join(self.letters)}"
+                )
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """The letters of the options: ("A", "B", ...)."""
+        return tuple(chr(ord("A") + i) for i in range(len(self.options)))
+
+    @property
+    def evidence(self) -> tuple[tuple[float, float], ...]:
+        """Where the answer can be seen or heard, if the data set says so."""
+        return tuple((float(start), float(end)) for start, end in self.extra.get("evidence", ()))
+
+    @property
+    def text(self) -> str:
+        """The question with its options, one a line: what the user turn says."""
+        return "\n".join(
+            [self.question, *(f"{x}. {o}" for x, o in zip(self.letters, self.options, strict=True))]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameRef:
+    """A frame that was shown: enough to read the same pixels again."""
+
+    clip: str
+    """Id of the clip."""
+    time: float
+    """True time of the frame, in seconds from the clip's begin, rounded to the microsecond."""
+    height: int
+    """Height as shown, in pixels; a multiple of 28."""
+    width: int
+    """Width as shown, in pixels; a multiple of 28."""
+
+    def __post_init__(self) -> None:
+        if self.height % PATCH or self.width % PATCH or self.height <= 0 or self.width <= 0:
+            raise ValueError(f"a frame of {self.width}x{self.height} is not made of {PATCH}-pixel squares")
+
+    @property
+    def visual_tokens(self) -> int:
+        return (self.height // PATCH) * (self.width // PATCH)
+
+
+Part = str | FrameRef
+"""A piece of a message: text, or a frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One message of the conversation, as text and frames."""
+
+    role: Role
+    """Who speaks."""
+    parts: tuple[Part, ...]
+    """Text and frames in reading order."""
+
+    @property
+    def text(self) -> str:
+        """The text alone, frames left out."""
+        return "".join(part for part in self.parts if isinstance(part, str))
+
+    @property
+    def frames(self) -> tuple[FrameRef, ...]:
+        return tuple(part for part in self.parts if isinstance(part, FrameRef))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    """One call as the model wrote it."""
+
+    name: str
+    """Name of the tool."""
+    arguments: Mapping[str, Any]
+    """Parsed arguments, unchecked: the tool checks them."""
+    text: str
+    """Exactly the characters that were parsed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What the world answered to the calls of one turn."""
+
+    parts: tuple[Part, ...]
+    """Text and frames in reading order, as the dialect lays them out."""
+    error: str | None = None
+    """What was wrong with the calls, in words the model read; None if every call worked."""
+    frames_cut: int = 0
+    """Frames that were asked for but not fetched, because a token budget was full."""
+
+    @property
+    def frames(self) -> tuple[FrameRef, ...]:
+        return tuple(part for part in self.parts if isinstance(part, FrameRef))
+
+    @property
+    def visual_tokens(self) -> int:
+        return sum(frame.visual_tokens for frame in self.frames)
+
+
+@dataclass(kw_only=True)
+class Turn:
+    """One message of the model and what the world answered."""
+
+    text: str
+    """What was written, special tokens left out."""
+    token_ids: list[int] = field(default_factory=list)
+    """Exactly the ids that were sampled, the end-of-turn token included; empty for an engine that returns
+    text only."""
+    logprobs: list[float] = field(default_factory=list)
+    """The engine's log-probability of each sampled id, rounded to 6 decimals."""
+    cut: bool = False
+    """True if the token limit ended the turn, not the model."""
+    calls: tuple[ToolCall, ...] = ()
+    """The calls found in the text."""
+    observation: Observation | None = None
+    """The answer to the calls, or an error the model may read; None on the last turn."""
+    observation_ids: list[int] = field(default_factory=list)
+    """Ids from the end of this turn to the start of the next one; one image token per frame (the collapsed
+    track)."""
+
+    def __post_init__(self) -> None:
+        if len(self.logprobs) != len(self.token_ids):
+            raise ValueError(f"a turn has {len(self.token_ids)} token ids but {len(self.logprobs)} log-probs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What one reward says of one trajectory."""
+
+    value: float
+    """The score before weighting."""
+    weight: float = 1.0
+    """Its factor in the total reward."""
+    reason: str = ""
+    """Why, in words a person can check."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"a score of {self.value} ({self.reason or 'no reason given'})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """Where the tokens of a trajectory went."""
+
+    prompt: int
+    """Text of the opening messages."""
+    written: int
+    """Tokens the model sampled."""
+    tool: int
+    """Text around the frames: labels, errors, chat scaffolding."""
+    visual: int
+    """Tokens of the frames themselves."""
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.written + self.tool + self.visual
+
+
+@dataclass(kw_only=True)
+class Trajectory:
+    """One attempt at a task, from the opening to the answer: the record that all three stages train on.
+
+    SFT reads it as a demonstration, KTO by its `desirable` mark, GRPO by its `advantage`. The loss is on
+    `turn.token_ids` and nowhere else.
+    """
+
+    task: Task
+    """The question, its clips and its gold answer."""
+    prompt: tuple[Message, ...]
+    """The opening messages."""
+    prompt_ids: list[int] = field(default_factory=list)
+    """Their token ids, one image token per frame; empty for an engine that returns text only."""
+    turns: list[Turn] = field(default_factory=list)
+    """What was written and observed, in order."""
+    stop: StopReason | None = None
+    """Why it ended; None while it is running."""
+    answer: str | None = None
+    """The final answer as the model wrote it."""
+    faults: list[str] = field(default_factory=list)
+    """Infrastructure failures met on the way. A trajectory that stopped by `fault` is never scored."""
+    scores: dict[str, Score] = field(default_factory=dict)
+    """Rewards by name."""
+    advantage: float | None = None
+    """How much better than its group (GRPO)."""
+    desirable: bool | None = None
+    """Good or bad, for KTO."""
+    policy_version: int = 0
+    """Version of the weights that wrote it."""
+    replica: int = 0
+    """Which of the attempts at this task it is."""
+    seed: int = 0
+    """The dice: the same seed, policy and batch replay it byte for byte."""
+
+    @property
+    def reward(self) -> float:
+        return sum(score.value * score.weight for score in self.scores.values())
+
+    @property
+    def frames(self) -> tuple[FrameRef, ...]:
+        """Every frame shown, in order."""
+        opening = tuple(frame for message in self.prompt for frame in message.frames)
+        return opening + tuple(f for turn in self.turns if turn.observation for f in turn.observation.frames)
+
+    @property
+    def visual_tokens(self) -> int:
+        return sum(frame.visual_tokens for frame in self.frames)
+
+    @property
+    def rounds(self) -> int:
+        return len(self.turns)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The whole conversation."""
+        said: list[Message] = list(self.prompt)
+        for turn in self.turns:
+            said.append(Message(role="assistant", parts=(turn.text,)))
+            if turn.observation is not None:
+                said.append(Message(role="tool", parts=turn.observation.parts))
+        return tuple(said)
+
+    @property
+    def token_ids(self) -> list[int]:
+        """The collapsed track: one image token per frame."""
+        ids = list(self.prompt_ids)
+        for turn in self.turns:
+            ids += turn.token_ids + turn.observation_ids
+        return ids
+
+    @property
+    def loss_mask(self) -> list[bool]:
+        """True exactly on what the model sampled; as long as `token_ids`."""
+        mask = [False] * len(self.prompt_ids)
+        for turn in self.turns:
+            mask += [True] * len(turn.token_ids) + [False] * len(turn.observation_ids)
+        return mask
+
+    @property
+    def ledger(self) -> Ledger:
+        """Tokens by purpose; all zero but `visual` for an engine that returns text only."""
+        opening_frames = sum(len(message.frames) for message in self.prompt)
+        tool_frames = len(self.frames) - opening_frames
+        observed = sum(len(turn.observation_ids) for turn in self.turns)
+        return Ledger(
+            prompt=max(len(self.prompt_ids) - opening_frames, 0),
+            written=sum(len(turn.token_ids) for turn in self.turns),
+            tool=max(observed - tool_frames, 0),
+            visual=self.visual_tokens,
+        )

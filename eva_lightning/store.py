@@ -1,0 +1,139 @@
+"""Tasks and trajectories on disk: JSONL, one record a line, appended and flushed as they finish.
+
+Reading is strict: a bad row is refused with file, line and field. A last line without its newline is the mark
+of a killed writer: a reader refuses it, `Appender` cuts it off (and says so) before it adds anything. No
+database, no index.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, TypeVar
+
+from eva_lightning.encoding import FieldError, decode, encode
+from eva_lightning.faults import UsageError
+
+T = TypeVar("T")
+
+
+def read(path: str | Path, cls: type[T]) -> list[T]:
+    """All records of a file."""
+    return list(stream(path, cls))
+
+
+def stream(path: str | Path, cls: type[T]) -> Iterator[T]:
+    """The records of a file, one at a time; UsageError names file, line and field of the first bad row."""
+    for number, row in _rows(Path(path)):
+        try:
+            yield decode(cls, row)
+        except FieldError as problem:
+            raise UsageError(f"{path}:{number}: {problem}") from None
+
+
+def write(path: str | Path, records: Iterable[Any]) -> int:
+    """Write a whole file at once: it appears complete or not at all. Returns the number of rows."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    count = 0
+    with part.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(line(record))
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    return count
+
+
+def line(record: Any) -> str:
+    """A record as one line of JSON."""
+    return json.dumps(encode(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+class Appender:
+    """Adds records to a file so that a crash loses at most the record being written, and never corrupts
+    another."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.repaired = repair(self.path)
+        self._file = self.path.open("a", encoding="utf-8")
+
+    def append(self, record: Any) -> None:
+        """Write one record and hand it to the operating system before returning."""
+        self._file.write(line(record))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def __enter__(self) -> Appender:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def repair(path: str | Path) -> int:
+    """Cut a torn last line off a file; the number of bytes that were cut (0 if the file is whole or
+    missing)."""
+    path = Path(path)
+    if not path.exists() or path.stat().st_size == 0:
+        return 0
+    with path.open("rb+") as file:
+        torn = _torn_bytes(file)
+        if torn:
+            file.truncate(file.seek(0, os.SEEK_END) - torn)
+            print(f"{path}: cut a torn last line of {torn} bytes (a writer was killed)", file=sys.stderr)
+    return torn
+
+
+def _torn_bytes(file: BinaryIO) -> int:
+    """How many bytes follow the last newline; reads backwards, so a large file costs nothing."""
+    end = file.seek(0, os.SEEK_END)
+    position = end
+    while position > 0:
+        step = min(65536, position)
+        position -= step
+        file.seek(position)
+        newline = file.read(step).rfind(b"\n")
+        if newline >= 0:
+            return end - (position + newline + 1)
+    return end
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        file = path.open(encoding="utf-8")
+    except OSError as problem:
+        raise UsageError(f"{path}: {problem.strerror or problem}; give the path of a JSONL file") from None
+    with file:
+        try:
+            for number, text in enumerate(file, start=1):
+                if not text.endswith("\n"):
+                    raise UsageError(
+                        f"{path}:{number}: torn last line ({len(text)} characters, no newline): "
+                        "its writer was killed; append to the file once (which repairs it) or delete that line"
+                    )
+                if text.strip():
+                    yield number, _json(path, number, text)
+        except UnicodeDecodeError as problem:
+            raise UsageError(f"{path}: not UTF-8 text ({problem.reason} at byte {problem.start})") from None
+
+
+def _json(path: Path, number: int, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as problem:
+        raise UsageError(f"{path}:{number}: not JSON ({problem.msg} at column {problem.colno})") from None

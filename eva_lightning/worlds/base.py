@@ -1,0 +1,85 @@
+"""What an agent can perceive. A world answers `look` and `listen`; it is given clips, never tasks, so no gold
+answer.
+
+Which seconds to look at, and how large, is the tool's business; how the answer is spelled is the dialect's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eva_lightning.records import Clip, FrameRef
+from eva_lightning.video.decoder import Pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipFacts:
+    """What an agent may know of a clip before it looks."""
+
+    duration: float
+    """Length in seconds."""
+    height: int
+    """Native height in pixels, as displayed."""
+    width: int
+    """Native width in pixels, as displayed."""
+    fps: float
+    """Mean frames per second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glimpse:
+    """What was perceived at one moment."""
+
+    time: float
+    """The true moment, in seconds from the clip's begin."""
+    content: FrameRef | str
+    """A frame, or words where the world is made of words."""
+    note: str = ""
+    """What the viewer must know, for example that the frame is a neighbour of a damaged one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sound:
+    """What was heard in a range of seconds."""
+
+    start: float
+    """First second, clip-relative."""
+    end: float
+    """Last second, clip-relative."""
+    rate: int = 16000
+    """Frames of sound a second."""
+    waveform: NDArray[np.float32] | None = None
+    """Mono, between -1 and 1; None where the world is made of words."""
+    text: str = ""
+    """What is heard, in words, where the world knows it."""
+
+
+class World(ABC):
+    """The seam between an agent and what it perceives."""
+
+    @abstractmethod
+    def describe(self, clip: Clip) -> ClipFacts:
+        """Length and size of a clip, without decoding anything."""
+
+    @abstractmethod
+    def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
+        """One glimpse for each time, in order. May decode; call it in a thread."""
+
+    @abstractmethod
+    def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
+        """The pixels of a frame that `look` returned: the same bytes, whenever it is asked."""
+
+    def listen(self, clip: Clip, start: float, end: float) -> Sound:
+        """The sound of a range of seconds."""
+        raise NotImplementedError(f"{type(self).__name__} has no sound")
+
+    def prefetch(self, clip: Clip, times: Sequence[float], height: int, width: int) -> None:
+        """A hint that `look` will be asked for these; worlds that read nothing ignore it."""
+
+    def close(self) -> None:
+        """Give back files and threads."""
