@@ -124,7 +124,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
                 if not text.endswith("\n"):
                     raise UsageError(
                         f"{path}:{number}: torn last line ({len(text)} characters, no newline): "
-                        "its writer was killed; append to the file once (which repairs it) or delete that line"
+                        "its writer was killed; append once (which repairs it) or delete that line"
                     )
                 if text.strip():
                     yield number, _json(path, number, text)

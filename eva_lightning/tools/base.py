@@ -22,6 +22,8 @@ class Findings:
     """Moments seen, in order."""
     text: str = ""
     """Words to show before them."""
+    tokens: int = 0
+    """Tokens that the glimpses take in the conversation, labels included, as far as the tool can tell."""
     frames_cut: int = 0
     """Frames asked for but left out, because a token budget was full."""
 

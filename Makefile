@@ -1,0 +1,48 @@
+# Every target sets up what it needs by itself, once: a virtual environment with pinned packages. Needs Python >= 3.11.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# One decoder library, two builds: torchcodec 0.13.0 links no CUDA, 0.17 and later need it.
+EXTRAS := $(if $(shell command -v nvidia-smi),dev$(,)cuda,dev$(,)cpu)
+, := ,
+
+# Two spinning thread pools on few cores are several times slower than one thread each.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: help demo test check bench gpu clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+
+demo: $(READY)  ## build the embedded world and let agents answer its questions (about 2 minutes)
+	@$(BIN)/eva demo
+
+test: $(READY)  ## run every test that needs no GPU
+	@$(BIN)/python -m pytest -m "not gpu"
+
+check: $(READY)  ## formatting, lint and types
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+bench: $(READY)  ## performance, side by side with peers, as ratios
+	@$(BIN)/pip install -q -c constraints.txt ".[bench]"
+	@for program in bench/*.py; do $(BIN)/python $$program --json || exit 1; done
+
+gpu: $(READY)  ## the tests that need a GPU
+	@$(BIN)/python -m pytest -m gpu tests/gpu
+
+clean:  ## remove the environment, caches and runs
+	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "eva-lightning needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "setting up $(VENV) (once, a few minutes)"
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null \
+	  || { $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install -q pip; } \
+	  || { echo "this Python can make no virtual environment: apt install python3-venv (or python3-pip)"; exit 1; }
+	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@

@@ -1,0 +1,68 @@
+"""The front door. It finds the command, runs it, and turns a user's mistake into one line and a non-zero
+exit.
+
+Commands live in `commands/`, one file each, and are imported only when called: `eva --help` loads no torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from eva_lightning import __version__
+from eva_lightning.faults import Fault, UsageError
+
+COMMANDS = {
+    "ask": "ask a question about a video and watch the agent plan, look and answer",
+    "synthesize": "make videos, questions and teacher trajectories of the embedded world",
+    "demo": "the whole walk on this machine: world, agents, table",
+}
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"eva {__version__}")
+        return 0
+    if words[0] not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(f"eva: there is no command {words[0]!r}; the commands are {known}", file=sys.stderr)
+        return 2
+    return _run(words[0], words[1:])
+
+
+def _run(name: str, words: list[str]) -> int:
+    try:
+        import_module(f"eva_lightning.commands.{name}").main(words)
+    except (UsageError, Fault) as problem:
+        return _complain(name, problem)
+    except BaseExceptionGroup as group:  # raised inside the agent loop
+        mistakes, bugs = group.split((UsageError, Fault))
+        if bugs is not None or mistakes is None:
+            raise
+        return _complain(name, _first(mistakes))
+    except KeyboardInterrupt:
+        print(f"eva {name}: interrupted; what was written is kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _complain(name: str, problem: BaseException) -> int:
+    print(f"eva {name}: {problem}", file=sys.stderr)
+    return 1
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    problem = group.exceptions[0]
+    return _first(problem) if isinstance(problem, BaseExceptionGroup) else problem
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items()]
+    return "usage: eva COMMAND [--help] ...\n\ncommands:\n" + "\n".join(lines)

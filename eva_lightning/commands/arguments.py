@@ -1,0 +1,34 @@
+"""From words to a call: a command is a typed function whose docstring is its manual. jsonargparse does the
+work.
+
+What is added here: switches may be given without a value (`--json`), and help text comes from attribute
+docstrings too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import auto_cli, set_parsing_settings
+
+
+def run_command(function: Callable[..., None], words: Sequence[str], prog: str) -> None:
+    """Parse `words` against the signature of `function` and call it."""
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    switches = {
+        f"--{name}"
+        for name, parameter in inspect.signature(function).parameters.items()
+        if isinstance(parameter.default, bool)
+    }
+    auto_cli(function, args=list(_spell_out(words, switches)), prog=prog)
+
+
+def _spell_out(words: Sequence[str], switches: set[str]) -> list[Any]:
+    """`--json` becomes `--json=true`, unless a value follows."""
+    following = [*words[1:], ""]
+    return [
+        f"{word}=true" if word in switches and after not in ("true", "false") else word
+        for word, after in zip(words, following, strict=True)
+    ]

@@ -1,0 +1,50 @@
+"""The frames of a trajectory as one picture: a row for each look, each frame under its time. For reading, not
+models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from eva_lightning.records import FrameRef, Trajectory
+from eva_lightning.video.decoder import Pixels
+
+_HEIGHT, _LABEL, _GAP, _WIDEST = 112, 14, 4, 1600
+
+
+def save_strip(trajectory: Trajectory, pixels: Callable[[FrameRef], Pixels], path: str | Path) -> int:
+    """Write the PNG; the number of frames on it. A trajectory that saw nothing writes no file."""
+    looks = [turn.observation.frames for turn in trajectory.turns if turn.observation]
+    rows = [_row(frames, pixels) for frames in looks if frames]
+    if not rows:
+        return 0
+    width = max(row.width for row in rows)
+    sheet = Image.new("RGB", (width, sum(row.height + _GAP for row in rows) - _GAP), "white")
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height + _GAP
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, "PNG")
+    return sum(map(len, looks))
+
+
+def _row(frames: tuple[FrameRef, ...], pixels: Callable[[FrameRef], Pixels]) -> Image.Image:
+    """One look, wrapped into lines of at most 1600 pixels."""
+    pictures = []
+    for frame in frames:
+        picture = Image.fromarray(pixels(frame))
+        pictures.append(picture.resize((max(1, picture.width * _HEIGHT // picture.height), _HEIGHT)))
+    per_line = max(1, _WIDEST // (pictures[0].width + _GAP))
+    lines = -(-len(pictures) // per_line)
+    step = pictures[0].width + _GAP
+    row = Image.new("RGB", (min(len(pictures), per_line) * step - _GAP, lines * (_HEIGHT + _LABEL)), "white")
+    draw = ImageDraw.Draw(row)
+    for i, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
+        left, top = (i % per_line) * step, (i // per_line) * (_HEIGHT + _LABEL)
+        draw.text((left, top), f"{frame.time:.2f} s  {frame.width}x{frame.height}", fill="black")
+        row.paste(picture, (left, top + _LABEL))
+    return row

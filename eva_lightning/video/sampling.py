@@ -1,0 +1,93 @@
+"""Which seconds to fetch and how large: arithmetic only, decided before anything is decoded.
+
+The rules are those of EVA's released evaluator: times are spread from start to just before end, a side is a
+multiple of 28, and a call over its token budget is first capped at 720p and then shrunk in number and size
+together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eva_lightning.records import PATCH
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramePlan:
+    """What one call will fetch."""
+
+    times: tuple[float, ...]
+    """Seconds, clip-relative."""
+    height: int
+    """Pixels, a multiple of 28."""
+    width: int
+    """Pixels, a multiple of 28."""
+    tokens: int
+    """What they cost, labels included."""
+    frames_cut: int = 0
+    """Frames asked for but left out by a budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What one call may cost."""
+
+    tokens: int = 12_000
+    """Visual tokens a call, the text tokens of the frames' labels included."""
+    short_side: int = 720
+    """Pixels of the shorter side to which an expensive call is capped first."""
+    label_tokens: int = 16
+    """Text tokens that a frame costs beside its pixels: "Frame 7 at [01:23]: " and the two vision marks."""
+
+
+def spread(start: float, end: float, count: int) -> tuple[float, ...]:
+    """`count` times from start to just before end; one time is the middle.
+
+    >>> spread(10.0, 20.0, 1), [round(t, 2) for t in spread(0.0, 9.0, 4)]
+    ((15.0,), [0.0, 3.0, 6.0, 9.0])
+    """
+    if count == 1:
+        return ((start + end) / 2,)
+    last = end - min(1e-3, (end - start) / (4 * count))
+    return tuple(start + (last - start) * i / (count - 1) for i in range(count))
+
+
+def snap(height: int, width: int, resize: float) -> tuple[int, int]:
+    """The size of a frame scaled by `resize`, each side rounded to a multiple of 28, at least 28.
+
+    >>> snap(720, 1280, 0.5), snap(720, 1280, 0.001)
+    ((364, 644), (28, 28))
+    """
+    return max(1, round(height * resize / PATCH)) * PATCH, max(1, round(width * resize / PATCH)) * PATCH
+
+
+def plan(
+    start: float, end: float, count: int, resize: float, *, height: int, width: int, budget: Budget, room: int
+) -> FramePlan:
+    """Fit a request for `count` frames of a `height` x `width` clip into the call's budget and the room that
+    is left.
+
+    Over budget: cap the shorter side, then scale count and resize by r = (budget / estimate) ^ (1/3), which
+    brings the tokens down by about r ^ 3. What still does not fit is cut at whole frames, so the result never
+    exceeds either.
+    """
+    asked, allowed = count, max(0, min(budget.tokens, room))
+
+    def cost(count: int, resize: float) -> int:
+        return count * _frame_cost(*snap(height, width, resize), budget)
+
+    if cost(count, resize) > budget.tokens:
+        resize = min(resize, 1.0, budget.short_side / min(height, width))
+        estimate = cost(count, resize)
+        if estimate > budget.tokens:
+            r = (budget.tokens / estimate) ** (1 / 3)
+            count, resize = max(1, int(count * r)), resize * r
+    size = snap(height, width, resize)
+    count = min(count, allowed // _frame_cost(*size, budget))
+    times = spread(start, end, count) if count else ()
+    tokens = count * _frame_cost(*size, budget)
+    return FramePlan(times=times, height=size[0], width=size[1], tokens=tokens, frames_cut=asked - count)
+
+
+def _frame_cost(height: int, width: int, budget: Budget) -> int:
+    return (height // PATCH) * (width // PATCH) + budget.label_tokens

@@ -1,0 +1,160 @@
+"""Any OpenAI-compatible endpoint: what is sent, what is tried again, what is a fault. Against a real HTTP server."""
+
+import asyncio
+import base64
+import io
+import json
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eva_lightning.engines.base import Context, Sampling
+from eva_lightning.engines.server_engine import ServerEngine
+from eva_lightning.faults import EngineFault
+from eva_lightning.records import Message
+from tests.making import frame
+
+GREY = np.arange(56 * 84 * 3, dtype=np.uint8).reshape(56, 84, 3)
+
+
+@contextmanager
+def serving(script):
+    """A server that answers the n-th POST with script(n, body): (status, reply) ; GET lists one model."""
+    asked, lock = [], threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self._reply(200, {"data": [{"id": "tiny"}]})
+
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                asked.append((self.path, body, self.headers["Authorization"]))
+                number = len(asked)
+            self._reply(*script(number, body))
+
+        def _reply(self, status, reply):
+            data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def says(text, finish="stop"):
+    return 200, {"choices": [{"message": {"content": text}, "finish_reason": finish}]}
+
+
+MESSAGES = (
+    Message(role="user", parts=("What colour?",)),
+    Message(role="assistant", parts=("look",)),
+    Message(role="tool", parts=("Frame 0: ", frame(), "done")),
+)
+
+
+def ask(url, **settings):
+    engine = ServerEngine(url, **({"pause": 0.01, "retries": 2} | settings))
+    context = Context(messages=MESSAGES, ids=(), pixels=lambda ref: GREY)
+    try:
+        return asyncio.run(engine.write(context, Sampling(temperature=0.5, max_tokens=7, seed=2**40 + 3)))
+    finally:
+        engine.close()
+
+
+def test_the_conversation_goes_out_with_lossless_frames():
+    with serving(lambda n, body: says("blue")) as (url, asked):
+        said = ask(url, api_key="k")
+    path, body, key = asked[0]
+    assert (said.text, said.cut, path, key) == ("blue", False, "/v1/chat/completions", "Bearer k")
+    assert (body["model"], body["temperature"], body["max_tokens"], body["seed"]) == ("tiny", 0.5, 7, 3 + 2**40 % 2**31)
+    assert body["messages"][0] == {"role": "user", "content": "What colour?"}
+    label, image, rest = body["messages"][2]["content"]
+    assert (body["messages"][2]["role"], label["text"], rest["text"]) == ("tool", "Frame 0: ", "done")
+    png = base64.b64decode(image["image_url"]["url"].removeprefix("data:image/png;base64,"))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png))), GREY)
+
+
+def test_a_turn_that_ran_into_the_limit_is_cut():
+    with serving(lambda n, body: says("blu", "length")) as (url, _):
+        assert ask(url).cut
+
+
+def test_a_busy_server_is_asked_again():
+    with serving(lambda n, body: (503, {"error": "busy"}) if n < 3 else says("blue")) as (url, asked):
+        assert ask(url, model="m").text == "blue"
+        assert len(asked) == 3
+
+
+def test_a_refusal_is_final_and_quotes_the_server():
+    with serving(lambda n, body: (400, {"error": "too many images"})) as (url, asked):
+        with pytest.raises(EngineFault, match="refused: HTTP 400.*too many images"):
+            ask(url, model="m")
+        assert len(asked) == 1
+
+
+def test_a_server_that_stays_busy_is_a_fault_that_counts_the_tries():
+    with serving(lambda n, body: (500, {})) as (url, asked):
+        with pytest.raises(EngineFault, match="did not answer in 3 tries; last: HTTP 500"):
+            ask(url, model="m")
+        assert len(asked) == 3
+
+
+@pytest.mark.parametrize("reply", [b"<html>", b'{"choices": []}', b'{"choices": [{"message": null}]}', b"[]"])
+def test_a_reply_that_makes_no_sense_is_a_fault(reply):
+    with serving(lambda n, body: (200, reply)) as (url, _), pytest.raises(EngineFault):
+        ask(url, model="m", retries=0)
+
+
+def test_a_dead_server_is_a_fault():
+    with pytest.raises(EngineFault, match="did not answer"):
+        ask("http://127.0.0.1:9", model="m", retries=1)
+
+
+def test_a_server_that_hangs_is_given_up():
+    def hang(n, body):
+        time.sleep(0.5)
+        return says("late")
+
+    with serving(hang) as (url, _), pytest.raises(EngineFault, match="imed out"):
+        ask(url, model="m", retries=0, timeout=0.1)
+
+
+def test_no_more_requests_are_under_way_than_allowed():
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    def script(n, body):
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.02)
+        with lock:
+            under_way -= 1
+        return says("x")
+
+    with serving(script) as (url, asked):
+        engine = ServerEngine(url, "m", concurrency=3)
+        context = Context(messages=MESSAGES[:1], ids=(), pixels=lambda ref: GREY)
+
+        async def many():
+            await asyncio.gather(*(engine.write(context, Sampling()) for _ in range(12)))
+
+        asyncio.run(many())
+        engine.close()
+    assert (len(asked), most) == (12, 3)

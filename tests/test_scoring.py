@@ -1,0 +1,79 @@
+"""One scorer: the gold answer scores 1 however it is written, and a wrong one does not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eva_lightning.scoring import renderings, rouge, score
+from tests.making import task
+
+LETTERS = "ABCDE"
+OPTIONS = ("red", "blue", "light green", "A man", "none of these")
+
+times = st.tuples(st.integers(0, 9000), st.integers(1, 500)).map(lambda t: (t[0] / 2, (t[0] + t[1]) / 2))
+answers = st.one_of(
+    st.sampled_from(LETTERS).map(lambda x: ("choice", x)),
+    st.sets(st.sampled_from(LETTERS), min_size=1).map(lambda x: ("multi", tuple(sorted(x)))),
+    st.permutations(LETTERS).map(lambda x: ("order", tuple(x))),
+    times.map(lambda x: ("interval", x)),
+    st.floats(-1e9, 1e9).map(lambda x: ("number", x)),
+    st.integers(0, 100).map(lambda x: ("number", float(x))),
+    st.text(min_size=1).filter(str.strip).map(lambda x: ("text", x)),
+)
+
+
+@given(answers)
+def test_every_rendering_of_every_gold_answer_scores_one(answer):
+    one = task(*answer, options=OPTIONS)
+    for way in renderings(one):
+        assert score(one, way).value == 1.0, way
+
+
+@given(st.sampled_from(LETTERS), st.sampled_from(LETTERS))
+def test_no_rendering_of_another_letter_scores(gold, said):
+    one, other = task(value=gold, options=OPTIONS), task(value=said, options=OPTIONS)
+    assert {score(one, way).value for way in renderings(other)} == {float(gold == said)}
+
+
+@pytest.mark.parametrize("said", [None, "", "  ", "Z", "I think so", "A man and a dog", "?"])
+def test_what_names_no_option_scores_nothing(said):
+    assert score(task(value="B", options=OPTIONS), said).value == 0.0
+
+
+def test_an_interval_scores_its_overlap_over_its_union():
+    one = task("interval", (10.0, 20.0))
+    assert score(one, "15 to 25").value == pytest.approx(5 / 15)
+    assert score(one, "00:10-00:20").correct
+    assert not score(one, "20 to 30").correct
+    assert score(one, "at 12").value == 0.0
+
+
+def test_a_number_must_be_the_only_one():
+    one = task("number", 3.0)
+    assert score(one, "about three").correct
+    assert not score(one, "3 or 4").correct
+    assert not score(one, "none").correct
+
+
+def test_an_order_must_be_exact_and_a_set_complete():
+    assert not score(task("order", ("C", "A", "B")), "C, B, A").correct
+    assert not score(task("multi", ("A", "C")), "A").correct
+    assert not score(task("multi", ("A", "C")), "A, C, C").correct
+    assert score(task("multi", ("A", "C")), "c and a").correct
+
+
+def test_rouge_is_the_mean_of_three_f_measures():
+    # unigrams 2 of 3 and 2 of 3; bigrams 1 of 2; longest common run 2 of 3
+    assert rouge("the red car", "the red bus") == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
+    assert rouge("red", "Red.") == 1.0
+
+
+def test_a_verdict_says_what_was_compared():
+    assert score(task(value="B"), "C").reason == "chose C, gold B"
+
+
+def test_a_task_without_a_gold_answer_can_not_be_scored():
+    from dataclasses import replace
+
+    with pytest.raises(ValueError, match="no gold answer"):
+        score(replace(task(), answer=None), "B")
