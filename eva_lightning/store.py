@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
 
 from eva_lightning.encoding import FieldError, decode, encode
 from eva_lightning.faults import UsageError
+from eva_lightning.records import Task
 
 T = TypeVar("T")
 
@@ -54,6 +56,29 @@ def write(path: str | Path, records: Iterable[Any]) -> int:
 def line(record: Any) -> str:
     """A record as one line of JSON."""
     return json.dumps(encode(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def located(task: Task, root: str | Path) -> Task:
+    """The task with relative clip paths made usable: they count from `root`, as a rule the folder of the
+    file.
+    """
+    return _moved(task, lambda path: str(Path(root) / path))
+
+
+def portable(task: Task, root: str | Path) -> Task:
+    """The task as it is written: clips under `root` by relative paths, so that the folder can be moved."""
+    base = Path(root).resolve()
+
+    def shorten(path: str) -> str:
+        whole = Path(path).resolve()
+        return str(whole.relative_to(base)) if whole.is_relative_to(base) else str(whole)
+
+    return _moved(task, shorten)
+
+
+def _moved(task: Task, move: Callable[[str], str]) -> Task:
+    clips = tuple(replace(clip, path=move(clip.path)) if clip.path else clip for clip in task.clips)
+    return replace(task, clips=clips)
 
 
 class Appender:

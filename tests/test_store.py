@@ -57,7 +57,10 @@ GOOD = '{"id":"a","clips":[{"id":"v"}],"question":"?"}'
         ('{"id":"b","clips":[{"id":"v"}]}', r"tasks.jsonl:2: question: missing"),
         ('{"id":"b","clips":[{"id":7}],"question":"?"}', r":2: clips\[0\].id: 7 is not str"),
         ('{"id":"b","clips":[{"id":"v","begin":"x"}],"question":"?"}', r":2: clips\[0\].begin: 'x' is not "),
-        ('{"id":"b","clips":[{"id":"v"}],"question":"?","anser":1}', r":2: anser: unknown field; Task has id"),
+        (
+            '{"id":"b","clips":[{"id":"v"}],"question":"?","anser":1}',
+            r":2: anser: unknown field; Task has id",
+        ),
         ('{"id":"b","clips":[],"question":"?"}', r":2: Task: task 'b' needs one or more clips"),
         (
             '{"id":"b","clips":[{"id":"v"}],"question":"?","answer":{"kind":"letter","value":"A"}}',

@@ -7,7 +7,16 @@ from eva_lightning.timecode import clock, parse_seconds
 
 @pytest.mark.parametrize(
     ("written", "seconds"),
-    [(0, 0), (12.5, 12.5), ("75", 75), ("03:20", 200), ("1:00:00.5", 3600.5), (" 90 s", 90), ("2 seconds", 2), ("61:01", 3661)],
+    [
+        (0, 0),
+        (12.5, 12.5),
+        ("75", 75),
+        ("03:20", 200),
+        ("1:00:00.5", 3600.5),
+        (" 90 s", 90),
+        ("2 seconds", 2),
+        ("61:01", 3661),
+    ],
 )
 def test_a_time_is_seconds_or_a_clock(written, seconds):
     assert parse_seconds(written) == seconds

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from jsonargparse import auto_cli, set_parsing_settings
 
 
-def run_command(function: Callable[..., None], words: Sequence[str], prog: str) -> None:
-    """Parse `words` against the signature of `function` and call it."""
+def run_command(
+    function: Callable[..., None], words: Sequence[str], prog: str, *, positional: bool = False
+) -> None:
+    """Parse `words` against the signature of `function` and call it. With `positional`, what has no default
+    is given by place, not by name.
+    """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     switches = {
         f"--{name}"
         for name, parameter in inspect.signature(function).parameters.items()
         if isinstance(parameter.default, bool)
     }
-    auto_cli(function, args=list(_spell_out(words, switches)), prog=prog)
+    auto_cli(function, args=_spell_out(words, switches), prog=prog, as_positional=positional)
 
 
-def _spell_out(words: Sequence[str], switches: set[str]) -> list[Any]:
+def _spell_out(words: Sequence[str], switches: set[str]) -> list[str]:
     """`--json` becomes `--json=true`, unless a value follows."""
     following = [*words[1:], ""]
     return [

@@ -27,7 +27,7 @@ from eva_lightning.worlds.video_world import VideoWorld
 
 
 def main(words: Sequence[str]) -> None:
-    run_command(ask, words, "eva ask")
+    run_command(ask, words, "eva ask", positional=True)
 
 
 def ask(

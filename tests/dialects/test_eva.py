@@ -138,14 +138,29 @@ def test_ten_thousand_mutated_turns_never_raise_and_never_invent_an_answer():
         "Summary: seen. Answer: C",
         '<tool_call>[{"name": "x", "parameters": "{}"}]</tool_call><answer>12.0 to 20.0</answer>',
     ]
-    bits = ["<tool_call>", "</tool_call>", "<answer>", "</answer>", "{", "}", '"', "\\", "[", "]", ":", "\x00", "é", "Answer: "]
+    bits = [
+        "<tool_call>",
+        "</tool_call>",
+        "<answer>",
+        "</answer>",
+        "{",
+        "}",
+        '"',
+        "\\",
+        "[",
+        "]",
+        ":",
+        "\x00",
+        "é",
+        "Answer: ",
+    ]
     for _ in range(10_000):
         text = rng.choice(seeds)
         for _ in range(rng.randrange(6)):
             at, to = sorted(rng.randrange(len(text) + 1) for _ in range(2))
-            text = rng.choice([text[:at] + text[to:], text[:at] + rng.choice(bits) + text[at:], text[to:] + text[:at]])
+            text = rng.choice(
+                [text[:at] + text[to:], text[:at] + rng.choice(bits) + text[at:], text[to:] + text[:at]]
+            )
         parsed = DIALECT.parse(text)
         assert parsed.answer is None or (parsed.answer in text and parsed.answer)
         assert all(call.text in text for call in parsed.calls)
-
-

@@ -82,7 +82,12 @@ def test_the_conversation_goes_out_with_lossless_frames():
         said = ask(url, api_key="k")
     path, body, key = asked[0]
     assert (said.text, said.cut, path, key) == ("blue", False, "/v1/chat/completions", "Bearer k")
-    assert (body["model"], body["temperature"], body["max_tokens"], body["seed"]) == ("tiny", 0.5, 7, 3 + 2**40 % 2**31)
+    assert (body["model"], body["temperature"], body["max_tokens"], body["seed"]) == (
+        "tiny",
+        0.5,
+        7,
+        3 + 2**40 % 2**31,
+    )
     assert body["messages"][0] == {"role": "user", "content": "What colour?"}
     label, image, rest = body["messages"][2]["content"]
     assert (body["messages"][2]["role"], label["text"], rest["text"]) == ("tool", "Frame 0: ", "done")

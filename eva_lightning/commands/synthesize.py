@@ -1,0 +1,122 @@
+"""`eva synthesize world`: the embedded world on disk, with trajectories of its teachers. Needs no model and
+no GPU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from eva_lightning.commands.arguments import run_command
+from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.engines.base import Context
+from eva_lightning.engines.scripted_engine import ScriptedEngine
+from eva_lightning.faults import UsageError
+from eva_lightning.records import Task, Trajectory
+from eva_lightning.report.summary import SUMMARY_HEADER, summarize, summary_row, table
+from eva_lightning.rollout import Agent, jobs_for, rollout
+from eva_lightning.store import portable, write
+from eva_lightning.synthesis.families import FAMILIES, SIGHT
+from eva_lightning.synthesis.script import ScriptSettings
+from eva_lightning.synthesis.sloppy import SloppyTeacher
+from eva_lightning.synthesis.teachers import Oracle
+from eva_lightning.synthesis.world import build_world
+from eva_lightning.tools.frame_select import FrameSelect
+from eva_lightning.worlds.video_world import VideoWorld
+
+DEFAULTS = ScriptSettings()
+
+
+def main(words: Sequence[str]) -> None:
+    if words[:1] != ["world"]:
+        raise UsageError("say what to synthesize: eva synthesize world --out DIR --videos N")
+    run_command(world, words[1:], "eva synthesize world")
+
+
+def world(
+    out: str,
+    videos: int = 20,
+    held_out: int = 0,
+    per_family: int = 1,
+    families: list[str] | None = None,
+    open_share: float = 0.5,
+    attempts: int = 1,
+    sloppy: float = 0.5,
+    seed: int = 0,
+    settings: ScriptSettings = DEFAULTS,
+) -> None:
+    """Make clips with sound, questions about them, and trajectories of an oracle and of a sloppy teacher.
+
+    Writes clips/, scripts.jsonl, tasks.jsonl, held_out.jsonl, oracle.jsonl and sloppy.jsonl. An interrupted
+    run is taken up where it stopped: clips that are there are not rendered again.
+
+    Args:
+        out: Folder to write to.
+        videos: Number of clips.
+        held_out: How many of them are kept from training; their questions go to held_out.jsonl.
+        per_family: Questions of each family for each clip.
+        families: Which question families; by default all that can be answered by looking.
+        open_share: Share of open questions; the others are multiple choice.
+        attempts: Attempts of each teacher at each training question.
+        sloppy: Share of the sloppy teacher's attempts that hold a mistake.
+        seed: Dice; the same seed makes the same world.
+        settings: Length, size and pace of the clips.
+    """
+    unknown = [family for family in families or () if family not in FAMILIES]
+    if unknown:
+        raise UsageError(f"there is no question family {unknown[0]!r}; there are {', '.join(FAMILIES)}")
+    if not 0 <= held_out <= videos or videos < 1 or not 0 <= sloppy <= 1:
+        raise UsageError(
+            f"videos {videos}, held_out {held_out}, sloppy {sloppy}: want 1 or more videos, at most "
+            "all of them held out, and a share between 0 and 1"
+        )
+    folder = Path(out)
+    with tqdm(total=videos, desc="clips", unit="clip") as bar:
+        files = build_world(
+            folder,
+            videos,
+            settings,
+            families=families or SIGHT,
+            per_family=per_family,
+            open_share=open_share,
+            seed=seed,
+            held_out=held_out,
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
+    dialect = EvaDialect(timestamps="seconds")
+    everyone = files.tasks + files.held_out
+    teachers: dict[str, Callable[[Context], str]] = {
+        "oracle": Oracle(files.scripts, everyone, dialect),
+        "sloppy": SloppyTeacher(files.scripts, everyone, dialect, seed, rate=sloppy),
+    }
+    rows = []
+    for name, teacher in teachers.items():
+        made = teach(name, teacher, files.tasks, attempts, dialect, seed)
+        write(folder / f"{name}.jsonl", [replace(one, task=portable(one.task, folder)) for one in made])
+        rows.append(summary_row(name, summarize(made)))
+    print(
+        f"{len(files.scripts)} clips, {len(files.tasks)} tasks and {len(files.held_out)} held out in {folder}"
+    )
+    print(table(SUMMARY_HEADER, rows))
+
+
+def teach(
+    name: str,
+    teacher: Callable[[Context], str],
+    tasks: Sequence[Task],
+    attempts: int,
+    dialect: EvaDialect,
+    seed: int,
+) -> list[Trajectory]:
+    """Trajectories of one teacher over real frames."""
+    agent = Agent(engine=ScriptedEngine(teacher), dialect=dialect, tools=[FrameSelect()], world=VideoWorld())
+    jobs = jobs_for(tasks, replicas=attempts, seed=seed)
+    with tqdm(total=len(jobs), desc=name, unit="trajectory") as bar:
+        try:
+            return asyncio.run(rollout(jobs, agent, on_finish=lambda _: bar.update()))
+        finally:
+            agent.world.close()
