@@ -107,13 +107,15 @@ class SloppyTeacher(Oracle):
         assert right is not None  # nothing is proven before the first look
         if mistake == "flood":
             most = max(1, self.call_budget // frame_tokens(script, right.resize))
-            return replace(right, nframes=min(right.nframes * self.flood + self.flood, most))
+            end = script.told if right.start == right.end else right.end  # a moment holds one frame
+            return replace(right, end=end, nframes=min(right.nframes * self.flood + self.flood, most))
         if mistake == "thin":
             return Look(start=0, end=script.told, nframes=dice.randint(2, 3), resize=right.resize)
         if mistake == "blurred":
             return replace(right, resize=min(resize_for(task, script) / 4, 0.125))
         start = _elsewhere(task, script, dice)
-        return replace(right, start=start, end=start + 2, nframes=min(right.nframes, 3))
+        width = 0 if right.start == right.end else 2
+        return replace(right, start=start, end=start + width, nframes=min(right.nframes, 3))
 
     def _listen_elsewhere(self, task: Task, script: Script, said: int, dice: random.Random) -> str:
         start = _elsewhere(task, script, dice)

@@ -96,7 +96,7 @@ class Oracle:
         resize = resize_for(task, script)
         if "at" in task.extra:
             second = task.extra["at"]
-            return Look(start=second - 1, end=second + 1, nframes=1, resize=resize)
+            return Look(start=second, end=second, nframes=1, resize=resize)
         unseen = holes([sight.time for sight in seen], script.duration, self.shortest)
         if unseen:
             start, end = math.floor(unseen[0][0]), min(math.ceil(unseen[0][1]), script.told)

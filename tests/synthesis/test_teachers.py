@@ -23,12 +23,12 @@ DIALECT = EvaDialect()
 def shown(script, arguments, room=10**9):
     """What frame_select shows: the frames on show at the planned times."""
     start, end = arguments["start_time"], min(arguments["end_time"], script.duration)
-    if not 0 <= start < end:
+    if not 0 <= start <= end:
         raise ToolError("wrong range")
     request = plan(
         start,
         end,
-        arguments["nframes"],
+        arguments["nframes"] if end > start else 1,
         arguments["resize"],
         height=script.height,
         width=script.width,
