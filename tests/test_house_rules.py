@@ -21,6 +21,8 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
     "dialects": {"records", "timecode", "tools", "worlds"},
     "policy": {"records", "faults", "video"},
     "engines": {"records", "faults", "video", "policy"},
+    "objectives": {"records"},
+    "rewards": {"records", "faults", "scoring", "video", "worlds", "dialects", "engines"},
     "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines"},
 }
 

@@ -1,0 +1,183 @@
+"""Completeness self-verification (CSV): a right answer counts if what was looked at is enough to give it.
+
+A judge gets the question, the options and frames of the trajectory, and nothing else. In EVA (2603.22918,
+r_csv) it is the base model with the frames of the last round that found any; in TimeSearch-R (GRPO-CSV) the
+policy itself with all frames. Right answers from too little evidence earn 0, as do answers without any
+frame: a world of words shows none, and takes the accuracy reward instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from eva_lightning.dialects.base import Dialect
+from eva_lightning.engines.base import Context, Engine, Sampling
+from eva_lightning.faults import Fault
+from eva_lightning.records import Clip, FrameRef, Message, Part, Task, Trajectory
+from eva_lightning.rewards.base import Outcome, Reward
+from eva_lightning.scoring import score
+from eva_lightning.video.decoder import Pixels
+from eva_lightning.worlds.base import World
+
+Mode = Literal["last_round", "all_frames"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a judge is shown. Equal evidence is judged once."""
+
+    question: str
+    """Question and options."""
+    clips: tuple[Clip, ...]
+    """Where the frames are from."""
+    frames: tuple[FrameRef, ...]
+    """In the order in which they were seen."""
+    policy_version: int
+    """Version of the judge's weights."""
+
+
+class CompletenessReward(Reward):
+    """1 if the agent is right and so is a judge from the frames alone, else 0. For questions with options."""
+
+    name = "completeness"
+
+    def __init__(
+        self,
+        judge: Engine,
+        dialect: Dialect,
+        world: World,
+        mode: Mode = "last_round",
+        weight: float = 1.0,
+        max_tokens: int = 256,
+        concurrency: int = 16,
+        remember: int = 100_000,
+    ) -> None:
+        """
+        Args:
+            judge: Answers from the frames: the base model (EVA) or the policy (TimeSearch-R).
+            dialect: How the judge spells an answer; bare letters are understood as well.
+            world: Reads the frames again.
+            mode: last_round shows the frames of the last round that found any, all_frames every frame.
+            weight: Factor of the score in the total reward.
+            max_tokens: Tokens the judge may write.
+            concurrency: Questions under way at once.
+            remember: Judgements kept, the oldest go first.
+        """
+        super().__init__(weight)
+        self.judge = judge
+        self.dialect = dialect
+        self.world = world
+        self.mode: Mode = mode
+        self.max_tokens = max_tokens
+        self.concurrency = concurrency
+        self.remember = remember
+        self._known: dict[Evidence, str] = {}
+
+    async def scores(self, trajectories: Sequence[Trajectory]) -> list[Outcome]:
+        """Ask the judge about right answers with frames; the others earn 0 without a question."""
+        evidence = [self._evidence(trajectory) for trajectory in trajectories]
+        wanted = dict.fromkeys(one for one in evidence if one is not None)
+        said: dict[Evidence, str | Fault] = {one: self._known[one] for one in wanted if one in self._known}
+        said |= await self._ask_all([one for one in wanted if one not in said])
+        return [
+            self._judge(trajectory, None if one is None else said[one])
+            for trajectory, one in zip(trajectories, evidence, strict=True)
+        ]
+
+    def _evidence(self, trajectory: Trajectory) -> Evidence | None:
+        """What to show the judge; None if there is nothing to ask."""
+        frames = shown(trajectory, self.mode)
+        if not _applies(trajectory.task) or not frames:
+            return None
+        if not score(trajectory.task, trajectory.answer).correct:
+            return None
+        return Evidence(
+            question=trajectory.task.text,
+            clips=trajectory.task.clips,
+            frames=frames,
+            policy_version=self.judge.policy_version,
+        )
+
+    def _judge(self, trajectory: Trajectory, said: str | Fault | None) -> Outcome:
+        if not _applies(trajectory.task):
+            return None
+        if isinstance(said, Fault):
+            return said
+        verdict = score(trajectory.task, trajectory.answer)
+        if not verdict.correct:
+            return self.give(0.0, f"agent: {verdict.reason}")
+        if said is None:
+            return self.give(0.0, "right, but without a frame to show for it")
+        second = score(trajectory.task, said)
+        count = len(shown(trajectory, self.mode))
+        return self.give(float(second.correct), f"right; judge with {count} frames: {second.reason}")
+
+    async def _ask_all(self, unknown: Sequence[Evidence]) -> dict[Evidence, str | Fault]:
+        """Put all questions, `concurrency` at a time; a fault is an answer here, and is not remembered."""
+        said: dict[Evidence, str | Fault] = {}
+        queue = iter(enumerate(unknown))
+
+        async def worker(queue: Iterator[tuple[int, Evidence]]) -> None:
+            with self.judge.seat():
+                await asyncio.sleep(0)  # every worker is seated before the first one asks
+                for place, evidence in queue:
+                    try:
+                        said[evidence] = self._known[evidence] = await self._ask(evidence, place)
+                    except Fault as fault:
+                        said[evidence] = fault
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.concurrency, len(unknown))):
+                group.create_task(worker(queue))
+        while len(self._known) > self.remember:
+            del self._known[next(iter(self._known))]
+        return said
+
+    async def _ask(self, evidence: Evidence, place: int) -> str:
+        """What the judge answers, as the scorer reads it; empty if it asks for a tool instead."""
+        clips = {clip.id: clip for clip in evidence.clips}
+
+        def pixels(frame: FrameRef) -> Pixels:
+            return self.world.pixels(clips[frame.clip], frame)
+
+        messages = (Message(role="user", parts=self._prompt(evidence)),)
+        renderer = self.judge.renderer
+        context = Context(
+            messages=messages,
+            ids=() if renderer is None else tuple(renderer.opening(messages)),
+            pixels=pixels,
+            place=place,
+        )
+        sampling = Sampling(temperature=0.0, max_tokens=self.max_tokens)
+        text = (await self.judge.write(context, sampling)).text
+        parsed = self.dialect.parse(text)
+        if parsed.answer is None:
+            return "" if parsed.calls or parsed.problem else text
+        return parsed.answer
+
+    def _prompt(self, evidence: Evidence) -> tuple[Part, ...]:
+        several = len(evidence.clips) > 1
+        parts: list[Part] = []
+        for i, frame in enumerate(evidence.frames):
+            of = f" of {frame.clip}" if several else ""
+            parts += [f"{chr(10) if i else ''}Frame {i}{of} at {frame.time:.1f} seconds: ", frame]
+        parts.append(
+            f"\n{evidence.question}\nAnswer from these frames alone, with the letter of the right option: "
+            f"{self.dialect.reply('letter')}"
+        )
+        return tuple(parts)
+
+
+def shown(trajectory: Trajectory, mode: Mode) -> tuple[FrameRef, ...]:
+    """The frames that are evidence: all of them, or those of the last round that found any."""
+    if mode == "all_frames":
+        return trajectory.frames
+    rounds = [turn.observation.frames for turn in trajectory.turns if turn.observation is not None]
+    return next((frames for frames in reversed(rounds) if frames), ())
+
+
+def _applies(task: Task) -> bool:
+    return task.answer is not None and task.answer.kind in ("choice", "multi", "order")
