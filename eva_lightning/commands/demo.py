@@ -77,9 +77,7 @@ def demo(out: str = "runs/demo", videos: int = 24, per_family: int = 2, seed: in
         engine.close()
     print(f"\nOne trajectory of the oracle, as the agent lived it:\n\n{shown}\n")
     print(table(SUMMARY_HEADER, rows))
-    print(
-        f"\nTrajectories, clips and the tiny policy are in {folder}. {time.perf_counter() - began:.0f} seconds."
-    )
+    print(f"\nTrajectories, clips and the tiny policy: {folder}. {time.perf_counter() - began:.0f} seconds.")
 
 
 def _answer(name: str, engine: Engine, tasks: Sequence[Task], seed: int) -> list[Trajectory]:

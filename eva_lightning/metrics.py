@@ -1,0 +1,57 @@
+"""What is logged of a set of trajectories: the same names in every stage, so that stages overlay in
+TensorBoard.
+
+A trajectory that a fault ended is ours, not the model's: it is counted under `faults` and left out of every
+mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eva_lightning.records import Trajectory
+from eva_lightning.scoring import score
+
+
+def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = False) -> dict[str, float]:
+    """Means over the sound trajectories; with `by_source` accuracy and frames of each family, too."""
+    sound = [one for one in trajectories if one.stop != "fault"]
+    metrics = {
+        **_means(sound),
+        "looked": _mean([float(bool(one.frames)) for one in sound]),
+        "well_formed": _mean([float(well_formed(one)) for one in sound]),
+        "answered": _mean([float(one.stop == "answered") for one in sound]),
+        "frames_cut": _mean([float(frames_cut(one)) for one in sound]),
+        "written_tokens": _mean([float(one.ledger.written) for one in sound]),
+        "faults": float(len(trajectories) - len(sound)),
+    }
+    if by_source:
+        for source in sorted({one.task.source for one in sound}):
+            means = _means([one for one in sound if one.task.source == source])
+            metrics |= {f"{name}/{source or 'all'}": means[name] for name in ("accuracy", "frames")}
+    return metrics
+
+
+def well_formed(trajectory: Trajectory) -> bool:
+    """Every turn was a call that worked or an answer."""
+    observed = [turn.observation for turn in trajectory.turns if turn.observation]
+    return trajectory.stop == "answered" and all(one.error is None for one in observed)
+
+
+def frames_cut(trajectory: Trajectory) -> int:
+    """Frames that a budget left out."""
+    return sum(turn.observation.frames_cut for turn in trajectory.turns if turn.observation)
+
+
+def _means(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    graded = [one for one in trajectories if one.task.answer is not None]
+    return {
+        "accuracy": _mean([float(score(one.task, one.answer).correct) for one in graded]),
+        "rounds": _mean([float(one.rounds) for one in trajectories]),
+        "frames": _mean([float(len(one.frames)) for one in trajectories]),
+        "visual_tokens": _mean([float(one.visual_tokens) for one in trajectories]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

@@ -1,0 +1,34 @@
+"""Token ids for trajectories that nobody sampled with this tokenizer: a teacher's words become turns to learn
+from.
+
+Sampled ids are never touched: where they spell the turn's text, they stay. This is for imitation (SFT); a
+policy's own trajectories already hold their ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eva_lightning.policy.renderer import Renderer
+from eva_lightning.records import Message, Trajectory
+
+
+def tokenized(trajectory: Trajectory, renderer: Renderer) -> Trajectory:
+    """The trajectory with ids of this renderer; the same object if it has them."""
+    if trajectory.prompt_ids and all(
+        turn.token_ids and renderer.decode(turn.token_ids) == turn.text for turn in trajectory.turns
+    ):
+        return trajectory
+    before = list(trajectory.prompt)
+    turns = []
+    for turn in trajectory.turns:
+        ids = renderer.turn_ids(turn.text)
+        following: list[int] = []
+        if turn.observation is not None:
+            message = Message(role="tool", parts=turn.observation.parts)
+            following = renderer.follow(before, message, cut=False)
+            before += [Message(role="assistant", parts=(turn.text,)), message]
+        turns.append(
+            replace(turn, token_ids=ids, logprobs=[0.0] * len(ids), cut=False, observation_ids=following)
+        )
+    return replace(trajectory, prompt_ids=renderer.opening(trajectory.prompt), turns=turns)

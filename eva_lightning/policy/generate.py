@@ -1,0 +1,244 @@
+"""Several turns written at once, token by token, with a cache of keys and values.
+
+Plain and exact rather than clever: rows are padded on the left, positions are ours, a row leaves the batch as
+soon as its turn has ended. Who is batched with whom, and when, is the engine's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eva_lightning.policy.loading import Policy
+
+PATCHES_AT_ONCE = 16384
+"""Patches per call of the vision tower: bounds its memory, changes no number."""
+BLOCK = 128
+"""The cache grows by so many tokens, so that most steps copy nothing."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Draft:
+    """A turn that is being written."""
+
+    ids: list[int]
+    """The conversation so far, expanded."""
+    positions: Tensor
+    """Its M-RoPE positions, int64 [3, S]."""
+    pixel_values: Tensor
+    """Patches of its frames, [patches, 1176]."""
+    grid: Tensor
+    """`image_grid_thw` of its frames, [frames, 3]."""
+    temperature: float
+    """0 takes the likeliest token."""
+    max_tokens: int
+    """The turn is cut there."""
+    seed: int
+    """Dice of this turn."""
+    token_ids: list[int] = field(default_factory=list)
+    """What was written, the end of the turn included."""
+    logprobs: list[float] = field(default_factory=list)
+    """Log-probability of each id, after temperature and ban, rounded to 6 decimals."""
+    ended: bool = False
+    """True once the model ended the turn itself."""
+    abandoned: bool = False
+    """Set from outside if nobody waits for it any more."""
+
+    @property
+    def done(self) -> bool:
+        return self.ended or len(self.token_ids) >= self.max_tokens
+
+
+@torch.no_grad()
+def write_turns(policy: Policy, drafts: Sequence[Draft]) -> Iterator[Draft]:
+    """Write all drafts; each is yielded when its turn has ended, in the order of ending. The abandoned are
+    dropped."""
+    rows = [draft for draft in drafts if not draft.abandoned]
+    batch = _Batch(policy, rows)
+    hidden = batch.prefill() if rows else torch.empty(0)
+    while rows:
+        chosen = batch.choose(batch.head(hidden))
+        yield from (draft for draft in rows if draft.done and not draft.abandoned)
+        staying = [i for i, draft in enumerate(rows) if not draft.done and not draft.abandoned]
+        if len(staying) < len(rows):
+            rows = [rows[i] for i in staying]
+            chosen = chosen[staying]
+            batch.keep(staying)
+        if rows:
+            hidden = batch.step(chosen)
+
+
+class _Batch:
+    """The rows that are being written and what the model remembers of them."""
+
+    def __init__(self, policy: Policy, rows: list[Draft]) -> None:
+        self.rows = rows
+        self.model = policy.backbone.model
+        self.head = policy.backbone.lm_head
+        self.device = self.head.weight.device
+        self.attention = str(self.model.language_model.config._attn_implementation)
+        self.end_ids = frozenset(policy.renderer.end_ids)
+        self.image_token_id = policy.renderer.image_token_id
+        self.banned = torch.tensor(policy.renderer.banned_ids, dtype=torch.int64, device=self.device)
+        self.cache = _Cache()
+        longest = max((len(row.ids) for row in rows), default=0)
+        self.padding = torch.tensor([longest - len(row.ids) for row in rows], device=self.device)
+        self.position = torch.tensor([int(row.positions.max()) + 1 for row in rows], device=self.device)
+        self.temperature = torch.tensor([row.temperature for row in rows], device=self.device)
+        self.dice = [
+            torch.rand(row.max_tokens, generator=_generator(row.seed), dtype=torch.float64) for row in rows
+        ]
+
+    def prefill(self) -> Tensor:
+        """Read every conversation; the hidden state of each one's last token."""
+        shape = (len(self.rows), max(len(row.ids) for row in self.rows))
+        ids = torch.full(shape, min(self.end_ids), dtype=torch.int64)
+        positions = torch.zeros(3, *shape, dtype=torch.int64)
+        for i, row in enumerate(self.rows):
+            ids[i, -len(row.ids) :] = torch.tensor(row.ids)
+            positions[:, i, -len(row.ids) :] = row.positions
+        ids = ids.to(self.device)
+        embedded: Tensor = self.model.get_input_embeddings()(ids)
+        frames = (ids == self.image_token_id)[..., None]
+        if bool(frames.any()):
+            embedded = embedded.masked_scatter(frames, self._see().to(embedded.dtype))
+        return self._forward(embedded, positions.to(self.device))
+
+    def step(self, chosen: Tensor) -> Tensor:
+        """Read one more token of each row; its hidden state."""
+        embedded = self.model.get_input_embeddings()(chosen[:, None])
+        positions = self.position[None, :, None].expand(3, -1, 1)
+        self.position = self.position + 1
+        return self._forward(embedded, positions)
+
+    def choose(self, logits: Tensor) -> Tensor:
+        """Draw the next token of each row and note it down."""
+        scaled = logits.float() / torch.where(self.temperature > 0, self.temperature, 1.0)[:, None]
+        scaled = scaled.index_fill(1, self.banned, -torch.inf)
+        logprobs = scaled.log_softmax(dim=1)
+        dice = torch.stack([dice[len(row.token_ids)] for dice, row in zip(self.dice, self.rows, strict=True)])
+        drawn = _draw(logprobs, dice.to(self.device))
+        chosen = torch.where(self.temperature > 0, drawn, logprobs.argmax(dim=1))
+        picked = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
+        for row, token, logprob in zip(self.rows, chosen.tolist(), picked, strict=True):
+            row.token_ids.append(token)
+            row.logprobs.append(round(logprob, 6))
+            row.ended = token in self.end_ids
+        return chosen
+
+    def keep(self, places: list[int]) -> None:
+        """Let the other rows go."""
+        self.rows = [self.rows[i] for i in places]
+        self.dice = [self.dice[i] for i in places]
+        self.padding, self.position = self.padding[places], self.position[places]
+        self.temperature = self.temperature[places]
+        self.cache.keep(places)
+
+    def _see(self) -> Tensor:
+        """Visual tokens of all frames, in order."""
+        seen: list[Tensor] = []
+        for values, grid in _portions(self.rows):
+            values = values.to(self.device)
+            seen += self.model.get_image_features(
+                values, grid.to(self.device), return_dict=True
+            ).pooler_output
+        return torch.cat(seen)
+
+    def _forward(self, embedded: Tensor, positions: Tensor) -> Tensor:
+        self.cache.length += embedded.shape[1]
+        mask = self._mask(embedded.shape[1], embedded.dtype)
+        last: Tensor = self.model.language_model(
+            inputs_embeds=embedded,
+            position_ids=positions,
+            attention_mask={"full_attention": mask},
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state[:, -1]
+        return last
+
+    def _mask(self, queries: int, dtype: torch.dtype) -> Tensor | None:
+        """Which keys each query may see: not the padding, not the future. None lets the kernel do it."""
+        total = torch.arange(self.cache.length, device=self.device)
+        keys = total >= self.padding[:, None]
+        if self.attention == "flash_attention_2":
+            return keys
+        padded = bool((self.padding > 0).any())
+        if self.attention == "sdpa" and not padded:
+            return None
+        rows = total[-queries:, None]
+        visible = (total <= rows) & keys[:, None, :]
+        visible = (visible | (total == rows))[:, None]  # padding sees itself: a row of nothing would be NaN
+        if self.attention == "sdpa":
+            return visible
+        return torch.zeros(visible.shape, dtype=dtype, device=self.device).masked_fill(
+            ~visible, torch.finfo(dtype).min
+        )
+
+
+class _Cache:
+    """Keys and values of each layer, in buffers that grow in blocks."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.layers: list[tuple[Tensor, Tensor]] = []
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Append to a layer and return all of it: what transformers asks of a cache."""
+        begin = self.length - keys.shape[2]
+        if layer == len(self.layers):
+            self.layers.append((keys[:, :, :0], values[:, :, :0]))
+        if self.layers[layer][0].shape[2] < self.length:
+            old = self.layers[layer]
+            self.layers[layer] = (_grown(old[0], begin, self.length), _grown(old[1], begin, self.length))
+        kept_keys, kept_values = self.layers[layer]
+        kept_keys[:, :, begin : self.length] = keys
+        kept_values[:, :, begin : self.length] = values
+        return kept_keys[:, :, : self.length], kept_values[:, :, : self.length]
+
+    def get_seq_length(self, layer: int = 0) -> int:
+        return self.length
+
+    def keep(self, places: list[int]) -> None:
+        self.layers = [(keys[places], values[places]) for keys, values in self.layers]
+
+
+def _grown(buffer: Tensor, used: int, needed: int) -> Tensor:
+    batch, heads, _, width = buffer.shape
+    larger = buffer.new_zeros(batch, heads, needed + BLOCK, width)
+    larger[:, :, :used] = buffer[:, :, :used]
+    return larger
+
+
+def _draw(logprobs: Tensor, dice: Tensor) -> Tensor:
+    """The token at which the cumulated probability passes the die; never one of probability 0."""
+    cumulated = logprobs.double().exp().cumsum(dim=1)
+    total = cumulated[:, -1]
+    point = torch.minimum(dice * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulated, point[:, None], right=True)[:, 0]
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed % 2**63)
+
+
+def _portions(rows: Sequence[Draft]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Patches and grids of all frames in order, in portions of whole frames."""
+    values: list[Tensor] = []
+    grids: list[Tensor] = []
+    size = 0
+    for row in rows:
+        counts = row.grid.prod(dim=1).tolist()
+        pieces: Sequence[Tensor] = torch.split(row.pixel_values, counts)
+        for piece, grid in zip(pieces, row.grid, strict=True):
+            if size and size + len(piece) > PATCHES_AT_ONCE:
+                yield torch.cat(values), torch.stack(grids)
+                values, grids, size = [], [], 0
+            values.append(piece)
+            grids.append(grid)
+            size += len(piece)
+    if values:
+        yield torch.cat(values), torch.stack(grids)

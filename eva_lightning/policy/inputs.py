@@ -1,0 +1,130 @@
+"""Trajectories as the model reads them: expanded ids, positions, pixel values, and where the loss falls.
+
+`trajectory_inputs` makes one, `lay_out` stacks several into rows. Who shares a row or a forward pass is
+decided by `packing.py`; the ids are those that were sampled, never made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from eva_lightning.policy.pixels import ImageSettings, patches
+from eva_lightning.policy.positions import mrope_positions
+from eva_lightning.policy.renderer import Renderer
+from eva_lightning.records import FrameRef, Trajectory
+from eva_lightning.video.decoder import Pixels
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrajectoryInputs:
+    """One trajectory as the model reads it."""
+
+    ids: Tensor
+    """Expanded ids, int64 [S]."""
+    loss_mask: Tensor
+    """True exactly on what the policy wrote, bool [S]."""
+    positions: Tensor
+    """M-RoPE positions, int64 [3, S]."""
+    pixel_values: Tensor | None = None
+    """Patches of all frames, float32 [patches, 1176]; None if there is no frame."""
+    grid: Tensor | None = None
+    """`image_grid_thw`, int64 [frames, 3]; None if there is no frame."""
+
+    @property
+    def targets(self) -> Tensor:
+        """The written ids, in order."""
+        return self.ids[self.loss_mask]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MicroBatch:
+    """Rows as the model reads them, with the place of every written token."""
+
+    ids: Tensor
+    """Expanded ids, int64 [rows, length]."""
+    loss_mask: Tensor
+    """True exactly on what the policy wrote, bool [rows, length]."""
+    positions: Tensor
+    """Text positions and the three of M-RoPE, int64 [4, rows, length]."""
+    pixel_values: Tensor | None
+    """Patches of all frames, row by row; None if there is no frame."""
+    grid: Tensor | None
+    """`image_grid_thw` of all frames; None if there is no frame."""
+    sequence: Tensor
+    """For each written token, which trajectory of the micro-batch wrote it, int64 [N]."""
+    count: int
+    """Trajectories in it."""
+
+    def to(self, device: torch.device | str) -> MicroBatch:
+        """The same on another device."""
+        seen = self.pixel_values is not None and self.grid is not None
+        return MicroBatch(
+            ids=self.ids.to(device),
+            loss_mask=self.loss_mask.to(device),
+            positions=self.positions.to(device),
+            pixel_values=self.pixel_values.to(device) if seen and self.pixel_values is not None else None,
+            grid=self.grid.to(device) if seen and self.grid is not None else None,
+            sequence=self.sequence.to(device),
+            count=self.count,
+        )
+
+
+def trajectory_inputs(
+    trajectory: Trajectory,
+    renderer: Renderer,
+    pixels: Callable[[FrameRef], Pixels],
+    settings: ImageSettings | None = None,
+) -> TrajectoryInputs:
+    """Expand a trajectory and read its frames again. The ids are those that were sampled."""
+    frames = trajectory.frames
+    collapsed, mask = trajectory.token_ids, trajectory.loss_mask
+    ids = renderer.expand(collapsed, frames)
+    copies = iter([frame.visual_tokens for frame in frames])
+    pad = renderer.image_token_id
+    repeats = torch.tensor([next(copies) if token == pad else 1 for token in collapsed])
+    loss_mask = torch.tensor(mask, dtype=torch.bool).repeat_interleave(repeats)
+    if any(written and token == pad for token, written in zip(collapsed, mask, strict=True)):
+        raise ValueError(f"the policy wrote an image token in trajectory {trajectory.task.id!r}")
+    values, grid = patches([pixels(frame) for frame in frames], settings)
+    return TrajectoryInputs(
+        ids=torch.tensor(ids),
+        loss_mask=loss_mask,
+        positions=mrope_positions(ids, grid, pad),
+        pixel_values=values if frames else None,
+        grid=grid if frames else None,
+    )
+
+
+def lay_out(rows: Sequence[Sequence[TrajectoryInputs]], pad_id: int) -> MicroBatch:
+    """Stack rows of trajectories. Their order, row by row, is the numbering of `MicroBatch.sequence`."""
+    trajectories = [one for row in rows for one in row]
+    widest = max(sum(len(one.ids) for one in row) for row in rows)
+    ids = torch.full((len(rows), widest), pad_id)
+    loss_mask = torch.zeros(len(rows), widest, dtype=torch.bool)
+    positions = torch.zeros(4, len(rows), widest, dtype=torch.int64)
+    for number, row in enumerate(rows):
+        start = 0
+        for one in row:
+            end = start + len(one.ids)
+            ids[number, start:end], loss_mask[number, start:end] = one.ids, one.loss_mask
+            # Text positions begin again with each trajectory: that is how the attention knows its borders.
+            # They run on through the padding, so that rows of one trajectory need no mask at all.
+            positions[0, number, start:] = torch.arange(widest - start)
+            positions[1:, number, start:end] = one.positions
+            start = end
+    written = torch.tensor([int(one.loss_mask.sum()) for one in trajectories])
+    values = [one.pixel_values for one in trajectories if one.pixel_values is not None]
+    grids = [one.grid for one in trajectories if one.grid is not None]
+    return MicroBatch(
+        ids=ids,
+        loss_mask=loss_mask,
+        positions=positions,
+        pixel_values=torch.cat(values) if values else None,
+        grid=torch.cat(grids) if grids else None,
+        sequence=torch.repeat_interleave(torch.arange(len(trajectories)), written),
+        count=len(trajectories),
+    )

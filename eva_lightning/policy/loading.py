@@ -1,0 +1,156 @@
+"""A checkpoint to a policy that can be trained: weights, adapter, renderer and colours in one hand.
+
+Folders and names on the model hub are treated alike, and nothing is fetched if it is already here. Where the
+weights live (device, shards) is decided by whoever trains or serves them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from peft import LoraConfig, get_peft_model
+from torch import nn
+from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.utils.hub import cached_file
+
+from eva_lightning.faults import UsageError
+from eva_lightning.policy.pixels import ImageSettings
+from eva_lightning.policy.renderer import Renderer
+
+LANGUAGE_LINEAR = r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj"
+"""Every linear layer of the language model, and none of the vision tower."""
+
+
+@dataclass(kw_only=True)
+class Lora:
+    """A low-rank adapter on top of frozen weights."""
+
+    rank: int = 64
+    """Rank of the update of each layer."""
+    alpha: int = 128
+    """The update is scaled by alpha / rank."""
+    dropout: float = 0.0
+    """Dropout in front of the update. Above 0 the trainer's log-probs differ from the engine's."""
+    targets: str | list[str] = LANGUAGE_LINEAR
+    """Which layers: a regular expression of the full name, or a list of name endings."""
+
+
+@dataclass(kw_only=True)
+class PolicyConfig:
+    """Which checkpoint to train, and what of it."""
+
+    path: str
+    """Folder of a Qwen2.5-VL checkpoint, or its name on the model hub."""
+    revision: str = "main"
+    """Commit, tag or branch on the hub."""
+    dtype: Literal["float32", "bfloat16", "auto"] = "auto"
+    """Type of the weights; auto is that of the checkpoint."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    """Attention kernel of transformers."""
+    lora: Lora | None = None
+    """Train an adapter only; None trains the weights themselves."""
+    freeze_vision: bool = True
+    """Keep the vision tower as it is. With an adapter its weights stay frozen in any case."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, a third more time."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Policy:
+    """A model with the way of writing and seeing that belongs to it."""
+
+    model: nn.Module
+    """What is trained: the checkpoint's model, or the adapter around it."""
+    renderer: Renderer
+    """Messages to ids and back."""
+    images: ImageSettings = field(default_factory=ImageSettings)
+    """How frames become pixel values."""
+
+    @property
+    def backbone(self) -> Qwen2_5_VLForConditionalGeneration:
+        """The Qwen2.5-VL itself, inside an adapter or not."""
+        inner = getattr(self.model, "get_base_model", lambda: self.model)()
+        return cast(Qwen2_5_VLForConditionalGeneration, inner)
+
+    @property
+    def max_positions(self) -> int:
+        """The longest conversation in tokens, frames included."""
+        return int(self.backbone.config.get_text_config().max_position_embeddings)
+
+
+def load_policy(config: PolicyConfig) -> Policy:
+    """Read a checkpoint and make it ready to train. UsageError says in one line what is wrong with it."""
+    _check(config)
+    path = str(Path(config.path).expanduser()) if _is_folder(config.path) else config.path
+    try:
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            path,
+            revision=config.revision,
+            dtype=config.dtype,
+            attn_implementation=config.attention,
+        )
+    except (OSError, ImportError, ValueError) as problem:
+        raise UsageError(f"the weights of {config.path} can not be loaded: {_first_line(problem)}") from None
+    model.config._name_or_path = ""  # it would be written into every checkpoint made from this one
+    if config.freeze_vision:
+        model.model.visual.requires_grad_(False)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    renderer = Renderer.from_pretrained(path, revision=config.revision)
+    trained = _adapted(model, config.lora) if config.lora else model
+    return Policy(model=trained, renderer=renderer, images=_image_settings(path, config.revision))
+
+
+def _check(config: PolicyConfig) -> None:
+    """Say what is wrong before anything large is read."""
+    on_hub = config.path.count("/") == 1 and not config.path.startswith(("/", ".", "~"))  # owner/name
+    if not on_hub and not _is_folder(config.path):
+        raise UsageError(f"there is no folder {config.path}")
+    if _is_folder(config.path) and not (Path(config.path).expanduser() / "config.json").is_file():
+        raise UsageError(f"{config.path} is no checkpoint: it has no config.json")
+    try:
+        found = AutoConfig.from_pretrained(
+            str(Path(config.path).expanduser()), revision=config.revision
+        ).model_type
+    except (OSError, ValueError) as problem:
+        raise UsageError(
+            f"{config.path} is no folder here, and the model hub gave us no such checkpoint: "
+            f"{_first_line(problem)}"
+        ) from None
+    if found != "qwen2_5_vl":
+        raise UsageError(f"{config.path} is a {found} checkpoint; this project trains qwen2_5_vl")
+
+
+def _adapted(model: Qwen2_5_VLForConditionalGeneration, lora: Lora) -> nn.Module:
+    settings = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return cast(nn.Module, get_peft_model(model, settings))
+    except ValueError as problem:
+        raise UsageError(f"no adapter for targets {lora.targets!r}: {_first_line(problem)}") from None
+
+
+def _image_settings(path: str, revision: str) -> ImageSettings:
+    file = cached_file(
+        path,
+        "preprocessor_config.json",
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return ImageSettings.from_file(Path(file)) if file else ImageSettings()
+
+
+def _is_folder(path: str) -> bool:
+    return Path(path).expanduser().is_dir()
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem) or type(problem).__name__).splitlines()[0]

@@ -1,0 +1,125 @@
+"""Whole commands, as a user types them: what they print, what they write, what they say when something is
+wrong.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from eva_lightning.cli import main
+from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.records import Task, Trajectory
+from eva_lightning.store import read
+from eva_lightning.synthesis.world import load_tasks
+from tests.engines.test_server_engine import says, serving
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A world of two short clips, made by the command itself."""
+    folder = tmp_path_factory.mktemp("world")
+    words = ["--videos", "2", "--held_out", "1", "--settings.duration", "[60,60]", "--attempts", "2"]
+    assert main(["synthesize", "world", "--out", str(folder), *words]) == 0
+    return folder
+
+
+def test_help_lists_every_command_and_loads_no_torch():
+    code = (
+        "import sys; from eva_lightning.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(f"  {name} " in done.stdout for name in ("ask", "synthesize", "demo"))
+
+
+def test_the_module_runs_like_the_script():
+    done = subprocess.run(
+        [sys.executable, "-m", "eva_lightning", "--version"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "eva 0.1.0\n")
+
+
+def test_a_world_holds_clips_tasks_and_two_teachers(world, capsys):
+    tasks, oracle = read(world / "tasks.jsonl", Task), read(world / "oracle.jsonl", Trajectory)
+    assert len(list((world / "clips").glob("*.mp4"))) == 2
+    assert [one.task for one in oracle[::2]] == tasks  # two attempts each, paths relative to the folder
+    assert {one.stop for one in oracle} == {"answered"}
+    assert len(read(world / "sloppy.jsonl", Trajectory)) == 2 * len(tasks)
+
+
+def test_asking_a_tiny_model_prints_the_walk_and_the_ledger(world, tiny_folder, capsys):
+    task = load_tasks(world)[0]
+    status = main(
+        ["ask", task.clips[0].path, task.question, "--model", str(tiny_folder), "--max_turn_tokens", "8"]
+    )
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert task.question in printed
+    assert "Tokens: " in printed
+    assert "stop: turn_cut" in printed
+
+
+CALL = EvaDialect().call("frame_select", start_time=0, end_time=30, nframes=3)
+
+
+def test_asking_a_server_shows_plan_frames_and_answer_and_saves_the_strip(world, tmp_path, capsys):
+    clip = load_tasks(world)[0].clips[0].path
+    script = lambda number, body: says(f"I look.\n{CALL}" if number == 1 else "<answer>blue</answer>")  # noqa: E731
+    strip = tmp_path / "strip.png"
+    with serving(script) as (url, asked):
+        status = main(["ask", clip, "Which colour?", "--server", url, "--frames", str(strip)])
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert "3 frames of 224x224 (192 visual tokens) at 0.0, 10.0, 29.8 s" in printed
+    assert "Answer: blue   stop: answered" in printed
+    assert "3 saved to" in printed
+    assert Image.open(strip).width == 3 * 112 + 2 * 4
+    assert len(asked[1][1]["messages"][3]["content"]) == 7  # three labels, three frames, the question again
+
+
+def test_json_is_one_trajectory_that_reads_back(world, capsys):
+    clip = load_tasks(world)[0].clips[0].path
+    with serving(lambda number, body: says("<answer>blue</answer>")) as (url, _):
+        assert main(["ask", clip, "Which colour?", "--server", url, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["answer"], row["stop"], row["tokens"]["visual"]) == ("blue", "answered", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["ask", "none.mp4", "What?", "--server", "http://localhost:1"], "none.mp4: no such file"),
+        (
+            ["ask", __file__, "What?"],
+            "say who answers: --model FOLDER|HUB_ID to run it here, or --server URL",
+        ),
+        (["ask", __file__, "What?", "--server", "http://localhost:1"], "test_commands.py"),
+        (["ask", __file__, "What?", "--model", "/nowhere"], "no folder /nowhere"),
+        (["synthesize", "world", "--out", "x", "--families", "[smell]"], "no question family 'smell'"),
+        (["synthesize", "world", "--out", "x", "--videos", "0"], "want 1 or more videos"),
+        (["synthesize", "moon"], "say what to synthesize"),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_non_zero_exit(words, complaint, capsys):
+    assert main(words) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert complaint in said[-1]
+    assert said[-1].startswith(f"eva {words[0]}: ")
+    assert not any("Traceback" in line for line in said)
+
+
+def test_an_unknown_command_names_the_known_ones(capsys):
+    assert main(["fly"]) == 2
+    assert "no command 'fly'; the commands are ask" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_refused_by_name(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["synthesize", "world", "--out", "x", "--vidoes", "3"])
+    assert stop.value.code == 2
+    assert "--vidoes" in capsys.readouterr().err
