@@ -1,0 +1,21 @@
+"""Lightning callbacks: what happens around the iterations of a module. They watch, write and tell; none of
+them trains.
+
+Importing this package is enough for a config to name them bare: `class_path: TrajectoryLog`.
+"""
+
+from callbacks.collapse_guard import CollapseGuard
+from callbacks.export import HuggingFaceExport
+from callbacks.iteration_checkpoint import IterationCheckpoint
+from callbacks.progress import AgentProgressBar
+from callbacks.throughput import Throughput
+from callbacks.trajectory_log import TrajectoryLog
+
+__all__ = [
+    "AgentProgressBar",
+    "CollapseGuard",
+    "HuggingFaceExport",
+    "IterationCheckpoint",
+    "Throughput",
+    "TrajectoryLog",
+]

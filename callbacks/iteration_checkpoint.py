@@ -1,0 +1,217 @@
+"""Checkpoints counted in iterations, written between iterations only, whole or not at all.
+
+Lightning's own callback counts optimizer steps, which under manual optimisation fires on common multiples at
+best. This one inherits from it for a single reason: the trainer asks only `ModelCheckpoint`s where
+`--ckpt_path last` is. Every hook of the parent is replaced. What goes into a checkpoint is decided by the
+module.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from callbacks import atomic
+from eva_lightning.faults import UsageError
+
+if TYPE_CHECKING:
+    from modules.base import PolicyModule
+
+
+class IterationCheckpoint(ModelCheckpoint):
+    """Writes a checkpoint every few iterations, at the end and when a run is told to stop.
+
+    `--ckpt_path last` goes on from the newest one, `--ckpt_path best` reads the best one. A folder belongs to
+    one run: a new run refuses to start over the checkpoints of another.
+    """
+
+    def __init__(
+        self,
+        every: int = 10,
+        keep: int | None = 2,
+        folder: str | None = None,
+        save_last: bool = True,
+        on_exception: bool = True,
+        save_best: str | None = None,
+        mode: Literal["max", "min"] = "max",
+    ) -> None:
+        """
+        Args:
+            every: Iterations between two checkpoints.
+            keep: How many of them to keep, newest first; None keeps all. The best one is kept besides.
+            folder: Where to write; None is `checkpoints` in the trainer's default_root_dir. It has no version
+                number in it, so that `--ckpt_path last` finds what an earlier process wrote.
+            save_last: Write one at the end of fit, and let `last.ckpt` lead to the newest.
+            on_exception: Write one if the run is stopped (SIGTERM, an error, Ctrl-C) between two iterations.
+                In the middle of one the weights belong to no iteration: nothing is written then.
+            save_best: Name of a validation metric, for example `eval/accuracy`: `best.ckpt` leads to the
+                checkpoint of its best value. None keeps no best one.
+            mode: Whether the best value is the largest (max) or the smallest (min).
+        """
+        if every < 1 or (keep is not None and keep < 1):
+            raise UsageError(f"IterationCheckpoint: every is {every} and keep is {keep}; want 1 or more")
+        super().__init__(dirpath=folder, monitor=save_best, mode=mode, save_top_k=0, save_last=save_last)
+        self.every = every
+        self.keep = keep
+        self.given_folder = folder
+        self.saves_on_exception = on_exception
+        self.latest: int | None = None  # iteration of the newest checkpoint
+        self.best_score: float | None = None
+        self._busy = False  # in the middle of an iteration
+        self._began: int | None = None  # iteration at which this fit began; None before it has
+
+    @property
+    def state_key(self) -> str:
+        return type(self).__qualname__  # not the parent's, which depends on arguments that may change
+
+    def folder(self, trainer: Trainer) -> Path:
+        given = self.given_folder or Path(trainer.default_root_dir) / "checkpoints"
+        return Path(given).expanduser().absolute()
+
+    # --- when ---------------------------------------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        folder = self.folder(trainer)
+        self.dirpath = str(folder)
+        self.last_model_path = str(folder / "last.ckpt")
+        self.best_model_path = str(folder / ("best.ckpt" if self.monitor else "last.ckpt"))
+
+    def on_train_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        folder = self.folder(trainer)
+        found = trainer.strategy.broadcast(_numbered(folder))
+        fresh = trainer.ckpt_path is None and self.latest is None
+        if fresh and found and not trainer.fast_dev_run:
+            raise UsageError(
+                f"{folder} holds iteration {max(found)} of another run: go on from it with --ckpt_path last, "
+                "or give this run another trainer.default_root_dir"
+            )
+        if trainer.is_global_zero and folder.is_dir():
+            atomic.sweep(folder)
+        trainer.strategy.barrier("IterationCheckpoint.on_train_start")
+        self._began = pl_module.iteration
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._busy = True
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: PolicyModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._busy = False
+        due = pl_module.iteration % self.every == 0 or (self.save_last and _ending(trainer))
+        if due and pl_module.iteration != self.latest:
+            self._save_iteration(trainer, pl_module.iteration)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Nothing: epochs do not matter here."""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        if self.monitor is None or trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        value = trainer.strategy.broadcast(self._monitored(trainer))  # rank 0 alone may have logged it
+        if value is None:
+            raise UsageError(f"save_best is {self.monitor!r}, but validation logged no such metric")
+        if math.isnan(value) or (self.best_score is not None and not self._better(value, self.best_score)):
+            return
+        self.best_score = value
+        self._save_best(trainer, pl_module.iteration)
+
+    def on_train_end(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        if self.save_last and pl_module.iteration != self.latest and pl_module.iteration != self._began:
+            self._save_iteration(trainer, pl_module.iteration)
+        self._began = None
+
+    def on_exception(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: PolicyModule, exception: BaseException
+    ) -> None:
+        began, self._began = self._began, None
+        if began is None or pl_module.iteration in (began, self.latest):
+            return
+        newest = "none" if self.latest is None else f"iteration {self.latest}"
+        alone = trainer.world_size == 1 or isinstance(
+            exception, SIGTERMException
+        )  # else ranks wait elsewhere
+        if self.saves_on_exception and alone and not self._busy:
+            rank_zero_info(f"stopped after iteration {pl_module.iteration}: writing a checkpoint of it")
+            self._save_iteration(trainer, pl_module.iteration)
+        elif self._busy:
+            rank_zero_warn(
+                f"stopped inside iteration {pl_module.iteration + 1}; the newest checkpoint: {newest}"
+            )
+        else:
+            rank_zero_warn(f"stopped after iteration {pl_module.iteration}; the newest checkpoint: {newest}")
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._busy, self._began = False, None
+
+    # --- what ---------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"latest": self.latest, "best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.latest, self.best_score = state_dict.get("latest"), state_dict.get("best_score")
+
+    def _monitored(self, trainer: Trainer) -> float | None:
+        value = trainer.callback_metrics.get(self.monitor or "")
+        return None if value is None else float(value)
+
+    def _better(self, value: float, than: float) -> bool:
+        return value > than if self.mode == "max" else value < than
+
+    def _save_iteration(self, trainer: Trainer, iteration: int) -> None:
+        self.latest = iteration  # before it is written: it is part of what is written
+        self._write(trainer, f"iteration-{iteration:06d}.ckpt", "last.ckpt" if self.save_last else None)
+        if trainer.is_global_zero and self.keep is not None and not trainer.fast_dev_run:
+            done = sorted(number for number in _numbered(self.folder(trainer)) if number <= iteration)
+            for number in done[: -self.keep]:
+                atomic.remove(self.folder(trainer) / f"iteration-{number:06d}.ckpt")
+
+    def _save_best(self, trainer: Trainer, iteration: int) -> None:
+        name = f"best-{iteration:06d}.ckpt"
+        self._write(trainer, name, "best.ckpt")
+        if trainer.is_global_zero and not trainer.fast_dev_run:
+            for path in self.folder(trainer).glob("best-*.ckpt"):
+                if path.name != name:
+                    atomic.remove(path)
+
+    def _write(self, trainer: Trainer, name: str, link: str | None) -> None:
+        """All ranks together. Sharded strategies write a folder; it is renamed just like a file."""
+        if trainer.fast_dev_run:
+            return
+        path = self.folder(trainer) / name
+        trainer.save_checkpoint(atomic.part_of(path), weights_only=False)
+        if trainer.is_global_zero:
+            atomic.place(path)
+            if link:
+                atomic.point(path.with_name(link), path)
+        trainer.strategy.barrier("IterationCheckpoint")
+
+    def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:
+        """What `--ckpt_path last` means; the trainer asks before any other hook runs."""
+        folder = self.folder(trainer)
+        link, numbers = folder / "last.ckpt", _numbered(folder)
+        if link.exists():
+            return {str(link.parent / link.readlink() if link.is_symlink() else link)}
+        return {str(folder / f"iteration-{max(numbers):06d}.ckpt")} if numbers else set()
+
+
+def _ending(trainer: Trainer) -> bool:
+    """Whether training stops after this iteration. Lightning then counts the epoch as done: a checkpoint
+    written any later would skip the rest of it when training is made longer.
+    """
+    return trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
+
+
+def _numbered(folder: Path) -> list[int]:
+    """The iterations whose checkpoints are in a folder."""
+    names = [re.fullmatch(r"iteration-(\d+)\.ckpt", path.name) for path in folder.glob("iteration-*.ckpt")]
+    return [int(found.group(1)) for found in names if found]

@@ -1,0 +1,115 @@
+"""What the agent really does, where people look: tables and pictures in TensorBoard, every record in JSONL.
+
+JSONL holds all trajectories of a logged iteration, one file each, so that it can be read, compared and
+replayed; TensorBoard shows a few of them. Nothing is measured here; metrics are logged by the module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
+
+from callbacks.trajectory_markdown import escaped, tables
+from eva_lightning import store
+from eva_lightning.faults import Fault, UsageError
+from eva_lightning.records import Trajectory
+from eva_lightning.report.strip import strip
+
+if TYPE_CHECKING:
+    from modules.base import PolicyModule
+
+
+class TrajectoryLog(Callback):
+    """Shows trajectories in TensorBoard and keeps them as JSONL in the log folder.
+
+    Training goes to `trajectories/iteration-000010.jsonl`, evaluations to `evaluations/validate-000010.jsonl`
+    (or `test-...`); the iteration is in the name, a row is a plain Trajectory. Every rank writes what it made
+    itself: rank 1 adds `.rank1` to the name. TensorBoard shows rank 0's. Without TensorBoard there is JSONL
+    alone.
+    """
+
+    def __init__(
+        self,
+        every: int = 10,
+        count: int = 4,
+        frames: bool = True,
+        jsonl: bool = True,
+        evaluations: bool = True,
+    ) -> None:
+        """
+        Args:
+            every: Iterations between two logs of training trajectories. Evaluations are logged each time.
+            count: How many trajectories TensorBoard shows, spread evenly from the lowest reward to the
+                highest; 0 shows none.
+            frames: Add a picture of the frames each of them saw, with their times. The frames are read again.
+            jsonl: Write all trajectories to files.
+            evaluations: Log validation and test, too.
+        """
+        if every < 1 or count < 0:
+            raise UsageError(f"TrajectoryLog: every is {every} and count is {count}; want at least 1 and 0")
+        self.every = every
+        self.count = count
+        self.frames = frames
+        self.jsonl = jsonl
+        self.evaluations = evaluations
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: PolicyModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if pl_module.iteration % self.every == 0:
+            name = f"trajectories/iteration-{pl_module.iteration:06d}"
+            self._log(trainer, pl_module, pl_module.rollouts, name, "trajectories")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        if not trainer.sanity_checking:
+            self._log_evaluation(trainer, pl_module, "validate")
+
+    def on_test_end(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        self._log_evaluation(trainer, pl_module, "test")
+
+    def _log_evaluation(self, trainer: Trainer, module: PolicyModule, stage: str) -> None:
+        if self.evaluations:
+            name = f"evaluations/{stage}-{module.iteration:06d}"
+            self._log(trainer, module, module.evaluated, name, f"evaluations-{stage}")
+
+    def _log(
+        self, trainer: Trainer, module: PolicyModule, made: Sequence[Trajectory], name: str, tag: str
+    ) -> None:
+        folder = Path(trainer.log_dir or trainer.default_root_dir)  # a collective: every rank must ask
+        if self.jsonl and made and not trainer.fast_dev_run:
+            rank = f".rank{trainer.global_rank}" if trainer.global_rank else ""
+            store.write(folder / f"{name}{rank}.jsonl", made)  # whole: a repeated iteration replaces its file
+        if not trainer.is_global_zero:
+            return
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                for place, trajectory in enumerate(spread(made, self.count), start=1):
+                    self._show(logger.experiment, module, trajectory, f"{tag}/{place}")
+
+    def _show(self, board: Any, module: PolicyModule, trajectory: Trajectory, tag: str) -> None:
+        text, picture = tables(trajectory), None
+        if self.frames:
+            try:
+                picture = strip(trajectory, module.pixels(trajectory))
+            except Fault as fault:  # a video that is gone must not end a training run; it is told instead
+                rank_zero_warn(f"{tag}: the frames can not be read again: {fault}")
+                text += f"\n\nThe frames can not be read again: {escaped(str(fault))}"
+        board.add_text(tag, text, global_step=module.iteration)
+        if picture is not None:
+            board.add_image(tag, np.asarray(picture), global_step=module.iteration, dataformats="HWC")
+
+
+def spread(made: Sequence[Trajectory], count: int) -> list[Trajectory]:
+    """`count` of them, evenly spaced between the lowest and the highest reward; equals in their own order."""
+    if count >= len(made):
+        return list(made)
+    ranked = sorted(made, key=lambda trajectory: trajectory.reward)
+    if count == 1:
+        return ranked[-1:]
+    return [ranked[round(i * (len(ranked) - 1) / (count - 1))] for i in range(count)]
