@@ -13,9 +13,18 @@ from importlib import import_module
 from eva_lightning import __version__
 from eva_lightning.faults import Fault, UsageError
 
+STAGES = {
+    "fit": "train a stage (SFT, KTO, GRPO): eva fit --config grpo.yaml",
+    "validate": "let a policy answer the validation questions",
+    "test": "let a policy answer the test questions",
+}
+
 COMMANDS = {
     "ask": "ask a question about a video and watch the agent plan, look and answer",
     "synthesize": "make videos, questions and teacher trajectories of the embedded world",
+    "collect": "roll a policy or a teacher over tasks into trajectories",
+    "label": "mark trajectories good or bad, for KTO",
+    "compare": "put runs side by side: table, plot, TensorBoard layout",
     "demo": "the whole walk on this machine: world, agents, table",
 }
 
@@ -29,8 +38,8 @@ def main(args: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         print(f"eva {__version__}")
         return 0
-    if words[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
+    if words[0] not in COMMANDS | STAGES:
+        known = ", ".join(STAGES | COMMANDS)
         print(f"eva: there is no command {words[0]!r}; the commands are {known}", file=sys.stderr)
         return 2
     return _run(words[0], words[1:])
@@ -38,7 +47,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(name: str, words: list[str]) -> int:
     try:
-        import_module(f"eva_lightning.commands.{name}").main(words)
+        if name in STAGES:
+            import_module("eva_lightning.stages").run_stage([name, *words])
+        else:
+            import_module(f"eva_lightning.commands.{name}").main(words)
     except (UsageError, Fault) as problem:
         return _complain(name, problem)
     except BaseExceptionGroup as group:  # raised inside the agent loop
@@ -63,6 +75,6 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def _usage() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items()]
+    known = STAGES | COMMANDS
+    lines = [f"  {name.ljust(max(map(len, known)))}  {what}" for name, what in known.items()]
     return "usage: eva COMMAND [--help] ...\n\ncommands:\n" + "\n".join(lines)

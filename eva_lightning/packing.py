@@ -26,7 +26,7 @@ def pack(lengths: Sequence[int], config: PackingConfig) -> list[list[list[int]]]
     """Micro-batches of rows of places: every trajectory once, each micro-batch within the budget.
 
     >>> pack([5, 3, 4, 2], PackingConfig(micro_batch_tokens=10, row_tokens=5))
-    [[[0], [2]], [[1, 3]]]
+    [[[0], [1, 3]], [[2]]]
     """
     rows = _fill_rows(lengths, config.row_tokens)
     rows.sort(key=lambda row: -sum(lengths[place] for place in row))

@@ -1,4 +1,6 @@
-"""The agent loop: every way to stop, mistakes apart from faults, ids only appended, the same seed the same bytes."""
+"""The agent loop: every way to stop, mistakes apart from faults, ids only appended, the same seed the same
+bytes.
+"""
 
 import asyncio
 import threading
@@ -32,7 +34,9 @@ def renderer(tiny_folder):
 
 
 def run(*turns, jobs=None, world=None, renderer=None, on_finish=None, watch=None, **limits):
-    """Trajectories of an agent that says `turns`, one after the other; a text turn may be a function of the context."""
+    """Trajectories of an agent that says `turns`, one after the other; a text turn may be a function of the
+    context.
+    """
 
     def author(context):
         said = turns[sum(message.role == "assistant" for message in context.messages)]

@@ -6,7 +6,7 @@ import pytest
 
 from eva_lightning import store
 from eva_lightning.faults import UsageError
-from eva_lightning.records import Answer, Clip, Score, Task, ToolCall, Trajectory
+from eva_lightning.records import Clip, Score, Task, ToolCall, Trajectory
 from tests.making import frame, task, trajectory
 
 

@@ -5,25 +5,18 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
-from typing import Literal
 
 from eva_lightning.commands.arguments import run_command
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.commands.engine_choice import DecoderChoice, Timestamps, choose_engine, make_agent
 from eva_lightning.encoding import encode
-from eva_lightning.engines.base import Engine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Clip, Task, Trajectory
 from eva_lightning.report.strip import save_strip
 from eva_lightning.report.transcript import transcript
-from eva_lightning.rollout import Agent, Job, Limits, derive_seed, rollout
-from eva_lightning.tools.frame_select import FrameSelect
-from eva_lightning.video.frame_store import FrameStore
-from eva_lightning.video.sampling import Budget
-from eva_lightning.worlds.video_world import VideoWorld
+from eva_lightning.rollout import Job, derive_seed, rollout
 
 
 def main(words: Sequence[str]) -> None:
@@ -42,8 +35,8 @@ def ask(
     max_turn_tokens: int = 2048,
     max_tokens: int = 32_768,
     max_visual_tokens: int = 12_000,
-    timestamps: Literal["clock", "seconds"] = "clock",
-    decoder: Literal["auto", "pyav", "cpu", "cuda"] = "auto",
+    timestamps: Timestamps = "clock",
+    decoder: DecoderChoice = "auto",
     frames: str | None = None,
     json: bool = False,
 ) -> None:
@@ -70,15 +63,15 @@ def ask(
     if not Path(video).is_file():
         raise UsageError(f"{video}: no such file; give the path of a video")
     task = Task(id=Path(video).name, clips=(Clip(id="video", path=video),), question=question)
-    world = VideoWorld(FrameStore(device=decoder))
-    engine = _engine(model, server, served_name)
-    agent = Agent(
-        engine=engine,
-        dialect=EvaDialect(timestamps=timestamps),
-        tools=[FrameSelect(Budget(tokens=max_visual_tokens))],
-        world=world,
-        limits=Limits(turns=max_turns, turn_tokens=max_turn_tokens, total_tokens=max_tokens),
+    agent = make_agent(
+        choose_engine(model, server, served_name),
         temperature=temperature,
+        max_turns=max_turns,
+        max_turn_tokens=max_turn_tokens,
+        max_tokens=max_tokens,
+        max_visual_tokens=max_visual_tokens,
+        timestamps=timestamps,
+        decoder=decoder,
     )
     try:
         job = Job(task=task, seed=derive_seed(seed, 0, task.id, 0))
@@ -86,27 +79,14 @@ def ask(
         print(_as_json(trajectory) if json else transcript(trajectory))
         if frames is not None:
             clip = task.clips[0]
-            count = save_strip(trajectory, lambda frame: world.pixels(clip, frame), frames)
+            count = save_strip(trajectory, lambda frame: agent.world.pixels(clip, frame), frames)
             if not json:
                 print(f"Frames: {count} saved to {frames}" if count else "Frames: none watched, none saved")
     finally:
-        engine.close()
-        world.close()
+        agent.engine.close()
+        agent.world.close()
     if trajectory.stop == "fault":
         raise Fault(trajectory.faults[-1])
-
-
-def _engine(model: str | None, server: str | None, served_name: str | None) -> Engine:
-    if (model is None) == (server is None):
-        raise UsageError("say who answers: --model FOLDER|HUB_ID to run it here, or --server URL")
-    if server is not None:
-        from eva_lightning.engines.server_engine import ServerEngine
-
-        return ServerEngine(server, served_name, api_key=os.environ.get("OPENAI_API_KEY", "none"))
-    from eva_lightning.engines.transformers_engine import TransformersEngine
-    from eva_lightning.policy.loading import PolicyConfig, load_policy
-
-    return TransformersEngine(load_policy(PolicyConfig(path=str(model))))
 
 
 def _as_json(trajectory: Trajectory) -> str:

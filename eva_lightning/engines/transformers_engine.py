@@ -38,16 +38,22 @@ class TransformersEngine(Engine):
 
     renderer: Renderer
 
-    def __init__(self, policy: Policy, max_batch: int = 64) -> None:
-        """`max_batch` bounds how many turns are written at once; 1 makes every trajectory independent of its
-        neighbours, to the last bit."""
-        if max_batch < 1:
-            raise UsageError(f"max_batch is {max_batch}: want 1 or more")
+    def __init__(self, policy: Policy, max_batch: int = 64, batch_tokens: int = 32_768) -> None:
+        """
+        Args:
+            policy: The model that is being trained.
+            max_batch: Turns written at once, at most; 1 makes every trajectory independent of its neighbours,
+                to the last bit.
+            batch_tokens: Tokens of the conversations read at once, padding included; a longer one goes alone.
+        """
+        if max_batch < 1 or batch_tokens < 1:
+            raise UsageError(f"max_batch is {max_batch}, batch_tokens {batch_tokens}: want 1 or more")
         if policy.backbone.model.language_model.has_sliding_layers:
             raise UsageError("this checkpoint uses sliding windows; the transformers engine does not")
         self.policy = policy
         self.renderer = policy.renderer
         self.max_batch = max_batch
+        self.batch_tokens = batch_tokens
         self._seats = 0
         self._waiting: list[_Waiter] = []
         self._writing = False
@@ -122,8 +128,8 @@ class TransformersEngine(Engine):
         left = len(batch)
         model.eval()
         try:
-            for i in range(0, len(batch), self.max_batch):
-                waiters = {waiter.draft: waiter for waiter in batch[i : i + self.max_batch]}
+            for part in self._parts(batch):
+                waiters = {waiter.draft: waiter for waiter in part}
                 for draft in write_turns(self.policy, list(waiters)):
                     left -= 1
                     if not left:  # whoever gets the last turn may go on to train
@@ -139,6 +145,17 @@ class TransformersEngine(Engine):
         for waiter in self._waiting[:1]:  # came while we wrote, perhaps in another loop than ours
             with suppress(RuntimeError):
                 waiter.loop.call_soon_threadsafe(self._fire)
+
+    def _parts(self, batch: list[_Waiter]) -> Iterator[list[_Waiter]]:
+        """The batch in parts that fit: neighbours in length, so that one long conversation pads no short one."""
+        part: list[_Waiter] = []
+        for waiter in sorted(batch, key=lambda waiter: (len(waiter.draft.ids), waiter.place)):
+            longest = len(waiter.draft.ids)  # so far; they are sorted
+            if part and (len(part) == self.max_batch or (len(part) + 1) * longest > self.batch_tokens):
+                yield part
+                part = []
+            part.append(waiter)
+        yield part
 
     def _utterance(self, draft: Draft) -> Utterance:
         return Utterance(

@@ -11,9 +11,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Device = Literal["auto", "pyav", "torchcodec-cpu", "cpu", "cuda"]
+"""Which decoder: see `opening.open_decoder`."""
 
 Pixels = NDArray[np.uint8]
 """One frame: height x width x 3, RGB, uint8."""

@@ -1,4 +1,6 @@
-"""Any OpenAI-compatible endpoint: what is sent, what is tried again, what is a fault. Against a real HTTP server."""
+"""Any OpenAI-compatible endpoint: what is sent, what is tried again, what is a fault. Against a real HTTP
+server.
+"""
 
 import asyncio
 import base64

@@ -301,3 +301,16 @@ def test_an_adapter_in_training_mode_writes_without_dropout_and_stays_in_trainin
     sampled = torch.tensor([value for turn in record.turns for value in turn.logprobs])
     assert (ours.logprobs - sampled).abs().max() < 1e-4
     engine.close()
+
+
+def test_a_batch_is_parted_by_length_so_that_one_long_conversation_pads_no_short_one(policy):
+    engine = TransformersEngine(policy, max_batch=3, batch_tokens=100)
+
+    class Waiting:
+        def __init__(self, place, tokens):
+            self.place, self.draft = place, type("Draft", (), {"ids": [0] * tokens})
+
+    batch = [Waiting(place, tokens) for place, tokens in enumerate((90, 20, 20, 30, 200, 20))]
+    parts = [[waiter.place for waiter in part] for part in engine._parts(batch)]
+    assert parts == [[1, 2, 5], [3], [0], [4]]  # 3 x 20; 30 and 90 do not fit in 100 together; 200 goes alone
+    engine.close()

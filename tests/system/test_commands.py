@@ -115,7 +115,7 @@ def test_a_mistake_is_one_line_and_a_non_zero_exit(words, complaint, capsys):
 
 def test_an_unknown_command_names_the_known_ones(capsys):
     assert main(["fly"]) == 2
-    assert "no command 'fly'; the commands are ask" in capsys.readouterr().err
+    assert "no command 'fly'; the commands are fit" in capsys.readouterr().err
 
 
 def test_an_unknown_option_is_refused_by_name(capsys):

@@ -1,0 +1,203 @@
+"""Records in batches: one Lightning batch is a plain list of records and one iteration of training.
+
+No torch DataLoader: records are small, tensors are made inside the module, and a loader that knows its
+length is never read ahead of the policy. What it serves follows from the data, the seed and the number of
+batches served, so a resumed run goes on with the very next record, on any number of ranks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from datamodules.order import Order
+from eva_lightning.encoding import decode, encode
+from eva_lightning.faults import UsageError
+from eva_lightning.records import Task, Trajectory
+
+Record = TypeVar("Record", Task, Trajectory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Generic[Record]):
+    """Records that are shuffled together, and how much of the whole they make up."""
+
+    name: str
+    """Where they come from, for messages."""
+    records: Sequence[Record]
+    """The records."""
+    weight: float = 1.0
+    """Share of the records served, relative to the weights of the other parts."""
+
+
+class RecordLoader(Generic[Record]):
+    """Shuffled batches of records, this rank's share of each.
+
+    Each part is served pass after pass: no record comes again before all others of its part have been
+    there, and none comes twice in a batch. The tail of a pass that does not fill a batch is filled up from
+    the next pass. An epoch is as many batches as it takes to serve as many records as there are.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part[Record]],
+        batch_size: int,
+        *,
+        seed: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        key: Callable[[Record], Hashable] | None = None,
+        under_way: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """
+        Args:
+            parts: What to serve; several parts are mixed by their weights, as evenly as whole records allow.
+            batch_size: Records in a batch, over all ranks.
+            seed: Dice of the shuffle.
+            rank: Which rank this is.
+            ranks: How many there are; each gets an equal share of every batch.
+            key: Keeps every share from consisting of one key only, where the data allow; None does not care.
+            under_way: Says whether the batch served last is still being worked on: a checkpoint that is made
+                meanwhile serves it again.
+        """
+        _check(parts, batch_size, ranks)
+        self.parts: list[Part[Record]] = list(parts)
+        self.batch_size, self.seed = batch_size, seed
+        self.rank, self.ranks = rank, ranks
+        self.key: Callable[[Record], Hashable] | None = key
+        self.under_way = under_way
+        self.added: list[tuple[int, int, list[Record]]] = []  # (before which batch, to which part, what)
+        self._length = -(-sum(len(part.records) for part in parts) // batch_size)
+        self._restart()
+
+    def __len__(self) -> int:
+        """Batches in an epoch; the same on every rank and whatever is added later."""
+        return self._length
+
+    def __iter__(self) -> Iterator[list[Record]]:
+        """An epoch's worth of batches, going on where the last one ended."""
+        for _ in range(len(self)):
+            yield self._share(self._draw())
+
+    def add(self, records: Sequence[Record], part: int = 0) -> None:
+        """Mix new records into what is left of a part's pass. Every rank must add the same at the same
+        time."""
+        self.added.append((self.batches, part, list(records)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run is: plain values, the same on every rank."""
+        return {
+            **self._identity(),
+            "batches": self.batches - int(self.under_way()),
+            "added": [[at, part, encode(records)] for at, part, records in self.added],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; UsageError if the data are not those it was taken from."""
+        for name, ours in self._identity().items():
+            if state[name] != ours:
+                raise UsageError(
+                    f"the checkpoint was made with other data: {name} was {state[name]} and is now {ours}. "
+                    "Resume with the same data, or start a new run from the weights alone"
+                )
+        kind = type(self.parts[0].records[0])
+        self.added = [(at, part, [decode(kind, row) for row in rows]) for at, part, rows in state["added"]]
+        self._restart()
+        while self.batches < state["batches"]:
+            self._draw()
+
+    def _restart(self) -> None:
+        self.batches = 0
+        self._records: list[Record] = []
+        self._keys: list[Hashable] = []
+        self._orders: list[Order] = []
+        self._served = [0] * len(self.parts)
+        for number, part in enumerate(self.parts):
+            self._orders.append(Order(self._take_in(part.records), f"records/{self.seed}/{number}"))
+
+    def _take_in(self, records: Sequence[Record]) -> range:
+        """The numbers under which these records go from now on."""
+        begin = len(self._records)
+        self._records += records
+        self._keys += [self.key(record) if self.key else None for record in records]
+        return range(begin, len(self._records))
+
+    def _draw(self) -> list[int]:
+        """The numbers of the next batch, over all ranks."""
+        for at, part, records in self.added:
+            if at == self.batches:
+                self._orders[part].add(self._take_in(records), self._keys)
+        size = self.batch_size // self.ranks
+        batch: list[int] = []
+        for slot in range(self.batch_size):
+            unlike = None
+            if self.key is not None and slot % size == size - 1:  # the last chance of this rank's share
+                share = {self._keys[number] for number in batch[slot - slot % size :]}
+                unlike = share.pop() if len(share) == 1 else None
+            batch.append(self._next(batch, unlike))
+        self.batches += 1
+        return batch
+
+    def _next(self, taken: Sequence[int], unlike: Hashable | None) -> int:
+        """From the part that lies furthest behind its share."""
+        total = sum(part.weight for part in self.parts)
+        after = sum(self._served) + 1
+        behind = [
+            after * part.weight / total - served
+            for part, served in zip(self.parts, self._served, strict=True)
+        ]
+        place = behind.index(max(behind))
+        number = self._orders[place].draw(taken, self._keys, unlike)
+        assert number is not None, "a part is at least as large as its share of a batch: see _check"
+        self._served[place] += 1
+        return number
+
+    def _share(self, batch: list[int]) -> list[Record]:
+        size = self.batch_size // self.ranks
+        return [self._records[number] for number in batch[self.rank * size : (self.rank + 1) * size]]
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a position to mean the same."""
+        return {
+            "records": sum(len(part.records) for part in self.parts),
+            "fingerprint": _fingerprint(self.parts),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
+
+
+def _check(parts: Sequence[Part[Any]], batch_size: int, ranks: int) -> None:
+    if batch_size < 1 or batch_size % ranks:
+        raise UsageError(f"batch_size is {batch_size}: want a multiple of the number of ranks, {ranks}")
+    total = sum(part.weight for part in parts)
+    for part in parts:
+        if part.weight <= 0:
+            raise UsageError(
+                f"{part.name}: weight is {part.weight:g}; want more than 0, or leave the file out"
+            )
+        need = batch_size if len(parts) == 1 else min(batch_size, int(batch_size * part.weight / total) + 1)
+        if len(part.records) < need:
+            raise UsageError(
+                f"{part.name}: has {len(part.records)} records, and up to {need} of them go into a batch of "
+                f"{batch_size}; lower batch_size" + (" or its weight" if len(parts) > 1 else "")
+            )
+
+
+def _fingerprint(parts: Sequence[Part[Any]]) -> str:
+    """Names the data by what they ask and say; moving the files does not change it."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(f"part {part.weight!r} {len(part.records)}\n".encode())
+        for record in part.records:
+            digest.update(json.dumps(_essence(record)).encode())
+    return digest.hexdigest()
+
+
+def _essence(record: Task | Trajectory) -> list[Any]:
+    if isinstance(record, Trajectory):
+        marks = [record.replica, record.seed, record.answer, record.desirable]
+        return [*_essence(record.task), *marks, *(turn.text for turn in record.turns)]
+    return [record.id, record.question, *record.options, encode(record.answer)]

@@ -1,0 +1,65 @@
+"""Tasks to act on: the questions of GRPO, and of evaluation alone. Who answers them is the module's
+business."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datamodules.base import RecordData
+from datamodules.sources import Source, Sources, read_tasks
+from eva_lightning.faults import UsageError
+from eva_lightning.records import Task
+
+
+class TaskData(RecordData[Task]):
+    """Questions in batches; the module makes a group of trajectories of each. More can be added while it
+    trains."""
+
+    def __init__(
+        self,
+        tasks: Sources | None = None,
+        batch_size: int = 64,
+        eval_tasks: Sources | None = None,
+        eval_limit: int | None = None,
+        eval_batch_size: int = 256,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            tasks: JSONL files of tasks to train on, mixed by their weights if they have any (for example
+                0.9 open and 0.1 multiple choice); a folder stands for its tasks.jsonl; None if only
+                evaluated.
+            batch_size: Tasks in an iteration, over all ranks; each brings a group of trajectories.
+            eval_tasks: JSONL files of the tasks of validation and test; a folder stands for its
+                held_out.jsonl; None evaluates nothing.
+            eval_limit: Take so many of them from the top; None takes all.
+            eval_batch_size: Tasks that are under way at once in validation, over all ranks.
+            seed: Dice of the shuffle.
+        """
+        super().__init__(tasks, batch_size, eval_tasks, eval_limit, eval_batch_size, seed)
+
+    def read(self, source: Source) -> list[Task]:
+        tasks = read_tasks(source)
+        for task in tasks:
+            if task.answer is None:
+                raise UsageError(f"{source.path}: task {task.id!r} has no answer to reward; leave it out")
+        return tasks
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        seen: set[str] = set()
+        for task in (task for part in self._parts for task in part.records):
+            if task.id in seen:  # two questions of one name would be taken for one group
+                files = ", ".join(source.path for source in self.sources)
+                raise UsageError(f"{files}: two tasks have the id {task.id!r}; give every task its own")
+            seen.add(task.id)
+
+    def add_tasks(self, tasks: Sequence[Task], source: int = 0) -> None:
+        """Mix new tasks into what is left of the pass over a source, from the next batch on.
+
+        They are kept in the checkpoint. An epoch stays as long as it was. Every rank must add the same
+        tasks after the same batch.
+        """
+        if self.loader is None:
+            raise RuntimeError("tasks are added while a Trainer runs, not before")
+        self.loader.add(tasks, source)

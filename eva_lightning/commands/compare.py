@@ -1,0 +1,130 @@
+"""`eva compare RUN...`: what each stage brought: a table, a picture, and curves that lie over each other in
+TensorBoard.
+
+Reads evaluations that were made before; runs no model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from eva_lightning.commands.arguments import run_command
+from eva_lightning.faults import UsageError
+from eva_lightning.metrics import trajectory_metrics
+from eva_lightning.report.chart import Bar, Panel, save_chart
+from eva_lightning.report.comparison import MEASURES, Run, estimate, family_table, read_run, stage_table
+
+
+def main(words: Sequence[str]) -> None:
+    """The runs come first, by place: a list of unknown length is what jsonargparse does not do by place."""
+    named = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    if not named and not {"-h", "--help", "--runs"} & set(words):
+        raise UsageError("name the runs to compare: eva compare runs/sft runs/kto --out DIR")
+    runs = ["--runs", json.dumps(list(words[:named]))] if named else []
+    run_command(compare, [*runs, *words[named:]], "eva compare")
+
+
+def compare(runs: list[str], out: str | None = None) -> None:
+    """Compare evaluated runs, best in the order of the stages: eva compare runs/sft runs/kto runs/grpo
+    --out DIR.
+
+    Prints accuracy, rounds, frames and visual tokens with 95 % intervals (over tasks), what each run gained
+    in accuracy over the first one on the tasks of both, and the accuracy of every family of questions.
+
+    Args:
+        runs: Folders with evaluations/*.jsonl, or JSONL files of trajectories; given by place.
+        out: Folder for comparison.png and for TensorBoard: tensorboard --logdir DIR lays the runs over each
+            other.
+    """
+    compared = _named_apart([read_run(run) for run in runs])
+    print(stage_table(compared))
+    print(f"\n{family_table(compared)}")
+    asked = [{one.task.id for one in run.trajectories} for run in compared]
+    if any(tasks != asked[0] for tasks in asked):
+        print("\nNot all runs answered the same tasks: only the gain compares like with like.")
+    if out is not None:
+        _draw(compared, Path(out) / "comparison.png")
+        _write_board(compared, Path(out))
+        print(f"\nPicture: {Path(out) / 'comparison.png'}   Curves: tensorboard --logdir {out}")
+
+
+def _named_apart(runs: Sequence[Run]) -> list[Run]:
+    """Two runs of one name get a number each."""
+    names = [run.name for run in runs]
+    return [
+        replace(run, name=f"{run.name} ({names[: i + 1].count(run.name)})")
+        if names.count(run.name) > 1
+        else run
+        for i, run in enumerate(runs)
+    ]
+
+
+def _draw(runs: Sequence[Run], path: Path) -> None:
+    above = [
+        Panel(
+            title=measure,
+            groups=[(run.name, [_bar(run, number, measure)]) for number, run in enumerate(runs)],
+            spell="{:.0%}".format if measure == "accuracy" else _plain,
+            top=1.0 if measure == "accuracy" else None,
+        )
+        for measure in MEASURES
+    ]
+    families = sorted({family for run in runs for family in run.families})
+    below = Panel(
+        title="accuracy by family",
+        groups=[
+            (
+                family or "all",
+                [_bar(run, i, "accuracy", family) for i, run in enumerate(runs) if family in run.families],
+            )
+            for family in families
+        ],
+        spell="{:.0%}".format,
+        top=1.0,
+    )
+    save_chart(path, [run.name for run in runs], [above, [below]])
+
+
+def _bar(run: Run, series: int, measure: str, family: str | None = None) -> Bar:
+    ones = [one for one in run.trajectories if family is None or one.task.source == family]
+    value = estimate(ones, measure)
+    return Bar(series=series, value=value.mean, low=value.low, high=value.high)
+
+
+def _plain(value: float) -> str:
+    return f"{value:.0f}" if value >= 20 or value == int(value) else f"{value:.1f}"
+
+
+def _write_board(runs: Sequence[Run], folder: Path) -> None:
+    """A TensorBoard run for each of ours, under the names that training logs, and a layout that pairs them
+    up."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    for file in _old_events(runs, folder):
+        file.unlink()
+    tags: set[str] = set()
+    for run in runs:
+        writer = SummaryWriter(str(folder / run.name))
+        for step, trajectories in run.evaluations:
+            for name, value in trajectory_metrics(trajectories, by_source=True).items():
+                tags.add(f"eval/{name}")
+                writer.add_scalar(f"eval/{name}", value, step)
+        writer.close()
+    layout = SummaryWriter(str(folder / "layout"))
+    whole = {
+        name: ["Multiline", [f"^eval/{name}$"]] for name in ("accuracy", "rounds", "frames", "visual_tokens")
+    }
+    families = sorted(tag.removeprefix("eval/") for tag in tags if tag.startswith("eval/accuracy/"))
+    layout.add_custom_scalars(
+        {"stages": whole, "families": {name: ["Multiline", [f"^eval/{name}$"]] for name in families}}
+    )
+    layout.close()
+
+
+def _old_events(runs: Sequence[Run], folder: Path) -> Iterator[Path]:
+    """What an earlier comparison left: TensorBoard would show it as a second line."""
+    for name in ("layout", *(run.name for run in runs)):
+        yield from (folder / name).glob("events.out.tfevents.*")

@@ -1,0 +1,58 @@
+"""Who answers, and with what: the options that `eva ask` and `eva collect` share, made into an agent. Runs
+nothing."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.engines.base import Engine
+from eva_lightning.faults import UsageError
+from eva_lightning.rollout import Agent, Limits
+from eva_lightning.tools.frame_select import FrameSelect
+from eva_lightning.video.frame_store import FrameStore
+from eva_lightning.video.sampling import Budget
+from eva_lightning.worlds.video_world import VideoWorld
+
+Timestamps = Literal["clock", "seconds"]
+"""How frame labels say the time: "[01:15]" or "75 seconds"."""
+
+DecoderChoice = Literal["auto", "pyav", "cpu", "cuda"]
+"""Which video decoder to use; auto takes the GPU where there is one."""
+
+
+def choose_engine(model: str | None, server: str | None, served_name: str | None) -> Engine:
+    """A checkpoint that runs here, or a server; UsageError unless exactly one of them is named."""
+    if (model is None) == (server is None):
+        raise UsageError("say who answers: --model FOLDER|HUB_ID to run it here, or --server URL")
+    if server is not None:
+        from eva_lightning.engines.server_engine import ServerEngine
+
+        return ServerEngine(server, served_name, api_key=os.environ.get("OPENAI_API_KEY", "none"))
+    from eva_lightning.engines.transformers_engine import TransformersEngine
+    from eva_lightning.policy.loading import PolicyConfig, load_policy
+
+    return TransformersEngine(load_policy(PolicyConfig(path=str(model))))
+
+
+def make_agent(
+    engine: Engine,
+    *,
+    temperature: float,
+    max_turns: int,
+    max_turn_tokens: int,
+    max_tokens: int,
+    max_visual_tokens: int,
+    timestamps: Timestamps,
+    decoder: DecoderChoice,
+) -> Agent:
+    """EVA's agent over video files: its tags, its one tool."""
+    return Agent(
+        engine=engine,
+        dialect=EvaDialect(timestamps=timestamps),
+        tools=[FrameSelect(Budget(tokens=max_visual_tokens))],
+        world=VideoWorld(FrameStore(device=decoder)),
+        limits=Limits(turns=max_turns, turn_tokens=max_turn_tokens, total_tokens=max_tokens),
+        temperature=temperature,
+    )

@@ -1,0 +1,182 @@
+"""Runs side by side: what each stage brought, with intervals that say what is chance. Arithmetic only.
+
+Intervals are bootstrap intervals over tasks: the attempts at a task are drawn together, because they are no
+independent evidence. Two runs are compared on the tasks they share, task by task.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eva_lightning.faults import UsageError
+from eva_lightning.records import Trajectory
+from eva_lightning.report.summary import table
+from eva_lightning.scoring import score
+from eva_lightning.store import read
+
+MEASURES = ("accuracy", "rounds", "frames", "visual tokens")
+"""What is compared."""
+
+DRAWS = 1000
+"""Resamples of a bootstrap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean with its 95 % interval."""
+
+    mean: float
+    """The mean."""
+    low: float
+    """Lower end of the interval."""
+    high: float
+    """Upper end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One stage, as it was evaluated."""
+
+    name: str
+    """How it is called in tables."""
+    evaluations: tuple[tuple[int, tuple[Trajectory, ...]], ...]
+    """Iteration and trajectories of each evaluation, in order."""
+
+    @property
+    def trajectories(self) -> tuple[Trajectory, ...]:
+        """The latest evaluation, without what a fault ended."""
+        return tuple(one for one in self.evaluations[-1][1] if one.stop != "fault")
+
+    @property
+    def faults(self) -> int:
+        """Trajectories of the latest evaluation that a fault ended."""
+        return len(self.evaluations[-1][1]) - len(self.trajectories)
+
+    @property
+    def families(self) -> list[str]:
+        return sorted({one.task.source for one in self.trajectories})
+
+
+def read_run(path: str | Path) -> Run:
+    """A run from a JSONL file of trajectories, or from a folder with evaluations/*.jsonl.
+
+    A number at the end of a file's name is the iteration it was made at (validate-000120.jsonl). Files of one
+    iteration belong together (several benchmarks); an attempt that is in two of them counts once.
+    """
+    path = Path(path)
+    files = [path] if path.is_file() else sorted((path / "evaluations").glob("*.jsonl"))
+    if not files:
+        raise UsageError(
+            f"{path}: neither a JSONL file nor a folder with evaluations/*.jsonl; name an evaluated run"
+        )
+    by_iteration: dict[int, dict[tuple[str, int], Trajectory]] = {}
+    for file in files:
+        number = re.search(r"(\d+)$", file.stem) if path.is_dir() else None
+        attempts = by_iteration.setdefault(int(number.group(1)) if number else 0, {})
+        attempts |= {(one.task.id, one.replica): one for one in _graded(file)}
+    evaluations = tuple((step, tuple(ones.values())) for step, ones in sorted(by_iteration.items()))
+    return Run(name=path.stem if path.is_file() else path.resolve().name, evaluations=evaluations)
+
+
+def _graded(file: Path) -> list[Trajectory]:
+    made = read(file, Trajectory)
+    ungraded = next((one for one in made if one.task.answer is None), None)
+    if ungraded is not None:
+        raise UsageError(f"{file}: task {ungraded.task.id!r} has no gold answer; there is nothing to compare")
+    if all(one.stop == "fault" for one in made):
+        raise UsageError(f"{file}: holds no trajectory without a fault; evaluate again")
+    return made
+
+
+def estimate(trajectories: Sequence[Trajectory], measure: str) -> Estimate:
+    """Mean of a measure over trajectories; its interval over tasks."""
+    tasks = _by_task(trajectories, measure)
+    sums = np.array([sum(values) for values in tasks.values()])
+    counts = np.array([float(len(values)) for values in tasks.values()])
+    drawn = _drawn(len(tasks))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    return _interval(float(sums.sum() / counts.sum()), means)
+
+
+def difference(of: Run, to: Run, measure: str) -> Estimate | None:
+    """How much more of a measure one run has than another, on the tasks of both; None if they share none."""
+    ours, theirs = _by_task(of.trajectories, measure), _by_task(to.trajectories, measure)
+    shared = [task for task in ours if task in theirs]
+    if not shared:
+        return None
+    gaps = np.array([float(np.mean(ours[task]) - np.mean(theirs[task])) for task in shared])
+    return _interval(float(gaps.mean()), gaps[_drawn(len(shared))].mean(1))
+
+
+def stage_table(runs: Sequence[Run]) -> str:
+    """A row a run: its measures, and what its accuracy gained over the first run."""
+    header = ["", "tasks", *MEASURES, "gain", "faults"]
+    rows = []
+    for run in runs:
+        cells = [spelled(estimate(run.trajectories, measure), measure) for measure in MEASURES]
+        gained = None if run is runs[0] else difference(run, runs[0], "accuracy")
+        count = len({one.task.id for one in run.trajectories})
+        rows.append([run.name, str(count), *cells, _signed(gained), str(run.faults)])
+    return table(header, rows)
+
+
+def family_table(runs: Sequence[Run]) -> str:
+    """A row a family of questions: the accuracy of each run."""
+    rows = []
+    for family in sorted({family for run in runs for family in run.families}):
+        cells = []
+        for run in runs:
+            ones = [one for one in run.trajectories if one.task.source == family]
+            cells.append(spelled(estimate(ones, "accuracy"), "accuracy") if ones else "-")
+        rows.append([family or "all", *cells])
+    return table(["accuracy", *(run.name for run in runs)], rows)
+
+
+def spelled(value: Estimate, measure: str) -> str:
+    """A number and its interval, as a table shows it.
+
+    >>> spelled(Estimate(mean=0.5, low=0.25, high=0.75), "accuracy")
+    '50.0% (25-75)'
+    >>> spelled(Estimate(mean=12.34, low=11.0, high=13.5), "frames")
+    '12.3 (11.0-13.5)'
+    """
+    if measure == "accuracy":
+        return f"{value.mean:.1%} ({value.low * 100:.0f}-{value.high * 100:.0f})"
+    digits = 0 if measure == "visual tokens" else 1 if measure == "frames" else 2
+    return f"{value.mean:.{digits}f} ({value.low:.{digits}f}-{value.high:.{digits}f})"
+
+
+def _signed(gained: Estimate | None) -> str:
+    if gained is None:
+        return "-"
+    return f"{gained.mean * 100:+.1f} ({gained.low * 100:+.0f} to {gained.high * 100:+.0f})"
+
+
+def _by_task(trajectories: Sequence[Trajectory], measure: str) -> dict[str, list[float]]:
+    tasks: dict[str, list[float]] = {}
+    for one in trajectories:
+        tasks.setdefault(one.task.id, []).append(_value(one, measure))
+    return tasks
+
+
+def _value(one: Trajectory, measure: str) -> float:
+    if measure == "accuracy":
+        return float(score(one.task, one.answer).correct)
+    return float(
+        {"rounds": one.rounds, "frames": len(one.frames), "visual tokens": one.visual_tokens}[measure]
+    )
+
+
+def _drawn(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """Which tasks each resample holds; the same for the same count, so that a table can be made again."""
+    return np.random.default_rng(0).integers(0, count, size=(DRAWS, count))
+
+
+def _interval(mean: float, draws: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Estimate:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Estimate(mean=mean, low=float(low), high=float(high))

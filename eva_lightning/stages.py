@@ -1,0 +1,100 @@
+"""`eva fit | validate | test`: LightningCLI over modules, datamodules and callbacks.
+
+With cli.py the only file of the core that knows Lightning. It decides nothing: what is trained, and how, is
+in the config; here is only where configs are found, what every run has, and what a checkpoint may not do.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import set_parsing_settings
+from lightning.pytorch.cli import LightningCLI
+
+from callbacks import AgentProgressBar, IterationCheckpoint, Throughput, TrajectoryLog
+from datamodules import RecordData
+from modules import PolicyModule
+
+PLUG_INS = (
+    "engines.transformers_engine",
+    "rewards.accuracy",
+    "rewards.completeness",
+    "rewards.cost",
+    "rewards.format",
+    "rewards.rouge",
+)
+"""Parts of the core that configs may name bare; what the modules import themselves need not be listed."""
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+DEFAULTS: dict[str, Any] = {
+    "max_epochs": 1,
+    "default_root_dir": "runs",
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+    "use_distributed_sampler": False,
+}
+
+
+class StageCLI(LightningCLI):
+    """LightningCLI, with two of its surprises taken out."""
+
+    def _parse_ckpt_path(self) -> None:
+        """Hyper-parameters inside a checkpoint never override the command line or a config."""
+
+
+def run_stage(words: Sequence[str]) -> None:
+    """Parse the words of `eva fit`, `validate` or `test`, and run it."""
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    for name in PLUG_INS:
+        import_module(f"eva_lightning.{name}")
+    _quieten()
+    typed, sys.argv = sys.argv, ["eva"]  # Lightning warns if it is given words and finds others there
+    try:
+        _run(words)
+    finally:
+        sys.argv = typed
+
+
+def _run(words: Sequence[str]) -> None:
+    StageCLI(
+        PolicyModule,
+        RecordData,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        auto_configure_optimizers=False,
+        save_config_kwargs={"overwrite": True},
+        trainer_defaults={
+            **DEFAULTS,
+            "callbacks": [IterationCheckpoint(), AgentProgressBar(), Throughput(), TrajectoryLog()],
+        },
+        parser_kwargs={"parser_mode": "yaml", "prog": "eva"},
+        args=found(words),
+    )
+
+
+def found(words: Sequence[str]) -> list[str]:
+    """The words with bare config names made paths: `grpo.yaml` is also looked for in the project's configs."""
+    whole: list[str] = []
+    for word, before in zip(words, ["", *words[:-1]], strict=True):
+        name = word.removeprefix("--config=")
+        named = before == "--config" or word != name
+        if named and not Path(name).exists() and (CONFIGS / name).exists():
+            word = word.removesuffix(name) + str(CONFIGS / name)
+        whole.append(word)
+    return whole
+
+
+def _quieten() -> None:
+    """Take out what Lightning says of every run and nobody can act on."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in record.getMessage()
+    )
+    for said in (".*transfer_batch_to_device.*", ".*LeafSpec.*", ".*Total length of `list`.*"):
+        warnings.filterwarnings("ignore", said)

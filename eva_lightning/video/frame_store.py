@@ -1,0 +1,272 @@
+"""Where every trajectory gets its frames: one per process, shared by all threads.
+
+Rollouts of one question look at much the same seconds, so frames are kept, bounded in bytes and keyed by the
+frame that is on show rather than by the second that was asked for; if two threads want a frame it is decoded
+once. Frames are handed out read-only because they are shared. Where frames are in a file is the packet
+index's business, which seconds and what size to ask for is the caller's.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from eva_lightning.faults import Fault, VideoError
+from eva_lightning.records import PATCH
+from eva_lightning.video.decoder import Decoder, Device, Frame, VideoFacts
+from eva_lightning.video.decoder_pool import DecoderPool
+from eva_lightning.video.decoding_crew import DecodingCrew
+from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call
+from eva_lightning.video.opening import open_decoder
+from eva_lightning.video.packet_index import EPSILON, Identity, PacketIndex, file_identity, packet_index
+
+Key = tuple[Identity, int, int, int]
+"""File, ticks of the frame, height, width."""
+
+Coarse = Literal["auto", "never", "always"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameStoreStats:
+    """What a store did since it was made."""
+
+    hits: int
+    """Frames that were already kept, or were being decoded for somebody else."""
+    misses: int
+    """Frames that had to be decoded."""
+    bytes: int
+    """Bytes of pixels kept now."""
+    decoded_frames: int
+    """Frames that decoders handed over."""
+    decode_seconds: float
+    """Wall-clock seconds that decoders were busy, summed over threads."""
+    open_decoders: int
+    """Files open now."""
+    evictions: int
+    """Frames given up because the cache was full."""
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits in all frames asked for, 0 before the first."""
+        return self.hits / max(self.hits + self.misses, 1)
+
+
+class FrameStore:
+    """Thread-safe frames of any number of videos, decoded once and kept as raw pixels."""
+
+    def __init__(
+        self,
+        device: Device = "auto",
+        cache_bytes: int = 512 << 20,
+        max_open: int = 16,
+        threads: int = 2,
+        coarse: Coarse = "auto",
+        max_frame_pixels: int = MAX_FRAME_PIXELS,
+        index_dir: str | Path | None = None,
+    ) -> None:
+        """
+        Args:
+            device: auto, pyav, torchcodec-cpu or cuda.
+            cache_bytes: Pixels kept, in bytes; 0 keeps none.
+            max_open: Files that are open at once.
+            threads: Threads that prefetch, and as many that help a call whose frames lie in several groups of
+                pictures; 0 for neither.
+            coarse: auto takes the nearest key frame when times lie further apart than key frames do; that is
+                10 times cheaper, and the frame's true time is reported.
+            max_frame_pixels: Files with larger native frames are refused.
+            index_dir: Directory in which packet indexes are kept between runs; None keeps them in memory.
+        """
+        if cache_bytes < 0 or threads < 0:
+            raise ValueError(f"cache_bytes {cache_bytes} and threads {threads} must not be negative")
+        self._cache_bytes, self._threads, self._coarse = cache_bytes, threads, coarse
+        self._index_dir = index_dir
+
+        def open_one(path: str) -> Decoder:
+            return open_decoder(path, device, max_frame_pixels=max_frame_pixels, index_dir=index_dir)
+
+        self._pool = DecoderPool(open_one, max_open)
+        self._lock = threading.Lock()  # guards everything below
+        self._kept: OrderedDict[Key, Frame] = OrderedDict()
+        self._flights: dict[Key, Future[dict[Key, Frame]]] = {}
+        self._facts: OrderedDict[Identity, VideoFacts] = OrderedDict()
+        self._prefetcher: ThreadPoolExecutor | None = None
+        self._crew = DecodingCrew(self._pool, min(threads, (os.cpu_count() or 1) - 1))
+        self._closed = False
+        self._hits = self._misses = self._bytes = self._evictions = self._decoded = 0
+        self._seconds = 0.0
+
+    def facts(self, path: str | Path) -> VideoFacts:
+        """Length, size and codec of a video."""
+        identity = file_identity(path)
+        with self._lock:
+            if identity in self._facts:
+                return self._facts[identity]
+        with self._pool.borrow(identity) as decoder:
+            facts = decoder.facts
+        with self._lock:
+            self._facts[identity] = facts
+            while len(self._facts) > 4096:
+                self._facts.popitem(last=False)
+        return facts
+
+    def frames(self, path: str | Path, times: Sequence[float], height: int, width: int) -> list[Frame]:
+        """The frames on show at `times` (or key frames near them, see `coarse`), with their true times."""
+        return self._serve(path, times, height, width, self._coarse)
+
+    def read(self, path: str | Path, time: float, height: int, width: int) -> Frame:
+        """The frame on show at one time, never a key frame instead. Given the time that `frames` reported, it
+        is that frame, bit for bit."""
+        return self._serve(path, [time], height, width, "never")[0]
+
+    def prefetch(self, path: str | Path, times: Sequence[float], height: int, width: int) -> None:
+        """Decode on a thread of the store what `frames` will be asked for; failures show up there."""
+
+        def quietly() -> None:
+            with suppress(Fault):
+                self.frames(path, times, height, width)
+
+        with self._lock:
+            if self._closed or not self._threads:
+                return
+            if self._prefetcher is None:
+                self._prefetcher = ThreadPoolExecutor(self._threads, thread_name_prefix="prefetch")
+            self._prefetcher.submit(quietly)
+
+    @property
+    def stats(self) -> FrameStoreStats:
+        with self._lock:
+            return FrameStoreStats(
+                hits=self._hits,
+                misses=self._misses,
+                bytes=self._bytes,
+                decoded_frames=self._decoded,
+                decode_seconds=self._seconds,
+                open_decoders=self._pool.open,
+                evictions=self._evictions,
+            )
+
+    def close(self) -> None:
+        """Give back files, threads and memory. Calls that are running finish; later ones fail."""
+        with self._lock:
+            self._closed = True
+            prefetcher, self._prefetcher = self._prefetcher, None
+        if prefetcher is not None:
+            prefetcher.shutdown(cancel_futures=True)
+        self._crew.close()
+        self._pool.close()
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
+    def __enter__(self) -> FrameStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _serve(
+        self, path: str | Path, times: Sequence[float], height: int, width: int, coarse: Coarse
+    ) -> list[Frame]:
+        if height % PATCH or width % PATCH or height <= 0 or width <= 0:
+            raise ValueError(f"a frame of {width}x{height} is not made of {PATCH}-pixel squares")
+        if not times:
+            return []
+        identity = file_identity(path)
+        check_call(identity[0], len(times), height, width)
+        index = packet_index(path, self._index_dir)
+        asked = _choose(index, times, coarse)
+        shown = self._collect(identity, index, set(asked), height, width)
+        return [shown[frame] for frame in asked]
+
+    def _collect(
+        self, identity: Identity, index: PacketIndex, wanted: Collection[int], height: int, width: int
+    ) -> dict[int, Frame]:
+        """Each wanted frame: from memory, from whoever is decoding it now, or decoded here."""
+        keys: dict[int, Key] = {f: (identity, int(index.pts[f]), height, width) for f in wanted}
+        shown: dict[int, Frame] = {}
+        joined: dict[int, Future[dict[Key, Frame]]] = {}
+        mine: list[int] = []
+        flight: Future[dict[Key, Frame]] = Future()
+        with self._lock:
+            if self._closed:
+                raise VideoError(f"{identity[0]}: the frame store is closed; open another")
+            for frame, key in sorted(keys.items()):
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    shown[frame] = self._kept[key]
+                elif key in self._flights:
+                    joined[frame] = self._flights[key]
+                else:
+                    self._flights[key] = flight
+                    mine.append(frame)
+            self._hits += len(shown) + len(joined)
+            self._misses += len(mine)
+        if mine:  # before waiting for anybody, or two callers could wait for each other
+            decoded = self._decode(flight, index, {frame: keys[frame] for frame in mine})
+            shown.update({frame: decoded[keys[frame]] for frame in mine})
+        failed = []
+        for frame, other in joined.items():
+            try:
+                shown[frame] = other.result()[keys[frame]]
+            except Exception:  # it may have failed for a frame that is not among ours
+                failed.append(frame)
+        return shown | (self._collect(identity, index, failed, height, width) if failed else {})
+
+    def _decode(
+        self, flight: Future[dict[Key, Frame]], index: PacketIndex, wanted: dict[int, Key]
+    ) -> dict[Key, Frame]:
+        """Decode frames of one file and one size, keep them, and hand them to whoever waits for them."""
+        identity, _, height, width = next(iter(wanted.values()))
+        try:
+            frames, seconds = self._crew.decode(identity, index, list(wanted), height, width)
+        except BaseException as error:
+            with self._lock:
+                for key in wanted.values():
+                    del self._flights[key]
+            flight.set_exception(error if isinstance(error, Exception) else VideoError("was interrupted"))
+            raise
+        decoded = {key: frames[frame] for frame, key in wanted.items()}
+        with self._lock:
+            self._decoded += len(decoded)
+            self._seconds += seconds
+            for key, frame in decoded.items():
+                frame.pixels.flags.writeable = False
+                self._keep(key, frame)
+                del self._flights[key]
+        flight.set_result(decoded)
+        return decoded
+
+    def _keep(self, key: Key, frame: Frame) -> None:
+        if self._closed or frame.pixels.nbytes > self._cache_bytes:
+            return
+        self._kept[key] = frame
+        self._bytes += frame.pixels.nbytes
+        while self._bytes > self._cache_bytes:
+            _, old = self._kept.popitem(last=False)
+            self._bytes -= old.pixels.nbytes
+            self._evictions += 1
+
+
+def _choose(index: PacketIndex, times: Sequence[float], coarse: Coarse) -> list[int]:
+    """The frames to show: those on show at `times`, or key frames near them.
+
+    A key frame outside the range that was asked for is never taken: a clip must not show what lies before it.
+    """
+    exact = index.locate(times)
+    if coarse == "never":
+        return exact
+    apart = np.diff(np.unique(np.asarray(times, dtype=np.float64)))
+    if coarse == "auto" and (not len(apart) or apart.min() <= index.gop):
+        return exact
+    low, high = min(times) - EPSILON, max(times) + EPSILON
+    near = index.locate(times, coarse=True)
+    return [k if low <= index.seconds[k] <= high else f for k, f in zip(near, exact, strict=True)]

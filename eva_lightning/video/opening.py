@@ -1,0 +1,58 @@
+"""Which decoder opens a file: PyAV on machines without a card, torchcodec on those with one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+from eva_lightning.faults import UsageError
+from eva_lightning.video.decoder import Decoder, Device
+from eva_lightning.video.header import MAX_FRAME_PIXELS
+from eva_lightning.video.pyav_decoder import PyAVDecoder
+
+
+def open_decoder(
+    path: str | Path,
+    device: Device = "auto",
+    *,
+    max_frame_pixels: int = MAX_FRAME_PIXELS,
+    index_dir: str | Path | None = None,
+) -> Decoder:
+    """Open a video.
+
+    Args:
+        path: A video file.
+        device: auto, pyav, torchcodec-cpu (also cpu) or cuda; auto is cuda where torchcodec and a card are
+            there, else pyav.
+        max_frame_pixels: Files with larger native frames are refused before anything is decoded.
+        index_dir: Directory in which packet indexes are kept between runs; None keeps them in memory.
+    """
+    if device not in get_args(Device):
+        raise UsageError(f"there is no decoder {device!r}; choose one of {', '.join(get_args(Device))}")
+    if device == "pyav" or (device == "auto" and not cuda_decodes()):
+        return PyAVDecoder(path, max_frame_pixels=max_frame_pixels, index_dir=index_dir)
+    from eva_lightning.video.torchcodec_decoder import TorchcodecDecoder
+
+    where = "cuda" if device in ("auto", "cuda") else "cpu"
+    return TorchcodecDecoder(path, where, max_frame_pixels=max_frame_pixels, index_dir=index_dir)
+
+
+@cache
+def cuda_decodes() -> bool:
+    """Whether videos can be decoded on a card here. Imports torch only where there may be one."""
+    if "torch" not in sys.modules and not os.path.exists("/dev/nvidiactl") and not os.path.exists("/dev/dxg"):
+        return False
+    from eva_lightning.video.torchcodec_decoder import load_torchcodec
+
+    try:
+        import torch
+
+        if not torch.cuda.is_available():
+            return False
+        load_torchcodec("cuda")
+    except (ImportError, UsageError):
+        return False
+    return True

@@ -1,0 +1,330 @@
+"""What the three stages share: the policy, its agent, one optimizer step over micro-batches, one evaluation.
+
+A Lightning batch is a list of records and one iteration. Optimisation is manual, so that an iteration may cut
+its trajectories into as many micro-batches as fit and still be one step: losses are sums over *global*
+counts, so 1 x 4 = 4 x 1 = two ranks. What is compared, and with what, is said in the stages; arithmetic is in
+`objectives`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from eva_lightning.dialects.base import Dialect
+from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.engines.base import Engine
+from eva_lightning.engines.transformers_engine import TransformersEngine
+from eva_lightning.faults import Fault, UsageError
+from eva_lightning.metrics import trajectory_metrics
+from eva_lightning.objectives.tally import Tally
+from eva_lightning.objectives.totals import Totals
+from eva_lightning.packing import PackingConfig, pack
+from eva_lightning.policy.inputs import MicroBatch, TrajectoryInputs, lay_out, trajectory_inputs
+from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
+from eva_lightning.policy.logprobs import TokenLogprobs, token_logprobs
+from eva_lightning.records import FrameRef, Task, Trajectory
+from eva_lightning.rollout import Agent, Limits, Stopwatch, jobs_for, rollout
+from eva_lightning.tools.base import Tool
+from eva_lightning.tools.frame_select import FrameSelect
+from eva_lightning.video.decoder import Pixels
+from eva_lightning.worlds.base import World
+from eva_lightning.worlds.video_world import VideoWorld
+from modules.optimizing import OptimizerConfig, make_optimizer
+from modules.ranks import gathered, largest, most, summed
+
+LossOf = Callable[[MicroBatch, list[int]], tuple[Tensor, Tally]]
+"""A micro-batch, and the place of each of its trajectories in the list, to its share of the loss and
+measurements.
+"""
+
+
+@dataclass(kw_only=True)
+class EvaluationConfig:
+    """How validation and test answer their questions: the same in every stage, so that stages compare."""
+
+    temperature: float = 0.0
+    """0 takes the likeliest token."""
+    attempts: int = 1
+    """Trajectories per question; with a temperature above 0, more of them give a steadier mean."""
+    seed: int = 0
+    """Dice of the evaluation."""
+
+
+class PolicyModule(lightning.LightningModule):
+    """A policy that acts: base of SFT, KTO and GRPO."""
+
+    def __init__(
+        self,
+        policy: PolicyConfig,
+        optimizer: OptimizerConfig | None = None,
+        packing: PackingConfig | None = None,
+        limits: Limits | None = None,
+        evaluation: EvaluationConfig | None = None,
+        engine: Callable[[Policy], Engine] = TransformersEngine,
+        dialect: Dialect | None = None,
+        tools: list[Tool] | None = None,
+        world: World | None = None,
+        concurrency: int = 64,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            policy: Which checkpoint to train, and what of it.
+            optimizer: Learning rate and schedule.
+            packing: How trajectories share a forward pass.
+            limits: When a trajectory must end.
+            evaluation: How validation and test answer their questions.
+            engine: Who writes the turns; by default the policy itself, in this process.
+            dialect: How calls and answers are spelled; None is EVA's.
+            tools: What the agent can do; None is EVA's frame_select.
+            world: What it perceives; None is video files.
+            concurrency: Trajectories under way at once.
+            seed: Dice of the rollouts.
+        """
+        super().__init__()
+        self.automatic_optimization = False
+        self.strict_loading = (
+            False  # checkpoints hold what is trained; the rest comes from the policy's folder
+        )
+        self.policy_config = policy
+        self.optimizer_config = optimizer or OptimizerConfig()
+        self.packing = packing or PackingConfig()
+        self.limits = limits or Limits()
+        self.evaluation = evaluation or EvaluationConfig()
+        self.make_engine = engine
+        self.dialect = dialect or EvaDialect()
+        self.tools = tools or [FrameSelect()]
+        self.world = world or VideoWorld()
+        self.concurrency = concurrency
+        self.seed = seed
+        self.iteration = 0
+        self.skipped_in_a_row = 0
+        self.rollouts: list[Trajectory] = []
+        self.evaluated: list[Trajectory] = []
+        self.phases: dict[str, float] = {}
+        self.counts: dict[str, float] = {}
+        self._policy: list[Policy] = []  # a list, so that only `model` below is a registered submodule
+
+    def configure_model(self) -> None:
+        """Read the weights, once the strategy is ready for them."""
+        if not self._policy:
+            self._policy.append(load_policy(self.policy_config))
+            self.model = self.policy.model
+        self.engine = self.make_engine(self.policy)
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy[0]
+
+    def configure_optimizers(self) -> Any:
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise UsageError(
+                "nothing is trained: every weight is frozen; set policy.lora or unfreeze something"
+            )
+        optimizer, schedule = make_optimizer(
+            self.optimizer_config, self.model.parameters(), self.total_steps()
+        )
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def steps_per_iteration(self) -> int:
+        """Optimizer steps that one batch of records brings."""
+        return 1
+
+    def total_steps(self) -> int:
+        steps = self.trainer.estimated_stepping_batches
+        return 10**9 if steps == float("inf") else int(steps)
+
+    # --- one optimizer step
+
+    def micro_batches(self, trajectories: Sequence[Trajectory]) -> Iterator[tuple[MicroBatch, list[int]]]:
+        """Trajectories as the model reads them, with the place of each in the list; frames are read as
+        needed.
+        """
+        renderer = self.policy.renderer
+        for rows in self.plan(trajectories):
+            read = [[self._inputs(trajectories[place]) for place in row] for row in rows]
+            yield lay_out(read, renderer.end_ids[0]).to(self.device), [place for row in rows for place in row]
+
+    def _inputs(self, trajectory: Trajectory) -> TrajectoryInputs:
+        policy = self.policy
+        return trajectory_inputs(trajectory, policy.renderer, self.pixels(trajectory), policy.images)
+
+    def logprobs(
+        self, batch: MicroBatch, temperature: float = 1.0, policy: Policy | None = None
+    ) -> TokenLogprobs:
+        """What the policy (or another one) thinks of every written token."""
+        banned = self.policy.renderer.banned_ids
+        return token_logprobs(
+            (policy or self.policy).model, batch, temperature=temperature, banned_ids=banned
+        )
+
+    def totals(self, trajectories: Sequence[Trajectory]) -> Totals:
+        """What the losses of a step are divided by: the counts of all ranks."""
+        mine = Totals.of(trajectory.ledger.written for trajectory in trajectories)
+        tokens, sequences = summed(torch.tensor([mine.tokens, mine.sequences], device=self.device)).tolist()
+        return Totals(tokens=tokens, sequences=sequences)
+
+    def step(self, trajectories: Sequence[Trajectory], loss_of: LossOf) -> tuple[dict[str, float], Tally]:
+        """One optimizer step on these trajectories. `loss_of` returns a micro-batch's share of the global
+        loss.
+
+        All ranks call it together. A rank with fewer micro-batches runs `idle` ones, so that every rank takes
+        part in every exchange of gradients.
+        """
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        optimizer.zero_grad()
+        total, tally = torch.zeros((), device=self.device), Tally()
+        count = len(self.plan(trajectories))
+        for batch, places in self.micro_batches(trajectories):
+            loss, measured = loss_of(batch, places)
+            self.manual_backward(loss * self.world_size)  # data-parallel strategies take the mean over ranks
+            total, tally = total + loss.detach(), tally + measured
+        for _ in range(most(count, self.device) - count):
+            self.manual_backward(self._idle() * 0.0)
+        return self._move(optimizer, summed(total)), tally.reduced(summed, largest)
+
+    def plan(self, trajectories: Sequence[Trajectory]) -> list[list[list[int]]]:
+        """Micro-batches of rows of places in the list."""
+        return pack([trajectory.ledger.total for trajectory in trajectories], self.packing)
+
+    def _idle(self) -> Tensor:
+        """A forward pass that means nothing, for a rank that has nothing left to do."""
+        ids = torch.tensor([*self.policy.renderer.end_ids[:1]] * 2, device=self.device)
+        mask = torch.tensor([False, True], device=self.device)
+        positions = torch.arange(2, device=self.device).expand(3, 2)
+        one = TrajectoryInputs(ids=ids, loss_mask=mask, positions=positions)
+        return self.logprobs(lay_out([[one]], int(ids[0]))).logprobs.sum()
+
+    def _move(self, optimizer: Any, loss: Tensor) -> dict[str, float]:
+        """Clip and step, unless loss or gradient is not finite: then the weights stay as they are."""
+        limit = self.optimizer_config.max_grad_norm or float("inf")
+        trained = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.clip_grad_norm_(trained, limit)
+        finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(loss))
+        if finite:
+            optimizer.step()
+            schedule = self.lr_schedulers()
+            assert schedule is not None and not isinstance(schedule, list)
+            schedule.step()
+            self.skipped_in_a_row = 0
+        else:
+            self._refuse(float(loss), float(norm))
+        rate = optimizer.param_groups[0]["lr"]
+        return {"loss": float(loss), "grad_norm": float(norm), "lr": rate, "skipped": float(not finite)}
+
+    def _refuse(self, loss: float, norm: float) -> None:
+        self.skipped_in_a_row += 1
+        said = (
+            f"iteration {self.iteration}: loss {loss:g}, gradient norm {norm:g}; the weights were left alone"
+        )
+        rank_zero_warn(said)
+        if self.skipped_in_a_row >= 3:
+            raise Fault(
+                f"{said}, three times in a row: lower the learning rate or look at the data; stopping"
+            )
+
+    # --- acting
+
+    def pixels(self, trajectory: Trajectory) -> Callable[[FrameRef], Pixels]:
+        """Reads the frames of a trajectory again."""
+        clips = {clip.id: clip for clip in trajectory.task.clips}
+        return lambda frame: self.world.pixels(clips[frame.clip], frame)
+
+    def act(
+        self, tasks: Sequence[Task], *, attempts: int, temperature: float, seed: int, step: int
+    ) -> list[Trajectory]:
+        """Trajectories of the policy as it is now."""
+        agent = Agent(
+            engine=self.engine,
+            dialect=self.dialect,
+            tools=self.tools,
+            world=self.world,
+            limits=self.limits,
+            temperature=temperature,
+        )
+        jobs = jobs_for(tasks, replicas=attempts, seed=seed, step=step)
+        watch = Stopwatch()
+        made = asyncio.run(rollout(jobs, agent, concurrency=self.concurrency, watch=watch))
+        self.phases["looking"] = watch.looking
+        return made
+
+    def validation_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
+        self.evaluated += self._evaluate(tasks)
+
+    def test_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
+        self.evaluated += self._evaluate(tasks)
+
+    def _evaluate(self, tasks: Sequence[Task]) -> list[Trajectory]:
+        how = self.evaluation
+        return self.act(tasks, attempts=how.attempts, temperature=how.temperature, seed=how.seed, step=0)
+
+    def on_validation_epoch_start(self) -> None:
+        self.evaluated = []
+
+    def on_test_epoch_start(self) -> None:
+        self.evaluated = []
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation()
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation()
+
+    def _log_evaluation(self) -> None:
+        everyone = gathered(self.evaluated)
+        metrics = trajectory_metrics(everyone, by_source=True)
+        self.log_dict({f"eval/{name}": value for name, value in metrics.items()}, rank_zero_only=True)
+
+    # --- bookkeeping
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Counts the seconds of a part of the iteration."""
+        began = time.perf_counter()
+        yield
+        self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - began
+
+    def finish(self, trajectories: list[Trajectory], metrics: dict[str, float]) -> None:
+        """The end of an iteration: what callbacks read, what loggers show."""
+        ledgers = [trajectory.ledger for trajectory in trajectories]
+        self.rollouts = trajectories
+        self.counts = {
+            "trajectories": len(trajectories),
+            "tokens": sum(ledger.total for ledger in ledgers),
+            "written": sum(ledger.written for ledger in ledgers),
+            "frames": sum(len(trajectory.frames) for trajectory in trajectories),
+        }
+        self.iteration += 1
+        bar = {"loss", "reward", "accuracy", "frames"}
+        for name, value in metrics.items():
+            self.log(f"train/{name}", value, prog_bar=name in bar, batch_size=1, rank_zero_only=True)
+
+    @property
+    def world_size(self) -> int:
+        return self.trainer.world_size
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Records stay where they are; Lightning would refuse to look into frozen ones."""
+        return batch
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
+        checkpoint["iteration"] = self.iteration
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.iteration = int(checkpoint["iteration"])
+
+    def teardown(self, stage: str) -> None:
+        self.engine.close()

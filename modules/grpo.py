@@ -1,0 +1,171 @@
+"""GRPO: several attempts at each question, rewarded, compared with each other, learned from while they are
+fresh.
+
+One batch of tasks is one iteration of three verbs: collect, credit, update. The rollouts are made here, by
+the policy as it is now, and never travel through a loader: a prefetched one would be a version old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from eva_lightning.faults import UsageError
+from eva_lightning.metrics import trajectory_metrics
+from eva_lightning.objectives.advantages import Advantage, GRPOAdvantage
+from eva_lightning.objectives.credit import Credit, credit, groups_of
+from eva_lightning.objectives.policy_gradient import PolicyGradientSettings, policy_gradient
+from eva_lightning.objectives.tally import Tally
+from eva_lightning.policy.inputs import MicroBatch
+from eva_lightning.policy.loading import Policy
+from eva_lightning.records import Task, Trajectory
+from eva_lightning.rewards.accuracy import AccuracyReward
+from eva_lightning.rewards.base import Reward, apply_rewards
+from eva_lightning.rewards.format import FormatReward
+from modules.base import PolicyModule
+from modules.ranks import gathered, most
+from modules.reference import Reference
+
+
+class GRPOModule(PolicyModule):
+    """Group relative policy optimisation with fresh rollouts."""
+
+    def __init__(
+        self,
+        rewards: list[Reward] | None = None,
+        advantage: Advantage | None = None,
+        objective: PolicyGradientSettings | None = None,
+        attempts: int = 8,
+        temperature: float = 1.0,
+        mini_batches: int = 1,
+        **settings: Any,
+    ) -> None:
+        """
+        Args:
+            rewards: What is good; None is a right answer, and 0.05 for a good call with a wrong one.
+            advantage: How attempts are compared; None is GRPO's, in units of the group's deviation.
+            objective: The policy gradient, its clips and its aggregation.
+            attempts: Trajectories per question: the size of a group.
+            temperature: Of the rollouts; the loss is taken under the same temperature.
+            mini_batches: Optimizer steps per iteration; with 1 every step is on-policy.
+            settings: What every stage has.
+        """
+        super().__init__(**settings)
+        if attempts < 2 or mini_batches < 1 or temperature <= 0:
+            raise UsageError(
+                f"attempts {attempts}, mini_batches {mini_batches}, temperature {temperature}: want 2 or "
+                "more attempts to compare, 1 or more mini-batches, and a temperature above 0"
+            )
+        self.rewards = rewards or [AccuracyReward(), FormatReward()]
+        self.advantage = advantage or GRPOAdvantage()
+        self.objective = objective or PolicyGradientSettings()
+        self.attempts = attempts
+        self.temperature = temperature
+        self.mini_batches = mini_batches
+
+    def configure_model(self) -> None:
+        super().configure_model()
+        if self.objective.kl_weight and not hasattr(self, "reference"):
+            self.reference = Reference(self.policy)
+
+    def steps_per_iteration(self) -> int:
+        return self.mini_batches
+
+    def training_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
+        self.phases = {}
+        with self.phase("collect"):
+            trajectories = self.act(
+                tasks,
+                attempts=self.attempts,
+                temperature=self.temperature,
+                seed=self.seed,
+                step=self.iteration + 1,
+            )
+        with self.phase("credit"):
+            asyncio.run(apply_rewards(trajectories, self.rewards))
+            credited = credit(groups_of(trajectories), self.advantage)
+        with self.phase("update"):
+            metrics = self.update(credited.kept)
+        self.finish(trajectories, metrics | self._said(trajectories, credited))
+
+    def update(self, kept: Sequence[Trajectory]) -> dict[str, float]:
+        """Learn from the trajectories whose group disagreed."""
+        if most(len(kept), self.device) == 0:
+            rank_zero_warn(
+                f"iteration {self.iteration}: in every group all rewards are equal, so there is nothing to "
+                "learn and the weights stay; ask harder or easier questions, or raise the temperature"
+            )
+            return {"updates": 0.0}
+        old = self._old_logprobs(kept) if self.mini_batches > 1 else {}
+        metrics: dict[str, float] = {}
+        for part in range(self.mini_batches):
+            mine = list(kept[part :: self.mini_batches])
+            metrics, tally = self._update_on(mine, old)
+            metrics |= tally.means()
+        return metrics | {"updates": float(self.mini_batches)}
+
+    def _update_on(
+        self, trajectories: list[Trajectory], old: dict[int, Tensor]
+    ) -> tuple[dict[str, float], Tally]:
+        totals = self.totals(trajectories)
+
+        def loss_of(micro: MicroBatch, places: list[int]) -> tuple[Tensor, Tally]:
+            mine = [trajectories[place] for place in places]
+            now = self.logprobs(micro, temperature=self.temperature)
+            before = torch.cat([old[id(one)] for one in mine]) if old else now.logprobs.detach()
+            return policy_gradient(
+                now.logprobs,
+                before,
+                torch.tensor([one.advantage for one in mine], device=self.device),
+                micro.sequence,
+                sampler_logprobs=torch.tensor(
+                    [logprob for one in mine for turn in one.turns for logprob in turn.logprobs],
+                    device=self.device,
+                ),
+                reference_logprobs=self._reference_logprobs(micro),
+                entropy=now.entropy,
+                settings=self.objective,
+                totals=totals,
+            )
+
+        return self.step(trajectories, loss_of)
+
+    def _old_logprobs(self, trajectories: Sequence[Trajectory]) -> dict[int, Tensor]:
+        """What the policy thinks before the first of several updates, by trajectory."""
+        found: dict[int, Tensor] = {}
+        with torch.no_grad():
+            for micro, places in self.micro_batches(trajectories):
+                logprobs = self.logprobs(micro, temperature=self.temperature).logprobs
+                for number, place in enumerate(places):
+                    found[id(trajectories[place])] = logprobs[micro.sequence == number]
+        return found
+
+    def _reference_logprobs(self, micro: MicroBatch) -> Tensor | None:
+        if not self.objective.kl_weight:
+            return None
+        frozen: Policy
+        with self.reference.policy(self.device) as frozen:
+            return self.logprobs(micro, temperature=self.temperature, policy=frozen).logprobs
+
+    def _said(self, trajectories: list[Trajectory], credited: Credit) -> dict[str, float]:
+        """What is logged of the rollouts, over all ranks."""
+        everyone = gathered(trajectories)
+        sound = [one for one in everyone if one.stop != "fault"]
+        count = max(len(sound), 1)
+        by_name: dict[str, list[float]] = {}
+        for one in sound:
+            for name, score in one.scores.items():
+                by_name.setdefault(name, []).append(score.value)
+        return {
+            **trajectory_metrics(everyone),
+            **{f"reward/{name}": sum(values) / len(values) for name, values in by_name.items()},
+            "reward": sum(one.reward for one in sound) / count,
+            "zero_variance_share": credited.zero_variance_share,
+            "groups": float(credited.groups),
+            "groups_too_small": float(credited.too_small),
+        }

@@ -1,0 +1,141 @@
+"""KTO: learn from trajectories marked good or bad, one by one, held against the policy as it was.
+
+The reference point z is measured on mismatched trajectories of the same step: a question with what was
+written for another question. It is computed over the whole step and all ranks before any gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eva_lightning.faults import UsageError
+from eva_lightning.objectives.kto import (
+    KTOSettings,
+    kto_loss,
+    kto_means,
+    log_ratio,
+    mismatched_partners,
+    recommended_band,
+    z_ref,
+)
+from eva_lightning.objectives.tally import Tally
+from eva_lightning.objectives.totals import sequence_sums
+from eva_lightning.policy.demonstrations import tokenized
+from eva_lightning.policy.inputs import MicroBatch
+from eva_lightning.policy.loading import Policy
+from eva_lightning.records import FrameRef, Trajectory, Turn
+from modules.base import PolicyModule
+from modules.ranks import summed
+from modules.reference import Reference
+
+
+class KTOModule(PolicyModule):
+    """Kahneman-Tversky optimisation on marked trajectories. One batch is one optimizer step."""
+
+    def __init__(self, objective: KTOSettings | None = None, **settings: Any) -> None:
+        """
+        Args:
+            objective: Which loss, how steep, and how good and bad weigh.
+            settings: What every stage has.
+        """
+        super().__init__(**settings)
+        self.objective = objective or KTOSettings()
+
+    def configure_model(self) -> None:
+        super().configure_model()
+        if not hasattr(self, "reference"):
+            self.reference = Reference(self.policy)
+
+    def training_step(self, batch: Sequence[Trajectory], batch_idx: int) -> None:
+        self.phases = {}
+        feedback = [tokenized(trajectory, self.policy.renderer) for trajectory in batch]
+        unmarked = [trajectory.task.id for trajectory in feedback if trajectory.desirable is None]
+        if unmarked:
+            raise UsageError(
+                f"the trajectory of task {unmarked[0]!r} is not marked good or bad: run eva label"
+            )
+        desirable = torch.tensor([bool(one.desirable) for one in feedback], device=self.device)
+        lengths = _written(feedback).to(self.device)
+        totals = self.totals(feedback)
+        with self.phase("credit"):
+            with self.reference.policy(self.device) as frozen:
+                before = self._sequence_logprobs(feedback, frozen)
+            z = self._reference_point(feedback) if self.objective.loss == "kto" else None
+
+        def loss_of(micro: MicroBatch, places: list[int]) -> tuple[Tensor, Tally]:
+            now = sequence_sums(self.logprobs(micro).logprobs, micro.sequence, micro.count)
+            return kto_loss(
+                now,
+                before[places],
+                desirable[places],
+                z=z,
+                lengths=lengths[places],
+                settings=self.objective,
+                totals=totals,
+            )
+
+        with self.phase("update"):
+            metrics, tally = self.step(feedback, loss_of)
+        good = float(summed(desirable.sum().float()))
+        self.finish(feedback, metrics | kto_means(tally) | self._balance(good, totals.sequences - good))
+
+    def _reference_point(self, feedback: Sequence[Trajectory]) -> Tensor:
+        """z: how far the policy has moved on trajectories that do not belong to their question."""
+        partners = mismatched_partners([one.task.id for one in feedback], seed=self.iteration)
+        pairs = [
+            mismatched(one, feedback[partner])
+            for one, partner in zip(feedback, partners, strict=True)
+            if partner >= 0
+        ]
+        ratios = torch.zeros(0, device=self.device)
+        if pairs:
+            with torch.no_grad():
+                now = self._sequence_logprobs(pairs, self.policy)
+            with self.reference.policy(self.device) as frozen:
+                then = self._sequence_logprobs(pairs, frozen)
+            ratios = log_ratio(now, then, _written(pairs).to(self.device), self.objective)
+        measured = summed(torch.stack([ratios.sum(), ratios.new_tensor(float(len(pairs)))]))
+        return z_ref(measured[0], measured[1])
+
+    def _sequence_logprobs(self, trajectories: Sequence[Trajectory], policy: Policy) -> Tensor:
+        """Summed log-probability of what each trajectory wrote."""
+        sums = torch.zeros(len(trajectories), device=self.device)
+        for micro, places in self.micro_batches(trajectories):
+            logprobs = self.logprobs(micro, policy=policy).logprobs
+            sums[places] = sequence_sums(logprobs, micro.sequence, micro.count)
+        return sums
+
+    def _balance(self, good: float, bad: float) -> dict[str, float]:
+        """How the weights stand to the band that the paper recommends; 1 to 4/3 is inside."""
+        if not good or not bad:
+            return {}
+        low, high = recommended_band(int(good), int(bad), self.objective.undesirable_weight)
+        weight = self.objective.desirable_weight
+        return {"balance": weight / low, "balance_in_band": float(low <= weight <= high)}
+
+
+def mismatched(one: Trajectory, other: Trajectory) -> Trajectory:
+    """The question of one trajectory with what was written, and seen, for another."""
+    # Clips are named within their task only: those of the other one get a name of their own.
+    clips = tuple(replace(clip, id=f"other/{clip.id}") for clip in other.task.clips)
+    task = replace(one.task, clips=one.task.clips + clips)
+    return replace(one, task=task, turns=[_renamed(turn) for turn in other.turns])
+
+
+def _renamed(turn: Turn) -> Turn:
+    if turn.observation is None:
+        return turn
+    parts = tuple(
+        replace(part, clip=f"other/{part.clip}") if isinstance(part, FrameRef) else part
+        for part in turn.observation.parts
+    )
+    return replace(turn, observation=replace(turn.observation, parts=parts))
+
+
+def _written(trajectories: Sequence[Trajectory]) -> Tensor:
+    return torch.tensor([float(trajectory.ledger.written) for trajectory in trajectories])

@@ -1,0 +1,97 @@
+"""eva collect: attempts at the tasks of a real world, written as they finish, taken up where they stopped."""
+
+from dataclasses import replace
+
+import pytest
+
+from eva_lightning.commands import collect
+from eva_lightning.faults import Fault, UsageError
+from eva_lightning.records import Trajectory
+from eva_lightning.store import read, write
+from eva_lightning.synthesis.script import ScriptSettings
+from eva_lightning.synthesis.world import build_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    settings = ScriptSettings(duration=(60, 60), height=112, width=112, fps=2)
+    return build_world(tmp_path_factory.mktemp("world"), 1, settings, families=["colour_at", "when"])
+
+
+def run(world, out, *more):
+    collect.main(["--tasks", str(world.folder), "--out", str(out), *more])
+    return read(out, Trajectory)
+
+
+def test_the_oracle_answers_every_attempt_rightly(world, tmp_path, capsys):
+    made = run(world, tmp_path / "o.jsonl", "--oracle", "--attempts", "2")
+    assert sorted((one.task.id, one.replica) for one in made) == sorted(
+        (task.id, replica) for task in world.tasks for replica in (0, 1)
+    )
+    said = capsys.readouterr().out
+    assert "when" in said and "100.0%" in said and "4 trajectories in" in said
+    assert "seconds:" in "".join(message.text for message in made[0].messages)  # the embedded world's labels
+
+
+def test_clips_under_the_folder_of_the_output_are_written_relative(world, tmp_path):
+    inside = run(world, world.folder / "inside.jsonl", "--oracle")
+    outside = run(world, tmp_path / "outside.jsonl", "--oracle")
+    assert inside[0].task.clips[0].path.startswith("clips/")
+    assert outside[0].task.clips[0].path.startswith("/")
+
+
+def test_an_interrupted_run_makes_only_what_is_missing_and_retries_faults(world, tmp_path):
+    whole = run(world, tmp_path / "whole.jsonl", "--oracle", "--attempts", "2")
+    broken = replace(whole[1], stop="fault", faults=["the disk was full"], turns=[], answer=None)
+    out = tmp_path / "part.jsonl"
+    write(out, [whole[0], broken])
+    with out.open("a") as file:
+        file.write('{"task":{"id":"torn')  # the writer was killed
+    again = run(world, out, "--oracle", "--attempts", "2")
+    assert again[0] == whole[0]
+    assert len(again) == 4 and all(one.stop == "answered" for one in again)
+    before = out.read_bytes()
+    run(world, out, "--oracle", "--attempts", "2")
+    assert out.read_bytes() == before
+
+
+def test_a_file_of_another_seed_is_not_gone_on_with(world, tmp_path):
+    run(world, tmp_path / "o.jsonl", "--oracle", "--limit", "1")
+    with pytest.raises(UsageError, match="was made with another --seed; give that seed, or another --out"):
+        run(world, tmp_path / "o.jsonl", "--oracle", "--seed", "1")
+
+
+def test_a_tiny_policy_leaves_trajectories_with_token_ids(world, tmp_path, tiny_folder):
+    settings = ["--limit", "1", "--max_turns", "2", "--max_turn_tokens", "8"]
+    (one,) = run(world, tmp_path / "t.jsonl", "--model", str(tiny_folder), *settings)
+    assert one.prompt_ids and one.turns[0].token_ids
+    (same,) = run(world, tmp_path / "u.jsonl", "--model", str(tiny_folder), *settings)
+    assert same == one
+
+
+def test_a_run_that_only_meets_faults_says_so(tmp_path, world):
+    missing = [replace(t, clips=tuple(replace(c, path="no.mp4") for c in t.clips)) for t in world.tasks]
+    write(tmp_path / "tasks.jsonl", missing)
+    (tmp_path / "scripts.jsonl").write_bytes((world.folder / "scripts.jsonl").read_bytes())
+    with pytest.raises(Fault, match=r"all 2 attempts ended by a fault, the first one: .*no\.mp4"):
+        collect.main(["--tasks", str(tmp_path), "--out", str(tmp_path / "o.jsonl"), "--oracle"])
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "say who answers"),
+        (["--oracle", "--model", "x"], "one of them"),
+        (["--oracle", "--attempts", "0"], "attempts 0"),
+    ],
+)
+def test_unclear_orders_are_refused(world, tmp_path, more, said):
+    with pytest.raises(UsageError, match=said):
+        run(world, tmp_path / "o.jsonl", *more)
+    assert not (tmp_path / "o.jsonl").exists()
+
+
+def test_tasks_without_scripts_have_no_oracle(world, tmp_path):
+    write(tmp_path / "tasks.jsonl", world.tasks)
+    with pytest.raises(UsageError, match=r"scripts\.jsonl: no such file; --oracle needs a folder of"):
+        collect.main(["--tasks", str(tmp_path), "--out", str(tmp_path / "o.jsonl"), "--oracle"])

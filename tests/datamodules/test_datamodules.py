@@ -1,0 +1,115 @@
+"""The DataModules: what they read, what they leave out, what they refuse."""
+
+from dataclasses import replace
+
+import pytest
+
+from datamodules import DemonstrationData, FeedbackData, Source, TaskData
+from datamodules.base import InOrder
+from eva_lightning.faults import UsageError
+from eva_lightning.records import Clip, Turn
+from eva_lightning.store import write
+from eva_lightning.synthesis.script import ScriptSettings
+from eva_lightning.synthesis.world import build_world
+from tests.making import task, trajectory
+
+
+def tasks(count, name="t"):
+    return [task(id=f"{name}{i}") for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    settings = ScriptSettings(duration=(60, 60), height=112, width=112, fps=2)
+    return build_world(tmp_path_factory.mktemp("world"), 2, settings, held_out=1)
+
+
+def test_a_folder_of_the_embedded_world_is_tasks_to_train_and_held_out_ones_to_evaluate(world):
+    data = TaskData(str(world.folder), batch_size=2, eval_tasks=str(world.folder), eval_limit=3)
+    data.setup("fit")
+    trained = [one for batch in data.train_dataloader() for one in batch]
+    assert {one.id for one in trained} == {one.id for one in world.tasks}
+    (evaluated,) = list(data.val_dataloader())
+    assert [one.id for one in evaluated] == [one.id for one in world.held_out[:3]]
+    with open(trained[0].clips[0].path, "rb") as file:
+        assert b"ftyp" in file.read(12)
+
+
+def test_relative_clips_count_from_the_file_or_from_video_root(tmp_path):
+    write(tmp_path / "a.jsonl", [task(clips=(Clip(id="v", path="clips/v.mp4"),))])
+    paths = []
+    for source in (str(tmp_path / "a.jsonl"), Source(path=str(tmp_path / "a.jsonl"), video_root="/data")):
+        data = TaskData(source, batch_size=1)
+        data.setup("fit")
+        paths.append(next(iter(data.train_dataloader()))[0].clips[0].path)
+    assert paths == [f"{tmp_path}/clips/v.mp4", "/data/clips/v.mp4"]
+
+
+def test_only_answered_and_right_trajectories_are_demonstrations(tmp_path):
+    long = [Turn(text="look")] * 3
+    write(
+        tmp_path / "a.jsonl",
+        [
+            trajectory(task=task(id="good")),
+            trajectory(task=task(id="cut"), stop="turn_limit", answer=None),
+            trajectory(task=task(id="wrong"), answer="C"),
+            trajectory(task=task(id="long"), turns=long),
+            trajectory(task=task(id="fat"), frames=200),
+        ],
+    )
+
+    def kept(**settings):
+        data = DemonstrationData(str(tmp_path / "a.jsonl"), batch_size=1, **settings)
+        data.setup("fit")
+        return sorted(one.task.id for batch in data.train_dataloader() for one in batch)
+
+    assert kept() == ["fat", "good", "long"]
+    assert kept(only_correct=False) == ["fat", "good", "long", "wrong"]
+    assert kept(max_turns=2, max_tokens=1000) == ["good"]  # 200 frames of six visual tokens are 1200
+    with pytest.raises(UsageError, match=r"0 of 5 demonstrations kept .*loosen the filters"):
+        kept(max_tokens=1)
+
+
+def test_feedback_needs_a_mark_on_every_row_and_both_marks(tmp_path):
+    good, bad = trajectory(desirable=True), trajectory(task=task(id="t2"), desirable=False)
+    write(tmp_path / "f.jsonl", [good, bad, replace(good, replica=1)])
+    data = FeedbackData(str(tmp_path / "f.jsonl"), batch_size=2)
+    data.setup("fit")
+    assert (data.n_desirable, data.n_undesirable) == (2, 1)
+    write(tmp_path / "f.jsonl", [good, replace(bad, desirable=None)])
+    with pytest.raises(UsageError, match=r"attempt 0 at task 't2' is marked neither good nor bad.*eva label"):
+        FeedbackData(str(tmp_path / "f.jsonl"), batch_size=2).setup("fit")
+    write(tmp_path / "f.jsonl", [good])
+    with pytest.raises(UsageError, match="1 good and 0 bad trajectories; KTO needs both"):
+        FeedbackData(str(tmp_path / "f.jsonl"), batch_size=1).setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "a.jsonl: holds no records"),
+        ([replace(task(), answer=None)], "task 't1' has no answer to reward"),
+        ([task(), task()], "two tasks have the id 't1'"),
+    ],
+)
+def test_files_that_can_not_be_trained_on_are_refused_by_name(tmp_path, rows, said):
+    write(tmp_path / "a.jsonl", rows)
+    with pytest.raises(UsageError, match=said):
+        TaskData(str(tmp_path / "a.jsonl"), batch_size=1).setup("fit")
+
+
+def test_a_missing_file_half_a_mixture_and_nothing_to_train_on_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere\.jsonl: No such file"):
+        TaskData("nowhere.jsonl").setup("fit")
+    with pytest.raises(UsageError, match="b: has no weight, but other sources have"):
+        TaskData([Source(path="a", weight=0.9), "b"])
+    with pytest.raises(UsageError, match="nothing to train on"):
+        TaskData().setup("fit")
+    with pytest.raises(UsageError, match="nothing to test on"):
+        TaskData().test_dataloader()
+
+
+def test_ranks_share_the_evaluation_without_repeating_a_task():
+    shares = [list(InOrder(tasks(7), 4, rank, 2)) for rank in (0, 1)]
+    assert [[one.id for one in share] for share in shares[0]] == [["t0", "t2"], ["t4", "t6"]]
+    assert [[one.id for one in share] for share in shares[1]] == [["t1", "t3"], ["t5"]]

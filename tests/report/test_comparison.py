@@ -1,0 +1,84 @@
+"""Runs side by side: means, intervals over tasks, gains on the tasks that both answered."""
+
+from dataclasses import replace
+
+import pytest
+
+from eva_lightning.faults import UsageError
+from eva_lightning.report.comparison import Run, difference, estimate, family_table, read_run, stage_table
+from eva_lightning.store import write
+from tests.making import task, trajectory
+
+
+def attempts(answers, source="", **fields):
+    """An attempt at t0, t1, ... for each answer; B is right."""
+    return [
+        trajectory(task=task(id=f"t{i}", source=source), answer=answer, **fields)
+        for i, answer in enumerate(answers)
+    ]
+
+
+def run(answers, name="run"):
+    return Run(name=name, evaluations=((0, tuple(attempts(answers))),))
+
+
+def test_the_interval_of_a_coin_is_wide_and_shrinks_with_its_tosses():
+    few, many = (estimate(attempts("BC" * n), "accuracy") for n in (5, 500))
+    assert few.mean == many.mean == 0.5
+    assert 0.15 <= few.low <= 0.3 and 0.7 <= few.high <= 0.85
+    assert many.high - many.low == pytest.approx(4 * 0.5 / 1000**0.5, rel=0.15)  # 2 x 1.96 standard errors
+
+
+def test_more_attempts_at_the_same_tasks_are_no_more_evidence():
+    once = attempts("BC" * 10)
+    often = [replace(one, replica=i) for one in once for i in range(10)]
+    assert estimate(often, "accuracy") == estimate(once, "accuracy")
+
+
+def test_means_are_of_attempts_and_faults_are_left_out():
+    made = [*attempts("BB"), trajectory(frames=4, task=task(id="t2")), trajectory(stop="fault")]
+    one = Run(name="r", evaluations=((0, tuple(made)),))
+    assert estimate(one.trajectories, "frames").mean == pytest.approx(8 / 3)
+    assert estimate(one.trajectories, "visual tokens").mean == pytest.approx(16)
+    assert one.faults == 1
+
+
+def test_a_gain_is_measured_on_the_tasks_of_both():
+    gained = difference(run("BBBBC"), run("BBCC"), "accuracy")
+    assert gained.mean == 0.5  # of t0 to t3 two more are right
+    assert gained.low >= 0.0 and gained.high == 1.0
+    same = difference(run("BC"), run("BC"), "accuracy")
+    assert (same.mean, same.low, same.high) == (0.0, 0.0, 0.0)
+    other = Run(name="o", evaluations=((0, (trajectory(task=task(id="x")),)),))
+    assert difference(run("B"), other, "accuracy") is None
+
+
+def test_tables_read_as_sentences():
+    lines = stage_table([run("CC", "sft"), run("BB", "grpo")]).splitlines()
+    assert lines[0].split() == "tasks accuracy rounds frames visual tokens gain faults".split()
+    assert lines[1].split()[:4] == ["sft", "2", "0.0%", "(0-0)"]
+    assert "+100.0 (+100 to +100)" in lines[2]
+    families = [Run(name="a", evaluations=((0, tuple(attempts("BC", "when") + attempts("B", "count"))),))]
+    assert [line.split()[0] for line in family_table(families).splitlines()] == ["accuracy", "count", "when"]
+
+
+def test_the_latest_evaluation_counts_and_an_attempt_in_two_files_counts_once(tmp_path):
+    folder = tmp_path / "grpo" / "evaluations"
+    write(folder / "validate-000009.jsonl", attempts("CC"))
+    write(folder / "validate-000010.jsonl", attempts("BC"))
+    write(folder / "test-000010.jsonl", [*attempts("BC"), trajectory(task=task(id="bench"))])
+    one = read_run(tmp_path / "grpo")
+    assert one.name == "grpo"
+    assert [(step, len(made)) for step, made in one.evaluations] == [(9, 2), (10, 3)]
+    assert estimate(one.trajectories, "accuracy").mean == pytest.approx(2 / 3)
+
+
+def test_what_can_not_be_compared_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"neither a JSONL file nor a folder with evaluations"):
+        read_run(tmp_path)
+    write(tmp_path / "a.jsonl", [trajectory(task=replace(task(), answer=None))])
+    with pytest.raises(UsageError, match="task 't1' has no gold answer"):
+        read_run(tmp_path / "a.jsonl")
+    write(tmp_path / "a.jsonl", [trajectory(stop="fault")])
+    with pytest.raises(UsageError, match="no trajectory without a fault"):
+        read_run(tmp_path / "a.jsonl")

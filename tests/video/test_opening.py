@@ -1,0 +1,32 @@
+import subprocess
+import sys
+
+import pytest
+
+from eva_lightning.faults import UsageError
+from eva_lightning.video import opening
+from eva_lightning.video.opening import open_decoder
+from eva_lightning.video.pyav_decoder import PyAVDecoder
+
+
+def test_auto_is_pyav_where_there_is_no_card(video, monkeypatch):
+    monkeypatch.setattr(opening, "cuda_decodes", lambda: False)
+    with open_decoder(video.path) as decoder:
+        assert isinstance(decoder, PyAVDecoder)
+
+
+def test_an_unknown_decoder_is_refused_with_the_known_ones(video):
+    with pytest.raises(
+        UsageError, match="no decoder 'gpu'; choose one of auto, pyav, torchcodec-cpu, cpu, cuda"
+    ):
+        open_decoder(video.path, "gpu")
+
+
+def test_the_way_through_pyav_imports_no_torch(video):
+    code = (
+        "import sys; from eva_lightning.video.frame_store import FrameStore\n"
+        f"print(FrameStore(device='pyav').frames({str(video.path)!r}, [1.0], 28, 28)[0].time)\n"
+        "print(sorted({'torch', 'torchcodec'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split("\n")[:2] == ["1.0", "[]"]
