@@ -1,91 +1,190 @@
-"""`eva demo`: the whole walk on a machine with nothing: a world is made, agents look at real frames, a table
-is printed.
+"""`eva demo`: a tiny Qwen2.5-VL learns to plan, look and answer in front of your eyes, on a machine without a
+GPU.
 
-Three agents answer the same questions about the same mp4 files: an oracle, a sloppy teacher, and a tiny
-Qwen2.5-VL with random weights, which is where training begins.
+World, reading lesson, SFT on a sloppy teacher, KTO on its own marked attempts, GRPO; after each stage the
+same held-out questions. Every step is a command that a user could type (they are printed), so this file is
+also the tour of the project. What is done is not done again: an interrupted demo goes on where it stopped.
 """
 
 from __future__ import annotations
 
-import asyncio
+import shutil
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from eva_lightning.commands import collect, compare, label
 from eva_lightning.commands.arguments import run_command
+from eva_lightning.commands.synthesize import teach
 from eva_lightning.dialects.eva import EvaDialect
-from eva_lightning.engines.base import Engine
-from eva_lightning.engines.scripted_engine import ScriptedEngine
-from eva_lightning.engines.transformers_engine import TransformersEngine
-from eva_lightning.policy.loading import PolicyConfig, load_policy
+from eva_lightning.faults import UsageError
 from eva_lightning.policy.tiny import build_tiny
-from eva_lightning.records import Task, Trajectory
+from eva_lightning.records import Trajectory
 from eva_lightning.report.summary import SUMMARY_HEADER, summarize, summary_row, table
 from eva_lightning.report.transcript import transcript
-from eva_lightning.rollout import Agent, Limits, jobs_for, rollout
-from eva_lightning.store import write
+from eva_lightning.stages import run_stage
+from eva_lightning.store import portable, read, write
+from eva_lightning.synthesis.captions import captions
 from eva_lightning.synthesis.script import ScriptSettings
 from eva_lightning.synthesis.sloppy import SloppyTeacher
-from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.synthesis.world import build_world
-from eva_lightning.tools.frame_select import FrameSelect
-from eva_lightning.worlds.video_world import VideoWorld
+from eva_lightning.synthesis.world import build_world, load_world
 
-DIALECT = EvaDialect(timestamps="seconds")
+FAMILIES = ("colour_at", "shape_at", "mark_at")
+CLIPS, HELD_OUT, QUESTIONS, ATTEMPTS = 90, 10, 200, 4
+WORLD = ScriptSettings(duration=(60, 120), height=112, width=112)
+STEPS = {"warmup": 250, "sft": 800, "kto": 40, "grpo": 80}
+STAGES = ("sft", "kto", "grpo")
 
 
 def main(words: Sequence[str]) -> None:
     run_command(demo, words, "eva demo")
 
 
-def demo(out: str = "runs/demo", videos: int = 24, per_family: int = 2, seed: int = 0) -> None:
-    """Build the embedded world, let three agents answer its questions with real frames, and print the table.
+def demo(out: str = "runs/demo", seed: int = 0, share: float = 1.0, fresh: bool = False) -> None:
+    """Train a tiny video agent from nothing: world, reading lesson, SFT, KTO, GRPO, and a table of what each
+    brought.
 
     Args:
-        out: Folder for clips, tasks, the tiny policy and the trajectories.
-        videos: Number of clips, one to two minutes each.
-        per_family: Questions of each family for each clip.
-        seed: Dice; the same seed gives the same table.
+        out: Folder for everything. A demo that was interrupted there goes on where it stopped.
+        seed: Dice of the world, the policy and the training.
+        share: Share of the training and of the questions; 0.02 is a minute's smoke test, and learns nothing.
+        fresh: Delete the folder and begin again.
     """
-    began = time.perf_counter()
-    folder = Path(out)
-    with tqdm(total=videos, desc="rendering clips", unit="clip") as bar:
+    if not 0 < share <= 1:
+        raise UsageError(f"share is {share}: want more than 0, at most 1")
+    began, folder = time.perf_counter(), Path(out)
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
+    _prepare(folder, seed, share)
+    for stage in STEPS:
+        if stage == "kto":
+            _mark(folder, seed, share)
+        if not (folder / stage / "export" / "final").exists():
+            _train(stage, folder, seed, share)
+        if stage in STAGES:
+            _examine(stage, folder, seed, share)
+    _tell(folder, time.perf_counter() - began)
+
+
+def _prepare(folder: Path, seed: int, share: float) -> None:
+    """The world, the sloppy teacher's trajectories, the captions, and a policy with random weights."""
+    if (folder / "tiny").exists():
+        return
+    world, clips = folder / "world", max(4, round(CLIPS * share))
+    _say("a world of clips with questions, and a teacher who is sloppy in half of its attempts")
+    with tqdm(total=clips + 2, desc="rendering clips", unit="clip") as bar:
         files = build_world(
-            folder,
-            videos,
-            ScriptSettings(),
-            per_family=per_family,
+            world,
+            clips + min(HELD_OUT, clips // 2),
+            WORLD,
+            families=FAMILIES,
+            per_family=8,
+            open_share=1.0,
             seed=seed,
-            progress=lambda done, _: bar.update(done - bar.n),
+            held_out=min(HELD_OUT, clips // 2),
+            progress=lambda done, total: _advance(bar, done, total),
         )
-    policy = load_policy(PolicyConfig(path=str(build_tiny(folder / "tiny", seed=seed))))
-    agents: dict[str, Engine] = {
-        "oracle": ScriptedEngine(Oracle(files.scripts, files.tasks, DIALECT), policy.renderer),
-        "sloppy teacher": ScriptedEngine(
-            SloppyTeacher(files.scripts, files.tasks, DIALECT, seed), policy.renderer
-        ),
-        "tiny random policy": TransformersEngine(policy),
-    }
-    rows, shown = [], ""
-    for name, engine in agents.items():
-        made = _answer(name, engine, files.tasks, seed)
-        write(folder / f"{name.replace(' ', '-')}.jsonl", made)
-        rows.append(summary_row(name, summarize(made)))
-        shown = shown or transcript(max(made, key=lambda one: (one.rounds, one.task.id)))
-        engine.close()
-    print(f"\nOne trajectory of the oracle, as the agent lived it:\n\n{shown}\n")
-    print(table(SUMMARY_HEADER, rows))
-    print(f"\nTrajectories, clips and the tiny policy: {folder}. {time.perf_counter() - began:.0f} seconds.")
+    dialect = EvaDialect(timestamps="seconds")
+    mistakes = ("guess", "thin", "flood", "flood", "elsewhere", "blurred")
+    teacher = SloppyTeacher(files.scripts, files.tasks, dialect, seed, rate=0.5, mistakes=mistakes)
+    made = teach("teacher", teacher, files.tasks, 1, dialect, seed)
+    print(table(SUMMARY_HEADER, [summary_row("sloppy teacher", summarize(made))]))
+    lessons = list(captions(files.scripts[:clips], world, seed))
+    for name, rows in (("sloppy", made), ("captions", lessons)):
+        write(world / f"{name}.jsonl", [replace(one, task=portable(one.task, world)) for one in rows])
+    corpus = [message.text for one in made for message in one.messages]
+    corpus += [turn.text for one in lessons for turn in one.turns]
+    build_tiny(folder / "tiny.part", seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
+    (folder / "tiny.part").rename(folder / "tiny")
 
 
-def _answer(name: str, engine: Engine, tasks: Sequence[Task], seed: int) -> list[Trajectory]:
-    world = VideoWorld()
-    limits = Limits(turns=6, turn_tokens=64 if isinstance(engine, TransformersEngine) else 512)
-    agent = Agent(engine=engine, dialect=DIALECT, tools=[FrameSelect()], world=world, limits=limits)
-    with tqdm(total=len(tasks), desc=name, unit="question") as bar:
-        try:
-            return asyncio.run(rollout(jobs_for(tasks, seed=seed), agent, on_finish=lambda _: bar.update()))
-        finally:
-            world.close()
+def _train(stage: str, folder: Path, seed: int, share: float) -> None:
+    before = {"warmup": "tiny", "sft": "warmup", "kto": "sft", "grpo": "kto"}[stage]
+    start = folder / before / ("" if before == "tiny" else "export/final")
+    data = {
+        "warmup": ("trajectories", folder / "world" / "captions.jsonl"),
+        "sft": ("trajectories", folder / "world" / "sloppy.jsonl"),
+        "kto": ("trajectories", folder / "feedback.jsonl"),
+        "grpo": ("tasks", folder / "world"),
+    }[stage]
+    words = ["fit", "--config", f"demo/{stage}.yaml", f"--seed_everything={seed}"]
+    words += [
+        f"--trainer.default_root_dir={folder / stage}",
+        f"--trainer.max_steps={max(2, round(STEPS[stage] * share))}",
+    ]
+    words += [f"--model.seed={seed}", f"--model.policy.path={start}"]
+    words += [f"--data.{data[0]}={data[1]}", f"--data.seed={seed}"]
+    if stage != "warmup":
+        words += [f"--data.eval_tasks={folder / 'world'}"]
+    if (folder / stage / "checkpoints" / "last.ckpt").exists():
+        words += ["--ckpt_path=last"]
+    _run(words, run_stage)
+
+
+def _mark(folder: Path, seed: int, share: float) -> None:
+    """The policy's own attempts, marked good or bad by rule."""
+    if (folder / "feedback.jsonl").exists():
+        return
+    attempts = str(folder / "attempts.jsonl")
+    _collect(folder, "sft", folder / "world" / "tasks.jsonl", attempts, round(640 * share) + 16, 1, 1.0, seed)
+    _run(
+        ["label", "--trajectories", attempts, "--out", str(folder / "feedback.jsonl")],
+        lambda w: label.main(w[1:]),
+    )
+
+
+def _examine(stage: str, folder: Path, seed: int, share: float) -> None:
+    """The held-out questions: several attempts with dice, and one without."""
+    questions, tasks = max(4, round(QUESTIONS * share)), folder / "world" / "held_out.jsonl"
+    _collect(
+        folder, stage, tasks, str(folder / "held_out" / f"{stage}.jsonl"), questions, ATTEMPTS, 1.0, seed
+    )
+    _collect(folder, stage, tasks, str(folder / "greedy" / f"{stage}.jsonl"), questions, 1, 0.0, seed)
+
+
+def _collect(
+    folder: Path, stage: str, tasks: Path, out: str, limit: int, attempts: int, temperature: float, seed: int
+) -> None:
+    words = [
+        "collect",
+        "--tasks",
+        str(tasks),
+        "--out",
+        out,
+        "--model",
+        str(folder / stage / "export" / "final"),
+    ]
+    words += ["--limit", str(limit), "--attempts", str(attempts), "--temperature", str(temperature)]
+    words += ["--seed", str(seed), "--concurrency", "64"]
+    words += ["--max_turns", "4", "--max_turn_tokens", "96", "--max_tokens", "1536"]
+    _run(words, lambda w: collect.main(w[1:]))
+
+
+def _tell(folder: Path, seconds: float) -> None:
+    """One trajectory as the agent lived it, the table, and where to look further."""
+    stages = [folder / "held_out" / f"{stage}.jsonl" for stage in STAGES]
+    best = [one for one in read(stages[-1], Trajectory) if one.reward or one.frames]
+    if best:
+        print(f"\nOne attempt of the last stage, as the agent lived it:\n\n{transcript(best[0])}\n")
+    _run(["compare", *map(str, stages), "--out", str(folder / "comparison")], lambda w: compare.main(w[1:]))
+    print(f"Watch the curves: tensorboard --logdir {folder}")
+    print(f"Questions and frames: {load_world(folder / 'world').folder}. {seconds / 60:.1f} minutes.")
+
+
+def _run(words: list[str], command: Callable[[list[str]], None]) -> None:
+    """Run a command as if it had been typed."""
+    _say(" ".join(["eva", *words]))
+    command(words)
+
+
+def _say(line: str) -> None:
+    print(f"\n\033[1m> {line}\033[0m" if sys.stdout.isatty() else f"\n> {line}", flush=True)
+
+
+def _advance(bar: tqdm, done: int, total: int) -> None:  # type: ignore[type-arg]
+    bar.total = total
+    bar.update(done - bar.n)
