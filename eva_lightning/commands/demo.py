@@ -8,6 +8,7 @@ also the tour of the project. What is done is not done again: an interrupted dem
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
@@ -30,12 +31,13 @@ from eva_lightning.stages import run_stage
 from eva_lightning.store import portable, read, write
 from eva_lightning.synthesis.captions import captions
 from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.sloppy import SloppyTeacher
+from eva_lightning.synthesis.sloppy import Mistake, SloppyTeacher
 from eva_lightning.synthesis.world import build_world, load_world
 
 FAMILIES = ("colour_at", "shape_at", "mark_at")
 CLIPS, HELD_OUT, QUESTIONS, ATTEMPTS = 90, 10, 200, 4
 WORLD = ScriptSettings(duration=(60, 120), height=112, width=112)
+MISTAKES: tuple[Mistake, ...] = ("guess", "thin", "flood", "flood", "elsewhere", "blurred")
 STEPS = {"warmup": 250, "sft": 800, "kto": 40, "grpo": 80}
 STAGES = ("sft", "kto", "grpo")
 
@@ -89,8 +91,7 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
             progress=lambda done, total: _advance(bar, done, total),
         )
     dialect = EvaDialect(timestamps="seconds")
-    mistakes = ("guess", "thin", "flood", "flood", "elsewhere", "blurred")
-    teacher = SloppyTeacher(files.scripts, files.tasks, dialect, seed, rate=0.5, mistakes=mistakes)
+    teacher = SloppyTeacher(files.scripts, files.tasks, dialect, seed, rate=0.5, mistakes=MISTAKES)
     made = teach("teacher", teacher, files.tasks, 1, dialect, seed)
     print(table(SUMMARY_HEADER, [summary_row("sloppy teacher", summarize(made))]))
     lessons = list(captions(files.scripts[:clips], world, seed))
@@ -129,12 +130,11 @@ def _mark(folder: Path, seed: int, share: float) -> None:
     """The policy's own attempts, marked good or bad by rule."""
     if (folder / "feedback.jsonl").exists():
         return
-    attempts = str(folder / "attempts.jsonl")
+    attempts, marked = str(folder / "attempts.jsonl"), str(folder / "feedback.jsonl")
     _collect(folder, "sft", folder / "world" / "tasks.jsonl", attempts, round(640 * share) + 16, 1, 1.0, seed)
-    _run(
-        ["label", "--trajectories", attempts, "--out", str(folder / "feedback.jsonl")],
-        lambda w: label.main(w[1:]),
-    )
+    # A smoke test's policy has no good attempt to learn from; it borrows the teacher's.
+    files = [attempts] if share == 1 else [attempts, str(folder / "world" / "sloppy.jsonl")]
+    _run(["label", "--trajectories", json.dumps(files), "--out", marked], lambda words: label.main(words[1:]))
 
 
 def _examine(stage: str, folder: Path, seed: int, share: float) -> None:
@@ -161,7 +161,7 @@ def _collect(
     words += ["--limit", str(limit), "--attempts", str(attempts), "--temperature", str(temperature)]
     words += ["--seed", str(seed), "--concurrency", "64"]
     words += ["--max_turns", "4", "--max_turn_tokens", "96", "--max_tokens", "1536"]
-    _run(words, lambda w: collect.main(w[1:]))
+    _run(words, lambda words: collect.main(words[1:]))
 
 
 def _tell(folder: Path, seconds: float) -> None:
@@ -170,7 +170,10 @@ def _tell(folder: Path, seconds: float) -> None:
     best = [one for one in read(stages[-1], Trajectory) if one.reward or one.frames]
     if best:
         print(f"\nOne attempt of the last stage, as the agent lived it:\n\n{transcript(best[0])}\n")
-    _run(["compare", *map(str, stages), "--out", str(folder / "comparison")], lambda w: compare.main(w[1:]))
+    _run(
+        ["compare", *map(str, stages), "--out", str(folder / "comparison")],
+        lambda words: compare.main(words[1:]),
+    )
     print(f"Watch the curves: tensorboard --logdir {folder}")
     print(f"Questions and frames: {load_world(folder / 'world').folder}. {seconds / 60:.1f} minutes.")
 
@@ -185,6 +188,6 @@ def _say(line: str) -> None:
     print(f"\n\033[1m> {line}\033[0m" if sys.stdout.isatty() else f"\n> {line}", flush=True)
 
 
-def _advance(bar: tqdm, done: int, total: int) -> None:  # type: ignore[type-arg]
+def _advance(bar: tqdm, done: int, total: int) -> None:
     bar.total = total
     bar.update(done - bar.n)
