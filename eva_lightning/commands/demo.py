@@ -112,11 +112,11 @@ def _train(stage: str, folder: Path, seed: int, share: float) -> None:
         "kto": ("trajectories", folder / "feedback.jsonl"),
         "grpo": ("tasks", folder / "world"),
     }[stage]
+    steps = max(2, round(STEPS[stage] * share))
+    # An iteration of GRPO makes no step if every group agrees, so its length is counted in batches.
+    length = "limit_train_batches" if stage == "grpo" else "max_steps"
     words = ["fit", "--config", f"demo/{stage}.yaml", f"--seed_everything={seed}"]
-    words += [
-        f"--trainer.default_root_dir={folder / stage}",
-        f"--trainer.max_steps={max(2, round(STEPS[stage] * share))}",
-    ]
+    words += [f"--trainer.default_root_dir={folder / stage}", f"--trainer.{length}={steps}"]
     words += [f"--model.seed={seed}", f"--model.policy.path={start}"]
     words += [f"--data.{data[0]}={data[1]}", f"--data.seed={seed}"]
     if stage != "warmup":

@@ -1,0 +1,62 @@
+"""Every shipped config runs through the real front door: with the tiny policy, a small world and two steps."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eva_lightning.cli import main
+from eva_lightning.commands.synthesize import teach
+from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.store import portable, write
+from eva_lightning.synthesis.captions import captions
+from eva_lightning.synthesis.script import ScriptSettings
+from eva_lightning.synthesis.teachers import Oracle
+from eva_lightning.synthesis.world import build_world
+
+pytestmark = pytest.mark.system
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+DATA = {"SFTModule": "trajectories", "KTOModule": "trajectories", "GRPOModule": "tasks"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A world of two clips with oracle.jsonl, feedback.jsonl and captions.jsonl."""
+    folder = tmp_path_factory.mktemp("world")
+    small = ScriptSettings(duration=(60, 60), height=112, width=112)
+    files = build_world(folder, 2, small, families=["colour_at"], per_family=4, open_share=1.0, held_out=1)
+    dialect = EvaDialect(timestamps="seconds")
+    made = teach("oracle", Oracle(files.scripts, files.tasks, dialect), files.tasks, 1, dialect, 0)
+    marked = [replace(one, desirable=bool(i % 2)) for i, one in enumerate(made)]
+    for name, rows in (
+        ("oracle", made),
+        ("feedback", marked),
+        ("captions", list(captions(files.scripts, folder))),
+    ):
+        write(folder / f"{name}.jsonl", [replace(one, task=portable(one.task, folder)) for one in rows])
+    return folder
+
+
+@pytest.mark.parametrize(
+    "config", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONFIGS))
+)
+def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path):
+    text = config.read_text()
+    assert len(text.splitlines()) <= 40
+    assert text.startswith("# "), "say what it is for, on which hardware, in which time"
+    stage = next(name for name in DATA if f"class_path: {name}" in text)
+    rows = {
+        "SFTModule": "captions.jsonl" if "captions" in text else "oracle.jsonl",
+        "KTOModule": "feedback.jsonl",
+    }
+    words = ["fit", "--config", str(config.relative_to(CONFIGS)), f"--model.policy.path={tiny_folder}"]
+    words += ["--model.policy.dtype=float32", "--trainer.precision=32-true", "--trainer.accelerator=cpu"]
+    words += [f"--data.{DATA[stage]}={data / rows[stage] if stage in rows else data}", "--data.batch_size=2"]
+    words += ["--trainer.max_steps=-1", "--trainer.limit_train_batches=2", "--trainer.max_epochs=1"]
+    words += ["--trainer.limit_val_batches=1", f"--trainer.default_root_dir={tmp_path}"]
+    words += ["--trainer.val_check_interval=2"] if "val_check_interval" in text else []
+    words += ["--model.limits.turn_tokens=16", "--model.concurrency=4"]
+    words += [f"--data.eval_tasks={data}", "--data.eval_limit=2"] if "eval_tasks" in text else []
+    assert main(words) == 0
+    assert (tmp_path / "export" / "final" / "config.json").exists()
