@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCHES := bench/frames.py bench/pixels.py
 READY := $(VENV)/.ready
 # One decoder library, two builds: torchcodec 0.13.0 links no CUDA, 0.17 and later need it.
 EXTRAS := $(if $(shell command -v nvidia-smi),dev$(,)cuda,dev$(,)cpu)
@@ -17,7 +18,7 @@ export TOKENIZERS_PARALLELISM ?= false
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
 
-demo: $(READY)  ## build the embedded world and let agents answer its questions (about 2 minutes)
+demo: $(READY)  ## a tiny video agent learns to plan, look and answer (about 12 minutes)
 	@$(BIN)/eva demo
 
 test: $(READY)  ## run every test that needs no GPU
@@ -28,7 +29,7 @@ check: $(READY)  ## formatting, lint and types
 
 bench: $(READY)  ## performance, side by side with peers, as ratios
 	@$(BIN)/pip install -q -c constraints.txt ".[bench]"
-	@for program in bench/*.py; do $(BIN)/python $$program --json || exit 1; done
+	@for program in $(BENCHES); do $(BIN)/python $$program --json || exit 1; done
 
 gpu: $(READY)  ## the tests that need a GPU
 	@$(BIN)/python -m pytest -m gpu tests/gpu
