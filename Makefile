@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BENCHES := bench/frames.py bench/pixels.py
+BENCHES := bench/frames.py bench/pixels.py bench/learning.py
 READY := $(VENV)/.ready
+# A comma, for use inside functions.
+, := ,
 # One decoder library, two builds: torchcodec 0.13.0 links no CUDA, 0.17 and later need it.
 EXTRAS := $(if $(shell command -v nvidia-smi),dev$(,)cuda,dev$(,)cpu)
-, := ,
 
 # Two spinning thread pools on few cores are several times slower than one thread each.
 export OMP_NUM_THREADS ?= 1

@@ -12,13 +12,16 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import set_parsing_settings
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from callbacks import AgentProgressBar, IterationCheckpoint, Throughput, TrajectoryLog
 from datamodules import RecordData
+from eva_lightning.faults import UsageError
+from eva_lightning.refusals import in_a_line
 from modules import PolicyModule
 
 PLUG_INS = (
@@ -42,8 +45,44 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+ALWAYS: dict[type[Callback], str | None] = {
+    IterationCheckpoint: "enable_checkpointing",
+    AgentProgressBar: "enable_progress_bar",
+    Throughput: None,
+    TrajectoryLog: None,
+}
+"""Callbacks that every run has, and the option of the trainer that switches them off."""
+
+
+class StageParser(LightningArgumentParser):
+    """Says what is wrong in one line; the manual is long, and `--help` shows it."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # asked by another parser, which goes on
+            super().error(message, ex)
+        prog = (getattr(ex, "subcommand_parser", None) or self).prog.replace(" [options]", "")
+        self.exit(2, f"{prog}: {in_a_line(message)}\n")
+
+
 class StageCLI(LightningCLI):
-    """LightningCLI, with two of its surprises taken out."""
+    """LightningCLI, with some of its surprises taken out."""
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """A config that names a callback means to replace ours of that kind, not to have two."""
+        named = config.get("callbacks") or []
+        named = [*(named if isinstance(named, list) else [named]), *callbacks]
+        wanted = [
+            kind for kind, switch in ALWAYS.items() if switch is None or config.get(switch) is not False
+        ]
+        ours = [kind() for kind in wanted if not any(isinstance(one, kind) for one in named)]
+        return super()._instantiate_trainer(config, [*callbacks, *ours])
+
+    def instantiate_classes(self) -> None:
+        """A class that refuses its settings is a wrong config, not a bug."""
+        try:
+            super().instantiate_classes()
+        except ValueError as problem:
+            raise UsageError(in_a_line(str(problem))) from problem
 
     def _parse_ckpt_path(self) -> None:
         """Hyper-parameters inside a checkpoint never override the command line or a config."""
@@ -69,18 +108,17 @@ def _run(words: Sequence[str]) -> None:
         subclass_mode_model=True,
         subclass_mode_data=True,
         auto_configure_optimizers=False,
+        seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
-        trainer_defaults={
-            **DEFAULTS,
-            "callbacks": [IterationCheckpoint(), AgentProgressBar(), Throughput(), TrajectoryLog()],
-        },
+        trainer_defaults=DEFAULTS,
+        parser_class=StageParser,
         parser_kwargs={"parser_mode": "yaml", "prog": "eva"},
         args=found(words),
     )
 
 
 def found(words: Sequence[str]) -> list[str]:
-    """The words with bare config names made paths: `grpo.yaml` is also looked for in the project's configs."""
+    """The words with bare config names made paths: `grpo.yaml` is also looked for in configs/."""
     whole: list[str] = []
     for word, before in zip(words, ["", *words[:-1]], strict=True):
         name = word.removeprefix("--config=")

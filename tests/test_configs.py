@@ -1,4 +1,5 @@
-"""Every shipped config runs through the real front door: with the tiny policy, a small world and two steps."""
+"""Every shipped config runs through the real front door: with the tiny policy, a small world and two steps.
+"""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""The rules of the house, kept by walking the source: who may import whom, names that hide an idea, length."""
+"""The rules of the house, kept by walking the source: who may import whom, names that hide an idea, length.
+"""
 
 import ast
 import re

@@ -34,11 +34,11 @@ from eva_lightning.synthesis.script import ScriptSettings
 from eva_lightning.synthesis.sloppy import Mistake, SloppyTeacher
 from eva_lightning.synthesis.world import build_world, load_world
 
-FAMILIES = ("colour_at", "shape_at", "mark_at")
-CLIPS, HELD_OUT, QUESTIONS, ATTEMPTS = 90, 10, 200, 4
+FAMILIES = ("colour_at", "mark_at")
+CLIPS, HELD_OUT, QUESTIONS, ATTEMPTS = 100, 16, 200, 4
 WORLD = ScriptSettings(duration=(60, 120), height=112, width=112)
 MISTAKES: tuple[Mistake, ...] = ("guess", "thin", "flood", "flood", "elsewhere", "blurred")
-STEPS = {"warmup": 250, "sft": 800, "kto": 40, "grpo": 80}
+STEPS = {"warmup": 250, "sft": 750, "kto": 30, "grpo": 80}
 STAGES = ("sft", "kto", "grpo")
 
 
@@ -77,7 +77,7 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
     if (folder / "tiny").exists():
         return
     world, clips = folder / "world", max(4, round(CLIPS * share))
-    _say("a world of clips with questions, and a teacher who is sloppy in half of its attempts")
+    _say("a world of clips with questions, and a teacher who is often sloppy")
     with tqdm(total=clips + 2, desc="rendering clips", unit="clip") as bar:
         files = build_world(
             world,
@@ -91,10 +91,10 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
             progress=lambda done, total: _advance(bar, done, total),
         )
     dialect = EvaDialect(timestamps="seconds")
-    teacher = SloppyTeacher(files.scripts, files.tasks, dialect, seed, rate=0.5, mistakes=MISTAKES)
+    teacher = SloppyTeacher(files.scripts, files.tasks, dialect, seed, rate=0.6, mistakes=MISTAKES)
     made = teach("teacher", teacher, files.tasks, 1, dialect, seed)
     print(table(SUMMARY_HEADER, [summary_row("sloppy teacher", summarize(made))]))
-    lessons = list(captions(files.scripts[:clips], world, seed))
+    lessons = list(captions(files.scripts[:clips], world, seed, traits=("background", "mark")))
     for name, rows in (("sloppy", made), ("captions", lessons)):
         write(world / f"{name}.jsonl", [replace(one, task=portable(one.task, world)) for one in rows])
     corpus = [message.text for one in made for message in one.messages]

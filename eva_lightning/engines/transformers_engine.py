@@ -147,7 +147,7 @@ class TransformersEngine(Engine):
                 waiter.loop.call_soon_threadsafe(self._fire)
 
     def _parts(self, batch: list[_Waiter]) -> Iterator[list[_Waiter]]:
-        """The batch in parts that fit: neighbours in length, so that one long conversation pads no short one."""
+        """The batch in parts that fit: neighbours in length, so no long conversation pads a short one."""
         part: list[_Waiter] = []
         for waiter in sorted(batch, key=lambda waiter: (len(waiter.draft.ids), waiter.place)):
             longest = len(waiter.draft.ids)  # so far; they are sorted

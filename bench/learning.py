@@ -1,0 +1,114 @@
+"""How much each stage teaches: `python bench/learning.py [--json] [--rerun] [--seeds 0 1 2]`.
+
+Runs `eva demo` from nothing on several seeds and compares the stages on questions about clips that no
+training task
+shows: temperature 1, four attempts each. A run takes as long as three demos, so the last one is kept beside
+    this file
+and printed; `--rerun` makes a new one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from eva_lightning.records import Trajectory
+from eva_lightning.report.summary import summarize, table
+from eva_lightning.store import read
+
+RECORDED = Path(__file__).with_name("learning.json")
+STAGES = ("sft", "kto", "grpo")
+MEASURES = ("accuracy", "rounds", "frames", "visual_tokens")
+
+
+def run(seed: int, folder: Path) -> dict[str, Any]:
+    """One demo from nothing: its minutes, and what each stage is worth."""
+    shutil.rmtree(folder, ignore_errors=True)
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "eva_lightning", "demo", "--out", str(folder), "--seed", str(seed)]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    found: dict[str, Any] = {"seed": seed, "minutes": (time.perf_counter() - began) / 60}
+    for stage in STAGES:
+        found[stage] = _measured(folder / "held_out" / f"{stage}.jsonl")
+        found[stage]["greedy_accuracy"] = _measured(folder / "greedy" / f"{stage}.jsonl")["accuracy"]
+    return found
+
+
+def _measured(path: Path) -> dict[str, float]:
+    summary = summarize(read(path, Trajectory))
+    return {measure: getattr(summary, measure) for measure in MEASURES}
+
+
+def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the seeds, and the ratios that matter."""
+    stages: dict[str, dict[str, float]] = {
+        stage: {name: round(mean(run[stage][name] for run in runs), 4) for name in runs[0][stage]}
+        for stage in STAGES
+    }
+    sft, kto, grpo = (stages[stage] for stage in STAGES)
+    return {
+        **stages,
+        "gain_kto_over_sft": round(kto["accuracy"] - sft["accuracy"], 4),
+        "gain_grpo_over_sft": round(grpo["accuracy"] - sft["accuracy"], 4),
+        "frames_grpo_over_sft": round(grpo["frames"] / sft["frames"], 4),
+        "visual_tokens_grpo_over_sft": round(grpo["visual_tokens"] / sft["visual_tokens"], 4),
+        "minutes": round(mean(run["minutes"] for run in runs), 1),
+        "seeds": [run["seed"] for run in runs],
+    }
+
+
+def show(runs: list[dict[str, Any]]) -> None:
+    """Mean and range over the seeds."""
+
+    def cell(stage: str, name: str, form: str) -> str:
+        values = [run[stage][name] for run in runs]
+        return f"{mean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+    forms = {
+        "accuracy": ".3f",
+        "greedy_accuracy": ".3f",
+        "rounds": ".2f",
+        "frames": ".2f",
+        "visual_tokens": ".1f",
+    }
+    rows = [[stage, *(cell(stage, name, form) for name, form in forms.items())] for stage in STAGES]
+    print(
+        f"{len(runs)} seeds, mean (lowest to highest); {mean(run['minutes'] for run in runs):.1f} minutes a run\n"
+    )
+    print(table(["stage", *(name.replace("_", " ") for name in forms)], rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument(
+        "--json", action="store_true", help="end with one line: a JSON object of means and ratios"
+    )
+    parser.add_argument(
+        "--rerun", action="store_true", help="run the demos anew instead of reading the last record"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="dice of the demos")
+    parser.add_argument("--folder", type=Path, default=Path("runs/learning"), help="where the demos run")
+    arguments = parser.parse_args()
+    if arguments.rerun:
+        runs = [run(seed, arguments.folder / str(seed)) for seed in arguments.seeds]
+        RECORDED.write_text(json.dumps(runs, indent=1) + "\n")
+    if not RECORDED.exists():
+        sys.exit(
+            f"nothing recorded in {RECORDED}: run with --rerun (about {12 * len(arguments.seeds)} minutes)"
+        )
+    runs = json.loads(RECORDED.read_text())
+    show(runs)
+    if arguments.json:
+        print(json.dumps(combined(runs)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""What jsonargparse says of a wrong word or config, in one line: which option, and what is wrong with it.
+
+It tells every type it has tried; a user needs the one that was meant.
+"""
+
+from __future__ import annotations
+
+import re
+
+NOISE = re.compile(
+    r"Does not validate|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>|Expected a path but|"
+    r"Not a valid subclass|Subclass types expect|a class path \(str\)|a dict with"
+)
+SAID_SHORTER = (
+    (r'Parser key "(.*)":', r"\1:"),
+    (r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:"),
+    (r"unrecognized arguments: (.*)", r"there is no option \1"),
+    (r"Option '(.*)' is not accepted", r"there is no option \1"),
+    (r"Group '(\w+)' does not accept option '(.*)'", r"\1: there is no option \2"),
+    (r"Subcommand '\w+' does not accept option '(.*)'", r"there is no option \1"),
+    (r"Expected a dot import path string: (.*)", r"there is no class \1"),
+    (r"<class '(?:\w+\.)*(\w+)'>", r"\1"),
+    (r"Expected a typing\.Literal\[(.*?)\]", r"want one of \1"),
+    (r"Expected a (\w+)", r"want \1"),
+    (r"\. Got value: (.*)", r" (given: \1)"),
+)
+
+
+def in_a_line(message: str) -> str:
+    """The useful part of a message.
+
+    >>> in_a_line("Subtypes: [int, None]\\n  Errors:\\n   - Option 'lrr' is not accepted\\n  Given value: x")
+    'there is no option lrr (given: x)'
+    """
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    useful = dict.fromkeys(_shorter(line) for line in lines if line and not NOISE.match(line))
+    given = [line.partition(": ")[2] for line in lines if line.startswith("Given value: ")]
+    said = "; ".join(useful).replace(":; ", ": ")
+    short = given and len(given[0]) < 40 and not given[0].startswith(("NestedArg", "{", "["))
+    return f"{said} (given: {given[0]})" if short and given[0] not in said else said
+
+
+def _shorter(line: str) -> str:
+    for pattern, instead in SAID_SHORTER:
+        line = re.sub(pattern, instead, line)
+    return line
