@@ -80,9 +80,8 @@ def show(runs: list[dict[str, Any]]) -> None:
         "visual_tokens": ".1f",
     }
     rows = [[stage, *(cell(stage, name, form) for name, form in forms.items())] for stage in STAGES]
-    print(
-        f"{len(runs)} seeds, mean (lowest to highest); {mean(run['minutes'] for run in runs):.1f} minutes a run\n"
-    )
+    minutes = mean(run["minutes"] for run in runs)
+    print(f"{len(runs)} seeds, mean (lowest to highest); {minutes:.1f} minutes a run\n")
     print(table(["stage", *(name.replace("_", " ") for name in forms)], rows))
 
 

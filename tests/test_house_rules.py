@@ -87,3 +87,11 @@ def test_a_file_holds_one_idea_and_says_so(path):
 def test_no_exception_is_swallowed():
     for path in CORE:
         assert not re.search(r"except( Exception| BaseException)?:\s*(pass|\.\.\.)", path.read_text()), path
+
+
+def test_the_readme_s_tree_names_every_file():
+    readme = (ROOT / "README.md").read_text()
+    for folder in ("eva_lightning", "modules", "datamodules", "callbacks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            known = path.name in readme or (path.parent.name == "commands" and path.stem in readme)
+            assert known or path.name in ("__init__.py", "__main__.py"), f"{path} is not in the README's tree"
