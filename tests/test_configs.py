@@ -1,5 +1,4 @@
-"""Every shipped config runs through the real front door: with the tiny policy, a small world and two steps.
-"""
+"""Every shipped config runs through the real front door: the tiny policy, a small world, two steps."""
 
 from dataclasses import replace
 from pathlib import Path

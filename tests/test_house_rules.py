@@ -1,5 +1,4 @@
-"""The rules of the house, kept by walking the source: who may import whom, names that hide an idea, length.
-"""
+"""The rules of the house, kept by walking the source: who may import whom, hidden ideas, length."""
 
 import ast
 import re
