@@ -97,8 +97,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/learning"), help="where the demos run")
     arguments = parser.parse_args()
     if arguments.rerun:
-        runs = [run(seed, arguments.folder / str(seed)) for seed in arguments.seeds]
-        RECORDED.write_text(json.dumps(runs, indent=1) + "\n")
+        runs = []
+        for seed in arguments.seeds:
+            runs.append(run(seed, arguments.folder / str(seed)))
+            RECORDED.write_text(json.dumps(runs, indent=1) + "\n")
     if not RECORDED.exists():
         sys.exit(
             f"nothing recorded in {RECORDED}: run with --rerun (about {12 * len(arguments.seeds)} minutes)"
