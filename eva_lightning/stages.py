@@ -25,6 +25,8 @@ from eva_lightning.refusals import in_a_line
 from modules import PolicyModule
 
 PLUG_INS = (
+    "engines.checkpoint_engine",
+    "engines.server_engine",
     "engines.transformers_engine",
     "rewards.accuracy",
     "rewards.completeness",
@@ -94,14 +96,15 @@ def run_stage(words: Sequence[str]) -> None:
     for name in PLUG_INS:
         import_module(f"eva_lightning.{name}")
     _quieten()
-    typed, sys.argv = sys.argv, ["eva"]  # Lightning warns if it is given words and finds others there
+    # Lightning reads the words there, and starts the processes of the other devices with them.
+    typed, sys.argv = sys.argv, [sys.argv[0], *found(words)]
     try:
-        _run(words)
+        _run()
     finally:
         sys.argv = typed
 
 
-def _run(words: Sequence[str]) -> None:
+def _run() -> None:
     StageCLI(
         PolicyModule,
         RecordData,
@@ -113,7 +116,6 @@ def _run(words: Sequence[str]) -> None:
         trainer_defaults=DEFAULTS,
         parser_class=StageParser,
         parser_kwargs={"parser_mode": "yaml", "prog": "eva"},
-        args=found(words),
     )
 
 

@@ -11,8 +11,11 @@ from abc import ABC
 from collections import Counter
 from collections.abc import Sequence
 
+from eva_lightning.dialects.base import Dialect
+from eva_lightning.engines.base import Engine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Score, Trajectory
+from eva_lightning.worlds.base import World
 
 Outcome = Score | Fault | None
 """A score; what went wrong on our side; or None where the reward does not apply to this kind of task."""
@@ -30,6 +33,9 @@ class Reward(ABC):
             weight: Factor of the score in the total reward.
         """
         self.weight = weight
+
+    def equip(self, engine: Engine, dialect: Dialect, world: World) -> None:
+        """What the agent acts with, given before the first trajectory; most rewards ignore it."""
 
     def score(self, trajectory: Trajectory) -> Score | None:
         """The score of one trajectory, None if this reward does not apply to its task. May raise a Fault."""

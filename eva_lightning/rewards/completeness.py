@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from eva_lightning.dialects.base import Dialect
 from eva_lightning.engines.base import Context, Engine, Sampling
-from eva_lightning.faults import Fault
+from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Clip, FrameRef, Message, Part, Task, Trajectory
 from eva_lightning.rewards.base import Outcome, Reward
 from eva_lightning.scoring import score
@@ -23,6 +23,7 @@ from eva_lightning.video.decoder import Pixels
 from eva_lightning.worlds.base import World
 
 Mode = Literal["last_round", "all_frames"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +47,9 @@ class CompletenessReward(Reward):
 
     def __init__(
         self,
-        judge: Engine,
-        dialect: Dialect,
-        world: World,
+        judge: Engine | None = None,
+        dialect: Dialect | None = None,
+        world: World | None = None,
         mode: Mode = "last_round",
         weight: float = 1.0,
         max_tokens: int = 256,
@@ -57,9 +58,10 @@ class CompletenessReward(Reward):
     ) -> None:
         """
         Args:
-            judge: Answers from the frames: the base model (EVA) or the policy (TimeSearch-R).
-            dialect: How the judge spells an answer; bare letters are understood as well.
-            world: Reads the frames again.
+            judge: Answers from the frames: the base model (EVA: CheckpointEngine, ServerEngine); None is the
+                policy itself, as it is now (TimeSearch-R).
+            dialect: How the judge spells an answer; bare letters are understood as well. None is the agent's.
+            world: Reads the frames again; None is the agent's.
             mode: last_round shows the frames of the last round that found any, all_frames every frame.
             weight: Factor of the score in the total reward.
             max_tokens: Tokens the judge may write.
@@ -67,14 +69,29 @@ class CompletenessReward(Reward):
             remember: Judgements kept, the oldest go first.
         """
         super().__init__(weight)
-        self.judge = judge
-        self.dialect = dialect
-        self.world = world
+        self._judge_engine, self._dialect, self._world = judge, dialect, world
         self.mode: Mode = mode
         self.max_tokens = max_tokens
         self.concurrency = concurrency
         self.remember = remember
         self._known: dict[Evidence, str] = {}
+
+    def equip(self, engine: Engine, dialect: Dialect, world: World) -> None:
+        self._judge_engine = self._judge_engine or engine
+        self._dialect = self._dialect or dialect
+        self._world = self._world or world
+
+    @property
+    def judge(self) -> Engine:
+        return _given(self._judge_engine, "judge")
+
+    @property
+    def dialect(self) -> Dialect:
+        return _given(self._dialect, "dialect")
+
+    @property
+    def world(self) -> World:
+        return _given(self._world, "world")
 
     async def scores(self, trajectories: Sequence[Trajectory]) -> list[Outcome]:
         """Ask the judge about right answers with frames; the others earn 0 without a question."""
@@ -177,6 +194,12 @@ def shown(trajectory: Trajectory, mode: Mode) -> tuple[FrameRef, ...]:
         return trajectory.frames
     rounds = [turn.observation.frames for turn in trajectory.turns if turn.observation is not None]
     return next((frames for frames in reversed(rounds) if frames), ())
+
+
+def _given(part: T | None, name: str) -> T:
+    if part is None:
+        raise UsageError(f"CompletenessReward has no {name}: name one, or let the module equip the rewards")
+    return part
 
 
 def _applies(task: Task) -> bool:

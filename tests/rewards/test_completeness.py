@@ -8,7 +8,7 @@ import pytest
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.engines.base import Engine, Utterance
 from eva_lightning.engines.scripted_engine import ScriptedEngine
-from eva_lightning.faults import EngineFault
+from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.renderer import Renderer
 from eva_lightning.records import Clip, Observation, Turn
 from eva_lightning.rewards.base import apply_rewards
@@ -234,3 +234,28 @@ def test_a_judge_that_reads_tokens_gets_them(tiny_folder):
     [context] = judge.asked
     assert context.ids == tuple(renderer.opening(context.messages))
     assert context.ids.count(renderer.image_token_id) == 1
+
+
+def test_a_checkpoint_judges_and_is_read_when_it_is_first_asked(tiny_folder):
+    from eva_lightning.engines.checkpoint_engine import CheckpointEngine
+
+    engine = CheckpointEngine(str(tiny_folder))
+    reward = CompletenessReward(engine, max_tokens=4)
+    reward.equip(ScriptedEngine(lambda context: "<answer>B</answer>"), DIALECT, StillWorld())
+    assert "_inner" not in vars(engine)
+    (given,) = asyncio.run(reward.scores([trajectory()]))
+    assert "_inner" in vars(engine)
+    assert given.reason.startswith("right; judge with 2 frames: ")
+    engine.close()
+
+
+def test_without_a_judge_the_policy_judges_itself():
+    reward = CompletenessReward()
+    reward.equip(ScriptedEngine(lambda context: "<answer>B</answer>"), DIALECT, StillWorld())
+    (given,) = asyncio.run(reward.scores([trajectory()]))
+    assert given.value == 1.0
+
+
+def test_a_reward_that_was_never_equipped_says_so():
+    with pytest.raises(UsageError, match="has no judge"):
+        asyncio.run(CompletenessReward().scores([trajectory()]))
