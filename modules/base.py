@@ -1,4 +1,4 @@
-"""What the three stages share: the policy, its agent, one optimizer step over micro-batches, one evaluation.
+"""What the three stages share: the policy, what its agent is made of, one optimizer step over micro-batches.
 
 A Lightning batch is a list of records and one iteration. Optimisation is manual, so that an iteration may cut
 its trajectories into as many micro-batches as fit and still be one step: losses are sums over *global*
@@ -8,15 +8,13 @@ counts, so 1 x 4 = 4 x 1 = two ranks. What is compared, and with what, is said i
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import lightning
 import torch
+from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -25,22 +23,21 @@ from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.metrics import trajectory_metrics
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.objectives.totals import Totals
 from eva_lightning.packing import PackingConfig, pack
 from eva_lightning.policy.inputs import MicroBatch, TrajectoryInputs, lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.logprobs import TokenLogprobs, token_logprobs
-from eva_lightning.records import FrameRef, Task, Trajectory
-from eva_lightning.rollout import Agent, Limits, Stopwatch, jobs_for, rollout
+from eva_lightning.records import Trajectory
+from eva_lightning.rollout import Limits
 from eva_lightning.tools.base import Tool
 from eva_lightning.tools.frame_select import FrameSelect
-from eva_lightning.video.decoder import Pixels
 from eva_lightning.worlds.base import World
 from eva_lightning.worlds.video_world import VideoWorld
+from modules.acting import ActingModule, EvaluationConfig
 from modules.optimizing import OptimizerConfig, make_optimizer
-from modules.ranks import gathered, largest, most, summed
+from modules.ranks import most, summed, together
 
 LossOf = Callable[[MicroBatch, list[int]], tuple[Tensor, Tally]]
 """A micro-batch, and the place of each of its trajectories in the list, to its share of the loss and
@@ -48,19 +45,7 @@ measurements.
 """
 
 
-@dataclass(kw_only=True)
-class EvaluationConfig:
-    """How validation and test answer their questions: the same in every stage, so that stages compare."""
-
-    temperature: float = 0.0
-    """0 takes the likeliest token."""
-    attempts: int = 1
-    """Trajectories per question; with a temperature above 0, more of them give a steadier mean."""
-    seed: int = 0
-    """Dice of the evaluation."""
-
-
-class PolicyModule(lightning.LightningModule):
+class PolicyModule(ActingModule):
     """A policy that acts: base of SFT, KTO and GRPO."""
 
     def __init__(
@@ -120,6 +105,7 @@ class PolicyModule(lightning.LightningModule):
         if not self._policy:
             self._policy.append(load_policy(self.policy_config))
             self.model = self.policy.model
+            self.model.train()  # it was loaded for inference, in which gradient checkpointing does nothing
         self.engine = self.make_engine(self.policy)
 
     @property
@@ -141,8 +127,12 @@ class PolicyModule(lightning.LightningModule):
         return 1
 
     def total_steps(self) -> int:
-        steps = self.trainer.estimated_stepping_batches
-        return 10**9 if steps == float("inf") else int(steps)
+        """Optimizer steps until training ends. Lightning counts batches as if each were one step."""
+        batches, limit = self.trainer.estimated_stepping_batches, self.trainer.max_steps
+        if batches == float("inf"):
+            return 10**9
+        steps = int(batches) * self.steps_per_iteration()
+        return steps if limit < 0 else min(steps, limit)
 
     # --- one optimizer step
 
@@ -186,13 +176,22 @@ class PolicyModule(lightning.LightningModule):
         optimizer.zero_grad()
         total, tally = torch.zeros((), device=self.device), Tally()
         count = len(self.plan(trajectories))
-        for batch, places in self.micro_batches(trajectories):
+        passes = most(count, self.device)
+        for number, (batch, places) in enumerate(self.micro_batches(trajectories), start=1):
             loss, measured = loss_of(batch, places)
-            self.manual_backward(loss * self.world_size)  # data-parallel strategies take the mean over ranks
+            # Data-parallel strategies take the mean over ranks, and the losses are to be added.
+            self._backward(loss * self.world_size, exchange=number == passes)
             total, tally = total + loss.detach(), tally + measured
-        for _ in range(most(count, self.device) - count):
-            self.manual_backward(self._idle() * 0.0)
-        return self._move(optimizer, summed(total)), tally.reduced(summed, largest)
+        for number in range(count + 1, passes + 1):
+            self._backward(self._idle() * 0.0, exchange=number == passes)
+        return self._move(optimizer, summed(total)), together(tally)
+
+    def _backward(self, loss: Tensor, exchange: bool) -> None:
+        """Add to the gradients; ranks exchange theirs once a step, in the last pass."""
+        strategy = self.trainer.strategy
+        apart = isinstance(strategy, ParallelStrategy) and not exchange
+        with strategy.block_backward_sync() if apart else nullcontext():
+            self.manual_backward(loss)
 
     def plan(self, trajectories: Sequence[Trajectory]) -> list[list[list[int]]]:
         """Micro-batches of rows of places in the list."""
@@ -212,6 +211,7 @@ class PolicyModule(lightning.LightningModule):
         trained = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(trained, limit)
         finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(loss))
+        lr = optimizer.param_groups[0]["lr"]
         if finite:
             optimizer.step()
             schedule = self.lr_schedulers()
@@ -220,71 +220,17 @@ class PolicyModule(lightning.LightningModule):
             self.skipped_in_a_row = 0
         else:
             self._refuse(float(loss), float(norm))
-        rate = optimizer.param_groups[0]["lr"]
-        return {"loss": float(loss), "grad_norm": float(norm), "lr": rate, "skipped": float(not finite)}
+        return {"loss": float(loss), "grad_norm": float(norm), "lr": lr, "skipped": float(not finite)}
 
     def _refuse(self, loss: float, norm: float) -> None:
         self.skipped_in_a_row += 1
         said = (
-            f"iteration {self.iteration}: loss {loss:g}, gradient norm {norm:g}; the weights were left alone"
+            f"iteration {self.iteration + 1}: loss {loss:g}, gradient norm {norm:g}; "
+            "the weights were left alone"
         )
-        rank_zero_warn(said)
         if self.skipped_in_a_row >= 3:
-            raise Fault(
-                f"{said}, three times in a row: lower the learning rate or look at the data; stopping"
-            )
-
-    # --- acting
-
-    def pixels(self, trajectory: Trajectory) -> Callable[[FrameRef], Pixels]:
-        """Reads the frames of a trajectory again."""
-        clips = {clip.id: clip for clip in trajectory.task.clips}
-        return lambda frame: self.world.pixels(clips[frame.clip], frame)
-
-    def act(
-        self, tasks: Sequence[Task], *, attempts: int, temperature: float, seed: int, step: int
-    ) -> list[Trajectory]:
-        """Trajectories of the policy as it is now."""
-        agent = Agent(
-            engine=self.engine,
-            dialect=self.dialect,
-            tools=self.tools,
-            world=self.world,
-            limits=self.limits,
-            temperature=temperature,
-        )
-        jobs = jobs_for(tasks, replicas=attempts, seed=seed, step=step)
-        watch = Stopwatch()
-        made = asyncio.run(rollout(jobs, agent, concurrency=self.concurrency, watch=watch))
-        self.phases["looking"] = watch.looking
-        return made
-
-    def validation_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
-        self.evaluated += self._evaluate(tasks)
-
-    def test_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
-        self.evaluated += self._evaluate(tasks)
-
-    def _evaluate(self, tasks: Sequence[Task]) -> list[Trajectory]:
-        how = self.evaluation
-        return self.act(tasks, attempts=how.attempts, temperature=how.temperature, seed=how.seed, step=0)
-
-    def on_validation_epoch_start(self) -> None:
-        self.evaluated = []
-
-    def on_test_epoch_start(self) -> None:
-        self.evaluated = []
-
-    def on_validation_epoch_end(self) -> None:
-        self._log_evaluation()
-
-    def on_test_epoch_end(self) -> None:
-        self._log_evaluation()
-
-    def _log_evaluation(self) -> None:
-        everyone = gathered(self.evaluated)
-        metrics = trajectory_metrics(everyone, by_source=True)
-        self.log_dict({f"eval/{name}": value for name, value in metrics.items()}, rank_zero_only=True)
+            raise Fault(f"{said}, for the third time in a row: lower the learning rate or look at the data")
+        rank_zero_warn(said)
 
     # --- bookkeeping
 
@@ -324,6 +270,13 @@ class PolicyModule(lightning.LightningModule):
         checkpoint["iteration"] = self.iteration
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        ours = self.state_dict().keys()
+        strange = [name for name in checkpoint.get("state_dict", ()) if name not in ours]
+        if strange:  # nothing would be loaded, and nothing said
+            raise UsageError(
+                f"the checkpoint holds {strange[0]!r}, which this policy has not: it was trained with "
+                "another policy.lora"
+            )
         self.iteration = int(checkpoint["iteration"])
 
     def teardown(self, stage: str) -> None:

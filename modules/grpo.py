@@ -72,6 +72,8 @@ class GRPOModule(PolicyModule):
         super().configure_model()
         if self.objective.kl_weight and not hasattr(self, "reference"):
             self.reference = Reference(self.policy)
+        for reward in self.rewards:
+            reward.equip(self.engine, self.dialect, self.world)
 
     def steps_per_iteration(self) -> int:
         return self.mini_batches
@@ -79,7 +81,7 @@ class GRPOModule(PolicyModule):
     def training_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
         self.phases = {}
         with self.phase("collect"):
-            trajectories = self.act(
+            made = self.act(
                 tasks,
                 attempts=self.attempts,
                 temperature=self.temperature,
@@ -87,27 +89,34 @@ class GRPOModule(PolicyModule):
                 step=self.iteration + 1,
             )
         with self.phase("credit"):
-            asyncio.run(apply_rewards(trajectories, self.rewards))
-            credited = credit(groups_of(trajectories), self.advantage)
+            asyncio.run(apply_rewards(made, self.rewards))
+            # Of all ranks together: some advantages are in units of the whole step.
+            shares = gathered([made])
+            everyone, mine = [one for share in shares for one in share], shares[self.global_rank]
+            credited = credit(groups_of(everyone), self.advantage)
         with self.phase("update"):
-            metrics = self.update(credited.kept)
-        self.finish(trajectories, metrics | self._said(trajectories, credited))
+            metrics = self.update([one for one in mine if one.advantage is not None])
+        self.finish(mine, metrics | _said(everyone, credited))
 
     def update(self, kept: Sequence[Trajectory]) -> dict[str, float]:
         """Learn from the trajectories whose group disagreed."""
         if most(len(kept), self.device) == 0:
             rank_zero_warn(
-                f"iteration {self.iteration}: in every group all rewards are equal, so there is nothing to "
-                "learn and the weights stay; ask harder or easier questions, or raise the temperature"
+                f"iteration {self.iteration + 1}: in every group all rewards are equal, so there is nothing "
+                "to learn and the weights stay; ask harder or easier questions, or raise the temperature"
             )
             return {"updates": 0.0}
         old = self._old_logprobs(kept) if self.mini_batches > 1 else {}
-        metrics: dict[str, float] = {}
+        measured: list[dict[str, float]] = []
+        tally = Tally()
         for part in range(self.mini_batches):
             mine = list(kept[part :: self.mini_batches])
-            metrics, tally = self._update_on(mine, old)
-            metrics |= tally.means()
-        return metrics | {"updates": float(self.mini_batches)}
+            if most(len(mine), self.device):
+                metrics, more = self._update_on(mine, old)
+                measured.append(metrics)
+                tally += more
+        means = {name: sum(one[name] for one in measured) / len(measured) for name in measured[0]}
+        return means | tally.means() | {"updates": float(len(measured))}
 
     def _update_on(
         self, trajectories: list[Trajectory], old: dict[int, Tensor]
@@ -152,20 +161,19 @@ class GRPOModule(PolicyModule):
         with self.reference.policy(self.device) as frozen:
             return self.logprobs(micro, temperature=self.temperature, policy=frozen).logprobs
 
-    def _said(self, trajectories: list[Trajectory], credited: Credit) -> dict[str, float]:
-        """What is logged of the rollouts, over all ranks."""
-        everyone = gathered(trajectories)
-        sound = [one for one in everyone if one.stop != "fault"]
-        count = max(len(sound), 1)
-        by_name: dict[str, list[float]] = {}
-        for one in sound:
-            for name, score in one.scores.items():
-                by_name.setdefault(name, []).append(score.value)
-        return {
-            **trajectory_metrics(everyone),
-            **{f"reward/{name}": sum(values) / len(values) for name, values in by_name.items()},
-            "reward": sum(one.reward for one in sound) / count,
-            "zero_variance_share": credited.zero_variance_share,
-            "groups": float(credited.groups),
-            "groups_too_small": float(credited.too_small),
-        }
+
+def _said(everyone: list[Trajectory], credited: Credit) -> dict[str, float]:
+    """What is logged of the rollouts of all ranks."""
+    sound = [one for one in everyone if one.stop != "fault"]
+    by_name: dict[str, list[float]] = {}
+    for one in sound:
+        for name, score in one.scores.items():
+            by_name.setdefault(name, []).append(score.value)
+    return {
+        **trajectory_metrics(everyone),
+        **{f"reward/{name}": sum(values) / len(values) for name, values in by_name.items()},
+        "reward": sum(one.reward for one in sound) / max(len(sound), 1),
+        "zero_variance_share": credited.zero_variance_share,
+        "groups": float(credited.groups),
+        "groups_too_small": float(credited.too_small),
+    }

@@ -30,7 +30,7 @@ from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.loading import Policy
 from eva_lightning.records import FrameRef, Trajectory, Turn
 from modules.base import PolicyModule
-from modules.ranks import summed
+from modules.ranks import gathered, summed
 from modules.reference import Reference
 
 
@@ -86,10 +86,13 @@ class KTOModule(PolicyModule):
 
     def _reference_point(self, feedback: Sequence[Trajectory]) -> Tensor:
         """z: how far the policy has moved on trajectories that do not belong to their question."""
-        partners = mismatched_partners([one.task.id for one in feedback], seed=self.iteration)
+        shares = gathered([list(feedback)])  # partners come from any rank, so z does not depend on ranks
+        everyone = [one for share in shares for one in share]
+        partners = mismatched_partners([one.task.id for one in everyone], seed=self.iteration)
+        first = sum(len(share) for share in shares[: self.global_rank])
         pairs = [
-            mismatched(one, feedback[partner])
-            for one, partner in zip(feedback, partners, strict=True)
+            mismatched(one, everyone[partner])
+            for one, partner in zip(feedback, partners[first:], strict=False)
             if partner >= 0
         ]
         ratios = torch.zeros(0, device=self.device)

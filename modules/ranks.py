@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from eva_lightning.objectives.tally import Tally
+
 T = TypeVar("T")
 
 
@@ -29,6 +31,17 @@ def largest(value: Tensor) -> Tensor:
 def most(count: int, device: torch.device) -> int:
     """The largest of a plain number."""
     return int(largest(torch.tensor(count, device=device)))
+
+
+def together(mine: Tally) -> Tally:
+    """The tallies of all ranks as one. A rank that had nothing to do has an empty one."""
+    if alone():
+        return mine
+    here = Tally(
+        sums={name: value.cpu() for name, value in mine.sums.items()},
+        peaks={name: value.cpu() for name, value in mine.peaks.items()},
+    )
+    return sum(gathered([here]), Tally())
 
 
 def gathered(mine: list[T]) -> list[T]:

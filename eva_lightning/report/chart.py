@@ -142,5 +142,7 @@ def _text(
 
 def _box(draw: ImageDraw.ImageDraw, x0: float, y0: float, x1: float, y1: float, colour: str) -> None:
     left, top, right, bottom = x0 * _SHARP, y0 * _SHARP, x1 * _SHARP - 1, y1 * _SHARP - 1
-    if right >= left and bottom >= top:  # thinner than a pixel is nothing, an interval of a steady measure say
+    if (
+        right >= left and bottom >= top
+    ):  # thinner than a pixel is nothing, an interval of a steady measure say
         draw.rectangle((left, top, right, bottom), fill=colour)

@@ -1,0 +1,200 @@
+"""`eva fit`: what it refuses, in how many words; where configs are found; what a checkpoint may not do."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from eva_lightning.cli import main
+from eva_lightning.store import write
+
+
+@pytest.fixture
+def config(taught, tiny_folder, tmp_path):
+    """A config of SFT on two trajectories, one iteration; `more` is laid over its init_args of the model."""
+    write(tmp_path / "taught.jsonl", taught[:2])
+
+    def make(name="sft.yaml", **more):
+        written = {
+            "model": {"class_path": "SFTModule", "init_args": {"policy": {"path": str(tiny_folder)}} | more},
+            "data": {
+                "class_path": "DemonstrationData",
+                "init_args": {"trajectories": str(tmp_path / "taught.jsonl"), "batch_size": 2},
+            },
+            "trainer": {"accelerator": "cpu", "default_root_dir": str(tmp_path), "logger": False},
+        }
+        (tmp_path / name).write_text(yaml.safe_dump(written))
+        return ["fit", "--config", str(tmp_path / name)]
+
+    return make
+
+
+def refused(words, capsys):
+    """The last words of a refusal, which are one line."""
+    try:
+        status = main(words)
+    except SystemExit as leaving:
+        status = leaving.code
+    assert status in (1, 2)
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and "usage:" not in said
+    return said.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model.polcy.path", "x"], "model: SFTModule: there is no option --polcy.path=x"),
+        (["--model.objective.beta", "1"], "model: SFTModule: there is no option --objective.beta=1"),
+        (["--model.optimizer.lrr", "1"], "there is no option lrr"),
+        (["--model.optimizer.lr", "abc"], "optimizer: OptimizerConfig: lr: want float (given: abc)"),
+        (
+            ["--model.optimizer.decay", "log"],
+            "decay: want one of 'constant', 'cosine', 'linear' (given: log)",
+        ),
+        (["--trainer.epochs", "3"], "there is no option --trainer.epochs 3"),
+        (["--trainer.callbacks+=Nobody"], "trainer.callbacks: there is no class Nobody"),
+        (["--model", "SFTModul"], "model: there is no class SFTModul"),
+        (["--config", "nowhere.yaml"], "/nowhere.yaml'"),
+    ],
+)
+def test_a_wrong_word_is_refused_by_name_in_one_line(words, said, config, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main([*config(), *words])
+    assert leaving.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("eva fit: ") and line.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"polcy": {"path": "x"}}, "model: SFTModule: there is no option polcy.path"),
+        ({"packing": {"row_token": 3}}, "packing: PackingConfig: there is no option row_token"),
+    ],
+)
+def test_a_typo_in_a_config_is_refused_by_name(more, said, config, capsys):
+    assert refused(config(**more), capsys).endswith(said)
+
+
+def test_a_value_that_a_class_refuses_is_one_line_too(config, capsys):
+    words = [*config(), "--model", "GRPOModule", "--model.policy.path", "x", "--model.attempts", "1"]
+    assert refused(words, capsys).startswith("eva fit: attempts 1, mini_batches 1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "No such file or directory; give the path"), ("", "holds no records")]
+)
+def test_missing_and_empty_data_are_named(text, said, config, tmp_path, capsys):
+    if text is not None:
+        (tmp_path / "other.jsonl").write_text(text)
+    line = refused([*config(), "--data.trajectories", str(tmp_path / "other.jsonl")], capsys)
+    assert line.startswith(f"eva fit: {tmp_path / 'other.jsonl'}: {said}")
+
+
+def test_a_missing_policy_is_named(config, capsys):
+    assert (
+        refused([*config(), "--model.policy.path", "/nowhere"], capsys)
+        == "eva fit: there is no folder /nowhere"
+    )
+
+
+def printed(words, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main([*words, "--print_config"])
+    assert leaving.value.code == 0
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_later_configs_and_dotted_words_win(config, tmp_path, capsys):
+    words = config()
+    (tmp_path / "more.yaml").write_text("model:\n  init_args:\n    optimizer: {lr: 0.5, warmup_steps: 3}\n")
+    shown = printed([*words, "--config", str(tmp_path / "more.yaml"), "--model.optimizer.lr", "0.25"], capsys)
+    chosen = shown["model"]["init_args"]["optimizer"]
+    assert (chosen["lr"], chosen["warmup_steps"]) == (0.25, 3)
+    assert shown["data"]["init_args"]["batch_size"] == 2
+
+
+def test_bare_names_are_found_among_the_configs_and_a_file_here_goes_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert printed(["fit", "--config", "grpo.yaml"], capsys)["model"]["class_path"] == "modules.GRPOModule"
+    assert printed(["fit", "--config=kto.yaml"], capsys)["model"]["class_path"] == "modules.KTOModule"
+    here = "model: {class_path: KTOModule, init_args: {policy: {path: here}}}\ndata: {class_path: TaskData}\n"
+    (tmp_path / "grpo.yaml").write_text(here)
+    assert printed(["fit", "--config", "grpo.yaml"], capsys)["model"]["init_args"]["policy"]["path"] == "here"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("GRPOModule", ["--model.attempts", "Show the help for PolicyGradientSettings"]),
+        ("KTOModule", ["--model.limits LIMITS", "Show the help for KTOSettings"]),
+    ],
+)
+def test_every_stage_has_its_own_manual(kind, options, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(["fit", "--model.help", kind])
+    assert leaving.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in options)
+    assert "Trajectories under way at once." in shown
+
+
+def test_a_checkpoint_brings_weights_and_no_settings(config, tmp_path, capsys):
+    """The checkpoint claims a concurrency of 7 of its own; that of the config, 64, counts."""
+    words = config()
+    assert main([*words, "--model.optimizer.lr", "0.001"]) == 0
+    capsys.readouterr()
+    path = tmp_path / "checkpoints" / "iteration-000001.ckpt"
+    saved = torch.load(path, weights_only=False)
+    saved["hyper_parameters"] = {
+        "concurrency": 7,
+        "_instantiator": "lightning.pytorch.cli.instantiate_module",
+    }
+    torch.save(saved, path)
+    assert printed([*words, "--ckpt_path", str(path)], capsys)["model"]["init_args"]["concurrency"] == 64
+    assert main([*words, "--trainer.max_epochs", "2", "--ckpt_path", "last"]) == 0
+    assert sorted(one.name for one in path.parent.iterdir()) == [
+        "iteration-000001.ckpt",
+        "iteration-000002.ckpt",
+        "last.ckpt",
+    ]
+
+
+def test_a_callback_that_is_named_takes_the_place_of_ours(config, tmp_path):
+    words = [*config(), "--trainer.callbacks+=IterationCheckpoint", "--trainer.callbacks.folder"]
+    assert main([*words, str(tmp_path / "mine")]) == 0
+    assert (tmp_path / "mine" / "last.ckpt").exists() and not (tmp_path / "checkpoints").exists()
+
+
+def test_checkpoints_and_the_bar_can_be_switched_off(config, tmp_path):
+    off = ["--trainer.enable_checkpointing", "false", "--trainer.enable_progress_bar", "false"]
+    assert main([*config(), *off]) == 0
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_two_devices_are_two_processes_that_share_a_batch(config, tmp_path):
+    words = [*config(), "--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.max_epochs", "2"]
+    words += [
+        "--trainer.callbacks+=tests.modules.noting.Noting",
+        f"--trainer.callbacks.log={tmp_path / 'log'}",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "eva_lightning", *words],
+        cwd=Path(__file__).parent.parent.parent,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    files = [tmp_path / name for name in ("log", "log.1")]
+    first, second = ([json.loads(line) for line in file.read_text().splitlines()] for file in files)
+    for mine, theirs in zip(first, second, strict=True):
+        assert len(mine[1]) == len(theirs[1]) == 1 and mine[1] != theirs[1]
+    assert [line[0] for line in first] == [1, 2]

@@ -1,0 +1,133 @@
+"""However a step is cut (forward passes, rows, processes), it is the same step: compared by its gradients."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.modules.stages import (
+    ALL_IN_ONE,
+    NO_CLIP,
+    ONE_EACH,
+    ONE_ROW,
+    PER_TOKEN,
+    WITH_KL,
+    Watching,
+    apart,
+    fit,
+    make,
+    marked,
+    teach,
+    weighed,
+)
+
+ROOT = Path(__file__).parent.parent.parent
+ENOUGH = 1e-6
+
+
+@pytest.fixture(scope="module")
+def step(taught, schooled, tiny_folder):
+    """Gradients and metrics of one optimizer step of a case in this process."""
+
+    def run(case, packing, batch=None):
+        stage, given, begin_with, more = {
+            "sft": ("sft", taught, None, {}),
+            "kto": ("kto", marked(taught), schooled, {"objective": PER_TOKEN}),
+            "grpo": ("fed", weighed(taught), None, {}),
+            "lora": ("fed", weighed(taught), None, {"objective": WITH_KL, "lora": True}),
+        }[case]
+        module = make(stage, tiny_folder, packing=packing, optimizer=NO_CLIP, **more)
+        watching = Watching(begin_with)
+        fit(module, batch or given, callbacks=[watching])
+        return watching.gradients[0], watching.metrics[0]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def ranks(world, schooled, tiny_folder, tmp_path_factory):
+    """What two processes make of every case of two_ranks.py: one answer for each rank."""
+    folder = tmp_path_factory.mktemp("ranks")
+    torch.save(schooled, folder / "schooled.pt")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    given = [tiny_folder, world.folder, folder / "schooled.pt", folder]
+    words = [sys.executable, "-m", "tests.modules.two_ranks", *map(str, given)]
+    running = [
+        subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env=os.environ
+            | shared
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "TORCHELASTIC_RUN_ID": "t"},
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / f"{rank}.err").open("w"),
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        for rank, one in enumerate(running):
+            assert one.wait(timeout=120) == 0, (folder / f"{rank}.err").read_text()[-2000:]
+    finally:
+        for one in running:
+            one.kill()
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("case", ["sft", "kto", "grpo", "lora"])
+def test_one_pass_of_four_is_four_passes_of_one_is_one_row_of_four(step, case):
+    gradients, metrics = step(case, ALL_IN_ONE)
+    assert max(float(one.abs().max()) for one in gradients.values()) > 1e-3
+    for packing in (ONE_EACH, ONE_ROW):
+        other, told = step(case, packing)
+        assert apart(gradients, other) < ENOUGH
+        assert metrics["train/loss"] == pytest.approx(told["train/loss"], abs=1e-5)
+
+
+@pytest.mark.parametrize("case", ["sft", "kto", "grpo", "lora"])
+def test_two_processes_make_the_step_of_one(step, ranks, case):
+    gradients, metrics = step(case, ONE_EACH)
+    for rank in (0, 1):
+        assert apart(gradients, ranks[rank][case][0][0]) < ENOUGH
+    told = ranks[0][case][1][0]  # the first rank logs for all
+    assert told.keys() == metrics.keys()
+    assert told == pytest.approx(metrics, rel=1e-4, abs=1e-4)
+
+
+def test_kto_of_the_comparison_has_a_reference_point(step):
+    assert step("kto", ALL_IN_ONE)[1]["train/kl"] > 0.1
+
+
+def test_a_rank_with_one_pass_and_no_frame_waits_for_one_with_three(step, ranks, taught, world, tiny_folder):
+    silent = teach(world, tiny_folder, text_only=True)
+    gradients, _ = step("sft", ONE_EACH, [*taught[:3], *silent[3:]])
+    assert any("visual" in name and one.any() for name, one in gradients.items())
+    for rank in (0, 1):
+        assert apart(gradients, ranks[rank]["uneven"][0][0]) < ENOUGH
+
+
+def test_a_rank_without_a_trajectory_takes_part_in_the_step(step, ranks):
+    gradients, _ = step("grpo", ONE_EACH)
+    for rank in (0, 1):
+        assert apart(gradients, ranks[rank]["one has nothing"][0][0]) < ENOUGH
+
+
+def test_where_no_rank_has_a_trajectory_there_is_no_step(ranks):
+    for rank in (0, 1):
+        gradients, _, moved = ranks[rank]["nobody has anything"]
+        assert not gradients and not moved
+    assert ranks[0]["nobody has anything"][1][0]["train/updates"] == 0
+
+
+def test_rollouts_of_both_ranks_are_credited_and_counted_together(ranks):
+    """Rank 0 has the two questions of the first clip, whose groups disagree; rank 1 has nothing to learn."""
+    (mine,), (told,), moved = ranks[0]["rollouts"]
+    assert (told["train/groups"], told["train/zero_variance_share"], told["train/reward"]) == (4, 0.5, 0.25)
+    (theirs,), _, moved_there = ranks[1]["rollouts"]
+    assert apart(mine, theirs) == 0 and moved == moved_there and moved
