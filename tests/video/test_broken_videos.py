@@ -1,5 +1,6 @@
 """Broken files give one clear line, or frames with a note: within two seconds, with nothing left open."""
 
+import gc
 import os
 import time
 from contextlib import contextmanager
@@ -89,10 +90,11 @@ HOPELESS = {
 
 @contextmanager
 def within_two_seconds():
+    gc.collect()  # files of earlier tests, which nobody holds any more
     files, began = len(os.listdir("/proc/self/fd")), time.perf_counter()
     yield
     assert time.perf_counter() - began < 2
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert len(os.listdir("/proc/self/fd")) <= files
 
 
 @pytest.mark.parametrize("make", HOPELESS, ids=lambda make: make.__name__)
@@ -203,6 +205,7 @@ def test_five_hundred_opens_leave_no_file_open(video, tmp_path):
     text(bad, video)
     with open_decoder(video.path, "pyav") as decoder:
         decoder.frames([1.0], *SIZE)
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     for number in range(500):
         if number % 5 == 4:
@@ -211,4 +214,4 @@ def test_five_hundred_opens_leave_no_file_open(video, tmp_path):
         else:
             with open_decoder(video.path, "pyav") as decoder:
                 decoder.frames([number % 6], *SIZE)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
