@@ -9,8 +9,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
-from jsonargparse import auto_cli, set_parsing_settings
+from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
+
+from eva_lightning.refusals import in_a_line
+
+
+class CommandParser(ArgumentParser):
+    """Says what is wrong in one line; the manual is long, and `--help` shows it."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # asked by another parser, which goes on
+            super().error(message, ex)
+        self.exit(2, f"{self.prog}: {in_a_line(message)}\n")
 
 
 def run_command(
@@ -25,13 +37,19 @@ def run_command(
         for name, parameter in inspect.signature(function).parameters.items()
         if isinstance(parameter.default, bool)
     }
-    auto_cli(function, args=_spell_out(words, switches), prog=prog, as_positional=positional)
+    auto_cli(
+        function,
+        args=_spell_out(words, switches),
+        prog=prog,
+        as_positional=positional,
+        parser_class=CommandParser,
+    )
 
 
 def _spell_out(words: Sequence[str], switches: set[str]) -> list[str]:
     """`--json` becomes `--json=true`, unless a value follows."""
-    following = [*words[1:], ""]
+    following = [*words, ""][1:]
     return [
         f"{word}=true" if word in switches and after not in ("true", "false") else word
-        for word, after in zip(words, following, strict=True)
+        for word, after in zip(words, following, strict=False)
     ]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from eva_lightning.cli import main
+from eva_lightning.commands.arguments import _spell_out
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.store import read
@@ -122,4 +123,38 @@ def test_an_unknown_option_is_refused_by_name(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["synthesize", "world", "--out", "x", "--vidoes", "3"])
     assert stop.value.code == 2
-    assert "--vidoes" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines() == [
+        "eva synthesize world: there is no option --vidoes 3",
+    ]
+
+
+def test_a_word_of_the_wrong_kind_is_one_line_too(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["synthesize", "world", "--out", "x", "--videos", "many"])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("eva synthesize world: ") and "videos" in line and "many" in line
+
+
+def test_the_whole_demo_runs_on_a_fiftieth_of_its_training_and_is_not_done_twice(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--share", "0.02"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"eva fit --config demo/{stage}.yaml" in said for stage in ("warmup", "sft", "kto", "grpo"))
+    assert "tensorboard --logdir runs/demo" in said
+    assert (tmp_path / "runs/demo/comparison/comparison.png").exists()
+    assert main(["demo", "--share=0.02"]) == 0
+    assert "eva fit" not in capsys.readouterr().out
+
+
+def test_a_command_without_any_word_takes_its_defaults():
+    assert _spell_out([], {"--json"}) == []
+    assert _spell_out(["--json", "--n", "3", "--json", "false"], {"--json"}) == [
+        "--json=true",
+        "--n",
+        "3",
+        "--json",
+        "false",
+    ]
