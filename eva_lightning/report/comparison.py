@@ -63,13 +63,13 @@ class Run:
 
 
 def read_run(path: str | Path) -> Run:
-    """A run from a JSONL file of trajectories, or from a folder with evaluations/*.jsonl.
+    """A run from a JSONL file of trajectories, or from a folder that a stage has written its evaluations to.
 
     A number at the end of a file's name is the iteration it was made at (validate-000120.jsonl). Files of one
     iteration belong together (several benchmarks); an attempt that is in two of them counts once.
     """
     path = Path(path)
-    files = [path] if path.is_file() else sorted((path / "evaluations").glob("*.jsonl"))
+    files = [path] if path.is_file() else _evaluation_files(path)
     if not files:
         raise UsageError(
             f"{path}: neither a JSONL file nor a folder with evaluations/*.jsonl; name an evaluated run"
@@ -81,6 +81,17 @@ def read_run(path: str | Path) -> Run:
         attempts |= {(one.task.id, one.replica): one for one in _graded(file)}
     evaluations = tuple((step, tuple(ones.values())) for step, ones in sorted(by_iteration.items()))
     return Run(name=path.stem if path.is_file() else path.resolve().name, evaluations=evaluations)
+
+
+def _evaluation_files(folder: Path) -> list[Path]:
+    """Those of the folder itself, or of the logs in it: a run taken up again has several versions."""
+    found = [*folder.glob("evaluations/*.jsonl"), *folder.glob("*/version_*/evaluations/*.jsonl")]
+    return sorted(found, key=lambda file: (_version(file.parent.parent.name), file.name))
+
+
+def _version(name: str) -> int:
+    number = re.fullmatch(r"version_(\d+)", name)
+    return int(number.group(1)) if number else -1
 
 
 def _graded(file: Path) -> list[Trajectory]:

@@ -82,3 +82,12 @@ def test_what_can_not_be_compared_is_refused(tmp_path):
     write(tmp_path / "a.jsonl", [trajectory(stop="fault")])
     with pytest.raises(UsageError, match="no trajectory without a fault"):
         read_run(tmp_path / "a.jsonl")
+
+
+def test_the_folder_of_a_stage_is_a_run_with_the_logs_of_all_its_versions(tmp_path):
+    for version, iteration, answers in ((0, 10, "CC"), (2, 20, "CC"), (10, 20, "BB")):
+        folder = tmp_path / "grpo" / "lightning_logs" / f"version_{version}" / "evaluations"
+        write(folder / f"validate-{iteration:06d}.jsonl", attempts(answers))
+    one = read_run(tmp_path / "grpo")
+    assert (one.name, [step for step, _ in one.evaluations]) == ("grpo", [10, 20])
+    assert estimate(one.trajectories, "accuracy").mean == 1.0  # version 10 is newer than version 2
