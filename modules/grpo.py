@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from eva_lightning.faults import UsageError
+from eva_lightning.faults import Fault, UsageError
 from eva_lightning.metrics import trajectory_metrics
 from eva_lightning.objectives.advantages import Advantage, GRPOAdvantage
 from eva_lightning.objectives.credit import Credit, credit, groups_of
@@ -93,10 +93,21 @@ class GRPOModule(PolicyModule):
             # Of all ranks together: some advantages are in units of the whole step.
             shares = gathered([made])
             everyone, mine = [one for share in shares for one in share], shares[self.global_rank]
+            self._refuse_if_nothing_came(everyone)
             credited = credit(groups_of(everyone), self.advantage)
         with self.phase("update"):
             metrics = self.update([one for one in mine if one.advantage is not None])
         self.finish(mine, metrics | _said(everyone, credited))
+
+    def _refuse_if_nothing_came(self, everyone: Sequence[Trajectory]) -> None:
+        """An iteration without one sound trajectory is no zero: something of ours is broken, so training
+        stops.
+        """
+        if everyone and all(one.stop == "fault" for one in everyone):
+            raise Fault(
+                f"all {len(everyone)} trajectories of iteration {self.iteration + 1} ended by a fault; the "
+                f"last: {everyone[-1].faults[-1]}. Mend it and go on with --ckpt_path last"
+            )
 
     def update(self, kept: Sequence[Trajectory]) -> dict[str, float]:
         """Learn from the trajectories whose group disagreed."""

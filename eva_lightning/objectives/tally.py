@@ -6,7 +6,7 @@ The names do not depend on what a batch contains: stacked, every rank reduces ve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -28,15 +28,6 @@ class Tally:
             sums[name] = sums[name] + value if name in sums else value
         for name, value in other.peaks.items():
             peaks[name] = torch.maximum(peaks[name], value) if name in peaks else value
-        return Tally(sums=sums, peaks=peaks)
-
-    def reduced(self, add: Callable[[Tensor], Tensor], largest: Callable[[Tensor], Tensor]) -> Tally:
-        """The same over all ranks. `add` and `largest` reduce one vector each, in one collective each."""
-        sums, peaks = dict(self.sums), dict(self.peaks)
-        if sums:
-            sums = dict(zip(sums, add(torch.stack(list(sums.values()))), strict=True))
-        if peaks:
-            peaks = dict(zip(peaks, largest(torch.stack(list(peaks.values()))), strict=True))
         return Tally(sums=sums, peaks=peaks)
 
     def means(self) -> dict[str, float]:

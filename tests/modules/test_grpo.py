@@ -69,6 +69,12 @@ def test_what_a_fault_ended_is_not_trained_on(mini_batches, world, tiny_folder, 
     assert watching.told("reward") == [0.5]  # of replicas 1 and 2 the first is worth 1
 
 
+def test_an_iteration_in_which_everything_failed_stops_the_run_and_says_why(world, tiny_folder):
+    broken = replace(world.tasks[0], id="broken", clips=(replace(world.tasks[0].clips[0], path="no.mp4"),))
+    with pytest.raises(Fault, match="all 4 trajectories of iteration 1.*no.mp4.*--ckpt_path last"):
+        fit(make("grpo", tiny_folder, attempts=4, rewards=[Coin()]), [broken])
+
+
 def test_a_seed_gives_its_rollouts_and_its_weights(world, tiny_folder):
     first, again, other = (run(world, tiny_folder, batches=2, seed=seed) for seed in (0, 0, 1))
     assert first[0].rollouts == again[0].rollouts != other[0].rollouts

@@ -22,19 +22,6 @@ def test_nothing_counted_is_left_out_but_keeps_its_place():
     assert (empty + tally(4.0)).means() == {"x": 4.0, "x/max": 4.0}
 
 
-def test_ranks_reduce_one_vector_each():
-    calls = []
-
-    def add(vector):
-        calls.append(vector.shape)
-        return vector * 2  # a second rank with the same numbers
-
-    both = tally(1.0, 3.0).reduced(add, lambda vector: vector)
-    assert both.means() == {"x": 2.0, "x/max": 3.0}
-    assert both.sums["x"].tolist() == [8.0, 4.0]
-    assert calls == [torch.Size([1, 2])]
-
-
 def test_no_graph_is_kept():
     values = torch.ones(2, requires_grad=True)
     assert not total(values * 2).requires_grad and not peak(values * 2).requires_grad
