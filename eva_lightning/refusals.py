@@ -6,6 +6,9 @@ It tells every type it has tried; a user needs the one that was meant.
 from __future__ import annotations
 
 import re
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser
 
 NOISE = re.compile(
     r"Does not validate|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>|Expected a path but|"
@@ -44,3 +47,13 @@ def _shorter(line: str) -> str:
     for pattern, instead in SAID_SHORTER:
         line = re.sub(pattern, instead, line)
     return line
+
+
+class TerseParser(ArgumentParser):
+    """A parser that says what is wrong in one line; the manual is long, and `--help` shows it."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # asked by another parser, which goes on
+            super().error(message, ex)
+        prog = (getattr(ex, "subcommand_parser", None) or self).prog.replace(" [options]", "")
+        self.exit(2, f"{prog}: {in_a_line(message)}\n")

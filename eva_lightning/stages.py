@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from jsonargparse import set_parsing_settings
 from lightning.pytorch import Callback, Trainer
@@ -21,7 +21,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from callbacks import AgentProgressBar, IterationCheckpoint, Throughput, TrajectoryLog
 from datamodules import RecordData
 from eva_lightning.faults import UsageError
-from eva_lightning.refusals import in_a_line
+from eva_lightning.refusals import TerseParser, in_a_line
 from modules import PolicyModule
 
 PLUG_INS = (
@@ -56,14 +56,8 @@ ALWAYS: dict[type[Callback], str | None] = {
 """Callbacks that every run has, and the option of the trainer that switches them off."""
 
 
-class StageParser(LightningArgumentParser):
-    """Says what is wrong in one line; the manual is long, and `--help` shows it."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # asked by another parser, which goes on
-            super().error(message, ex)
-        prog = (getattr(ex, "subcommand_parser", None) or self).prog.replace(" [options]", "")
-        self.exit(2, f"{prog}: {in_a_line(message)}\n")
+class StageParser(TerseParser, LightningArgumentParser):
+    """Lightning's parser, in few words."""
 
 
 class StageCLI(LightningCLI):

@@ -9,20 +9,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
-from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
+from jsonargparse import auto_cli, set_parsing_settings
 
-from eva_lightning.refusals import in_a_line
-
-
-class CommandParser(ArgumentParser):
-    """Says what is wrong in one line; the manual is long, and `--help` shows it."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # asked by another parser, which goes on
-            super().error(message, ex)
-        self.exit(2, f"{self.prog}: {in_a_line(message)}\n")
+from eva_lightning.refusals import TerseParser
 
 
 def run_command(
@@ -42,7 +32,7 @@ def run_command(
         args=_spell_out(words, switches),
         prog=prog,
         as_positional=positional,
-        parser_class=CommandParser,
+        parser_class=TerseParser,
     )
 
 

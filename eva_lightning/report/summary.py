@@ -1,5 +1,5 @@
-"""What a set of trajectories says in one line each: accuracy, rounds, frames, visual tokens. Plain
-arithmetic.
+"""What a set of trajectories says in one line, and the table of such lines. The means are those of
+metrics.py.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from eva_lightning.metrics import trajectory_metrics
 from eva_lightning.records import Trajectory
-from eva_lightning.scoring import score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +36,11 @@ class Summary:
 
 def summarize(trajectories: Sequence[Trajectory]) -> Summary:
     """The means of a set. A fault is ours, not the model's: it is counted, and left out of every mean."""
-    sound = [trajectory for trajectory in trajectories if trajectory.stop != "fault"]
-    count = max(len(sound), 1)
+    means = trajectory_metrics(trajectories)
     return Summary(
-        count=len(sound),
-        accuracy=sum(score(one.task, one.answer).correct for one in sound) / count,
-        rounds=sum(one.rounds for one in sound) / count,
-        frames=sum(len(one.frames) for one in sound) / count,
-        visual_tokens=sum(one.visual_tokens for one in sound) / count,
+        count=sum(one.stop != "fault" for one in trajectories),
         stops=dict(Counter(str(one.stop) for one in trajectories)),
+        **{name: means[name] for name in ("accuracy", "rounds", "frames", "visual_tokens")},
     )
 
 
