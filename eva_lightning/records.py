@@ -219,6 +219,8 @@ class Turn:
     text only."""
     logprobs: list[float] = field(default_factory=list)
     """The engine's log-probability of each sampled id, rounded to 6 decimals."""
+    weight_version: int = 0
+    """Version of the weights that wrote it; the older one if they changed meanwhile."""
     cut: bool = False
     """True if the token limit ended the turn, not the model."""
     calls: tuple[ToolCall, ...] = ()
@@ -296,8 +298,6 @@ class Trajectory:
     """How much better than its group (GRPO)."""
     desirable: bool | None = None
     """Good or bad, for KTO."""
-    policy_version: int = 0
-    """Version of the weights that wrote it."""
     replica: int = 0
     """Which of the attempts at this task it is."""
     seed: int = 0
@@ -320,6 +320,13 @@ class Trajectory:
     @property
     def rounds(self) -> int:
         return len(self.turns)
+
+    @property
+    def weight_versions(self) -> tuple[int, ...]:
+        """Versions of the weights that wrote it, oldest first; more than one if they were refreshed on the
+        way.
+        """
+        return tuple(sorted({turn.weight_version for turn in self.turns}))
 
     @property
     def messages(self) -> tuple[Message, ...]:

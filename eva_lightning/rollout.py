@@ -121,13 +121,7 @@ async def rollout(
 
 
 async def _attempt(job: Job, place: int, agent: Agent, watch: Stopwatch) -> Trajectory:
-    trajectory = Trajectory(
-        task=job.task,
-        prompt=(),
-        replica=job.replica,
-        seed=job.seed,
-        policy_version=agent.engine.policy_version,
-    )
+    trajectory = Trajectory(task=job.task, prompt=(), replica=job.replica, seed=job.seed)
     try:
         facts = [await asyncio.to_thread(agent.world.describe, clip) for clip in job.task.clips]
         trajectory.prompt = agent.dialect.opening(job.task, facts)
@@ -163,6 +157,7 @@ async def _take_turn(trajectory: Trajectory, place: int, agent: Agent, watch: St
         text=said.text,
         token_ids=list(said.token_ids),
         logprobs=list(said.logprobs),
+        weight_version=said.weight_version,
         cut=said.cut,
         calls=parsed.calls,
     )
@@ -228,10 +223,16 @@ def _context(trajectory: Trajectory, place: int, world: World) -> Context:
     def pixels(frame: FrameRef) -> Pixels:
         return world.pixels(clips[frame.clip], frame)
 
+    def name(frame: FrameRef) -> str:
+        clip = clips[frame.clip]
+        where = (clip.path or f"{trajectory.task.id}/{clip.id}", clip.begin or 0.0)
+        return f"{derive_seed(*where, frame.time, frame.height, frame.width):016x}"
+
     return Context(
         messages=trajectory.messages,
         ids=tuple(trajectory.token_ids),
         pixels=pixels,
+        name=name,
         task_id=trajectory.task.id,
         place=place,
     )

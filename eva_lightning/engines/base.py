@@ -8,7 +8,7 @@ same frames through `Context.pixels`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ from eva_lightning.records import FrameRef, Message
 from eva_lightning.video.decoder import Pixels
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from eva_lightning.policy.renderer import Renderer
 
 
@@ -42,6 +44,8 @@ class Context:
     """The collapsed token track, ready for the next turn; empty for text engines."""
     pixels: Callable[[FrameRef], Pixels]
     """Reads a frame again; may decode, so call it in a thread."""
+    name: Callable[[FrameRef], str] = repr
+    """A name for the pixels of a frame, the same wherever they are shown: for caches."""
     task_id: str = ""
     """Which task this is: for logs, caches and scripts."""
     place: int = 0
@@ -64,6 +68,8 @@ class Utterance:
     """The sampled ids, the end-of-turn token included; empty for text engines."""
     logprobs: tuple[float, ...] = ()
     """Log-probability of each id under the distribution it was drawn from, rounded to 6 decimals."""
+    weight_version: int = 0
+    """Version of the weights that wrote it; the older one if they changed meanwhile."""
     cut: bool = False
     """True if `max_tokens` ended it."""
 
@@ -74,7 +80,7 @@ class Engine(ABC):
     renderer: Renderer | None = None
     """Turns messages into ids; None for an engine that speaks text only."""
     policy_version: int = 0
-    """Counts the weight refreshes; a trajectory records it."""
+    """Version of its weights: the iteration after which the policy had them. Every turn records it."""
 
     @abstractmethod
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
@@ -85,5 +91,31 @@ class Engine(ABC):
         """Held by each of a rollout's workers for as long as it may ask for more."""
         yield
 
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Held around a rollout. An engine that shares its device with the trainer sleeps outside."""
+        yield
+
     def close(self) -> None:
         """Give back memory, files and connections."""
+
+
+Weights = Callable[[], Iterable[tuple[str, "Tensor"]]]
+"""A fresh pass over names and whole tensors of a policy, as its base checkpoint would hold them. Sharded
+policies gather one tensor after the other on the way, so all ranks must go through all of it.
+"""
+
+
+class RefreshedEngine(Engine):
+    """An engine with a copy of the policy's weights. It stays behind until it is handed the new ones."""
+
+    shared: bool = False
+    """True if there is one for all ranks, so that rank 0 alone hands over weights."""
+    holds_weights: bool = True
+    """False if it threw its weights away to make room: it must be handed some before it can write."""
+
+    @abstractmethod
+    def take_weights(self, weights: Weights, version: int) -> None:
+        """Write with these from now on; nothing computed with the old ones may be used again. Not to be
+        called while something is being written.
+        """

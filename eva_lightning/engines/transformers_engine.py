@@ -137,7 +137,8 @@ class TransformersEngine(Engine):
                     self._hand_back(waiters[draft], self._utterance(draft))
         except BaseException as caught:  # whatever it is, nobody may wait for ever
             problem = caught
-        model.train(training)
+        if left:  # else it is back in its mode already, and perhaps in another one by now
+            model.train(training)
         self._writing = False
         if problem is not None:
             for waiter in batch:
@@ -162,6 +163,7 @@ class TransformersEngine(Engine):
             text=self.renderer.decode(draft.token_ids),
             token_ids=tuple(draft.token_ids),
             logprobs=tuple(draft.logprobs),
+            weight_version=self.policy_version,
             cut=not draft.ended,
         )
 

@@ -61,6 +61,10 @@ class PolicyConfig:
 class Policy:
     """A model with the way of writing and seeing that belongs to it."""
 
+    path: str
+    """Folder or hub name of the checkpoint it was read from."""
+    revision: str = "main"
+    """Commit, tag or branch on the hub."""
     model: nn.Module
     """What is trained: the checkpoint's model, or the adapter around it."""
     renderer: Renderer
@@ -100,7 +104,13 @@ def load_policy(config: PolicyConfig) -> Policy:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     renderer = Renderer.from_pretrained(path, revision=config.revision)
     trained = _adapted(model, config.lora) if config.lora else model
-    return Policy(model=trained, renderer=renderer, images=_image_settings(path, config.revision))
+    return Policy(
+        path=path,
+        revision=config.revision,
+        model=trained,
+        renderer=renderer,
+        images=_image_settings(path, config.revision),
+    )
 
 
 def _check(config: PolicyConfig) -> None:

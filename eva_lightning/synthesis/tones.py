@@ -59,4 +59,4 @@ def _tone(note: Note) -> NDArray[np.float32]:
     """A sine that swells and fades within 10 ms, so that it does not click."""
     time = np.arange(round(note.length * RATE)) / RATE
     swell = np.clip(np.minimum(time, note.length - time) / 0.01, 0, 1)
-    return (0.5 * swell * np.sin(2 * np.pi * note.pitch * time)).astype(np.float32)
+    return np.asarray(0.5 * swell * np.sin(2 * np.pi * note.pitch * time), np.float32)

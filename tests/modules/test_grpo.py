@@ -117,6 +117,5 @@ def test_rewards_judge_with_the_policy_as_it_is_now(world, tiny_folder):
     reward = CompletenessReward()
     module, _, _ = run(world, tiny_folder, batches=2, rewards=[Coin(), reward])
     assert reward.judge is module.engine
-    assert {one.policy_version for one in module.rollouts} == {
-        1
-    }  # the second iteration acts after one update
+    # The second iteration acts after one update.
+    assert {one.weight_versions for one in module.rollouts} == {(1,)}

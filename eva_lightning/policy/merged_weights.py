@@ -48,8 +48,10 @@ def whole(value: Any) -> Tensor:
         import deepspeed
 
         with deepspeed.zero.GatheredParameters([value]):
-            return value.detach().clone()
-    return value.detach().full_tensor() if hasattr(value, "full_tensor") else value.detach()
+            gathered: Tensor = value.detach().clone()
+            return gathered
+    full: Tensor = value.detach().full_tensor() if hasattr(value, "full_tensor") else value.detach()
+    return full
 
 
 @torch.no_grad()
