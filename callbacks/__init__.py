@@ -1,5 +1,5 @@
-"""Lightning callbacks: what happens around the iterations of a module. They watch, write and tell; none of
-them trains.
+"""Lightning callbacks: what happens around the iterations of a module. They watch, write, tell and hand
+over weights; none of them trains.
 
 Importing this package is enough for a config to name them bare: `class_path: TrajectoryLog`.
 """
@@ -8,6 +8,7 @@ from callbacks.collapse_guard import CollapseGuard
 from callbacks.export import HuggingFaceExport
 from callbacks.iteration_checkpoint import IterationCheckpoint
 from callbacks.progress import AgentProgressBar
+from callbacks.rollout_refresh import RolloutRefresh
 from callbacks.throughput import Throughput
 from callbacks.trajectory_log import TrajectoryLog
 
@@ -16,6 +17,7 @@ __all__ = [
     "CollapseGuard",
     "HuggingFaceExport",
     "IterationCheckpoint",
+    "RolloutRefresh",
     "Throughput",
     "TrajectoryLog",
 ]

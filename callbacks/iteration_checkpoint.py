@@ -49,8 +49,9 @@ class IterationCheckpoint(ModelCheckpoint):
             folder: Where to write; None is `checkpoints` in the trainer's default_root_dir. It has no version
                 number in it, so that `--ckpt_path last` finds what an earlier process wrote.
             save_last: Write one at the end of fit, and let `last.ckpt` lead to the newest.
-            on_exception: Write one if the run is stopped (SIGTERM, an error, Ctrl-C) between two iterations.
-                In the middle of one the weights belong to no iteration: nothing is written then.
+            on_exception: Write one if the run is stopped (SIGTERM, an error, Ctrl-C) between two iterations,
+                or in one before its first optimizer step: it is begun again then. After that step the weights
+                belong to no iteration: nothing is written.
             save_best: Name of a validation metric, for example `eval/accuracy`: `best.ckpt` leads to the
                 checkpoint of its best value. None keeps no best one.
             mode: Whether the best value is the largest (max) or the smallest (min).
@@ -139,15 +140,14 @@ class IterationCheckpoint(ModelCheckpoint):
         alone = trainer.world_size == 1 or isinstance(
             exception, SIGTERMException
         )  # else ranks wait elsewhere
-        if self.saves_on_exception and alone and not self._busy:
-            rank_zero_info(f"stopped after iteration {pl_module.iteration}: writing a checkpoint of it")
-            self._save_iteration(trainer, pl_module.iteration)
-        elif self._busy:
-            rank_zero_warn(
-                f"stopped inside iteration {pl_module.iteration + 1}; the newest checkpoint: {newest}"
-            )
+        done = pl_module.iteration
+        where = f"inside iteration {done + 1}" if self._busy else f"after iteration {done}"
+        torn = self._busy and pl_module.weights_moved
+        if self.saves_on_exception and alone and not torn:
+            rank_zero_info(f"stopped {where}: writing a checkpoint of iteration {done}")
+            self._save_iteration(trainer, done)
         else:
-            rank_zero_warn(f"stopped after iteration {pl_module.iteration}; the newest checkpoint: {newest}")
+            rank_zero_warn(f"stopped {where}; the newest checkpoint: {newest}")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._busy, self._began = False, None

@@ -64,8 +64,8 @@ def measures(ranks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     found = {"time/iteration": seconds}
     found |= {f"time/{name}": sum(values) / len(ranks) for name, values in phases.items()}
     collecting = sum(phases.get("collect", ()))
-    if collecting > 0:
-        found["time/looking_per_collect"] = sum(phases.get("looking", ())) / collecting
+    if collecting > 0 and "looking" in phases:  # one waits for a rollout in the background without looking
+        found["time/looking_per_collect"] = sum(phases["looking"]) / collecting
     found |= {f"throughput/{name}": sum(values) / max(seconds, 1e-9) for name, values in counts.items()}
     return found | {f"throughput/{name}": max(values) for name, values in _columns(ranks, "peaks").items()}
 

@@ -10,14 +10,14 @@ from typing import Any, Generic
 import lightning
 from lightning.pytorch.trainer.states import TrainerFn
 
-from datamodules.record_loader import Part, Record, RecordLoader
+from datamodules.record_loader import Batch, Part, Record, RecordLoader
 from datamodules.sources import Source, Sources, as_sources, read_tasks
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 
 
 class RecordData(lightning.LightningDataModule, Generic[Record]):
-    """Serves lists of records; a stage says which and how they are read."""
+    """Serves batches of records; a stage says which and how they are read."""
 
     key: Callable[[Record], Hashable] | None = None
     """Records of one key do not fill a rank's share of a batch alone, where the data allow; None does not
@@ -129,9 +129,9 @@ class InOrder:
     def __len__(self) -> int:
         return -(-len(self.tasks) // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[Task]]:
+    def __iter__(self) -> Iterator[Batch[Task]]:
         for begin in range(0, len(self.tasks), self.batch_size):
-            yield list(self.tasks[begin : begin + self.batch_size][self.rank :: self.ranks])
+            yield Batch(self.tasks[begin : begin + self.batch_size][self.rank :: self.ranks])
 
 
 def _as_parts(sources: Sequence[Source], read: Sequence[list[Record]]) -> list[Part[Record]]:

@@ -7,6 +7,7 @@ batches served, so a resumed run goes on with the very next record, on any numbe
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -31,6 +32,35 @@ class Part(Generic[Record]):
     """The records."""
     weight: float = 1.0
     """Share of the records served, relative to the weights of the other parts."""
+
+
+class Batch(Generic[Record]):
+    """Records that are worked on together, and a look at those of the batch after them.
+
+    No list: half-precision strategies look into lists for tensors and refuse the frozen records they find.
+    """
+
+    def __init__(
+        self, records: Sequence[Record], ahead: Callable[[], Sequence[Record]] | None = None
+    ) -> None:
+        self.records: Sequence[Record] = records
+        self._ahead: Callable[[], Sequence[Record]] | None = ahead
+
+    def ahead(self) -> Sequence[Record]:
+        """What comes next, as things stand: what is added until then may change it. Nothing is drawn.
+
+        In an evaluation it is empty.
+        """
+        return self._ahead() if self._ahead else []
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __getitem__(self, place: int) -> Record:
+        return self.records[place]
 
 
 class RecordLoader(Generic[Record]):
@@ -77,10 +107,17 @@ class RecordLoader(Generic[Record]):
         """Batches in an epoch; the same on every rank and whatever is added later."""
         return self._length
 
-    def __iter__(self) -> Iterator[list[Record]]:
+    def __iter__(self) -> Iterator[Batch[Record]]:
         """An epoch's worth of batches, going on where the last one ended."""
         for _ in range(len(self)):
-            yield self._share(self._draw())
+            yield Batch(self._share(self._draw()), self.peek)
+
+    def peek(self) -> list[Record]:
+        """This rank's share of the batch that would come next; of the next epoch, if this one is over."""
+        twin = copy.copy(self)  # it draws, and nothing moves here
+        twin._records, twin._keys = list(self._records), list(self._keys)
+        twin._orders, twin._served = copy.deepcopy(self._orders), list(self._served)
+        return twin._share(twin._draw())
 
     def add(self, records: Sequence[Record], part: int = 0) -> None:
         """Mix new records into what is left of a part's pass. Every rank must add the same at the same

@@ -18,7 +18,7 @@ from jsonargparse import set_parsing_settings
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from callbacks import AgentProgressBar, IterationCheckpoint, Throughput, TrajectoryLog
+from callbacks import AgentProgressBar, IterationCheckpoint, RolloutRefresh, Throughput, TrajectoryLog
 from datamodules import RecordData
 from eva_lightning.faults import UsageError
 from eva_lightning.refusals import TerseParser, in_a_line
@@ -28,6 +28,8 @@ PLUG_INS = (
     "engines.checkpoint_engine",
     "engines.server_engine",
     "engines.transformers_engine",
+    "engines.vllm_engine",
+    "engines.vllm_server_engine",
     "rewards.accuracy",
     "rewards.completeness",
     "rewards.cost",
@@ -52,6 +54,7 @@ ALWAYS: dict[type[Callback], str | None] = {
     AgentProgressBar: "enable_progress_bar",
     Throughput: None,
     TrajectoryLog: None,
+    RolloutRefresh: None,
 }
 """Callbacks that every run has, and the option of the trainer that switches them off."""
 

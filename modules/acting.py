@@ -1,24 +1,30 @@
 """A module that acts: rollouts of the policy as it is now, and the evaluation that all stages share.
 
-Nothing is learned here. What the agent is made of (engine, dialect, tools, world, limits) is set by `base`.
+Nothing is learned here. What the agent is made of (engine, dialect, tools, world, limits) is set by `base`;
+an engine with a copy of the weights is kept fresh by the callback `RolloutRefresh`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
 
 import lightning
 
 from eva_lightning.dialects.base import Dialect
-from eva_lightning.engines.base import Engine
+from eva_lightning.engines.base import Engine, RefreshedEngine
+from eva_lightning.faults import UsageError
 from eva_lightning.metrics import trajectory_metrics
 from eva_lightning.records import FrameRef, Task, Trajectory
 from eva_lightning.rollout import Agent, Limits, Stopwatch, jobs_for, rollout
 from eva_lightning.tools.base import Tool
 from eva_lightning.video.decoder import Pixels
 from eva_lightning.worlds.base import World
+from modules.ahead import Ahead
 from modules.ranks import gathered
 
 
@@ -47,12 +53,57 @@ class ActingModule(lightning.LightningModule):
     evaluated: list[Trajectory]
     phases: dict[str, float]
     iteration: int
+    refresh: Callable[[bool], None] | None = None
+    """Set by RolloutRefresh: hands the engine new weights if it needs some; True if only the newest will
+    do."""
+    max_staleness: int | None = None
+    """Set by RolloutRefresh: how many iterations behind the weights may be whose trajectories are learned
+    from."""
+    overlap: bool = False
+    """Set by RolloutRefresh: make the rollouts of the next iteration while this one is learned from."""
+    ahead: Ahead[Any] | None = None
+    """A rollout that is made in the background."""
 
     def act(
         self, tasks: Sequence[Task], *, attempts: int, temperature: float, seed: int, step: int
     ) -> list[Trajectory]:
-        """Trajectories of the policy as it is now."""
-        self.engine.policy_version = self.iteration
+        """Trajectories of the policy as it is now. All ranks call it together."""
+        self.prepare_engine(newest=True)
+        with self.engine.awake():
+            return asyncio.run(
+                self.roll_out(tasks, attempts=attempts, temperature=temperature, seed=seed, step=step)
+            )
+
+    def prepare_engine(self, *, newest: bool) -> None:
+        """Before anything is written: nothing else is under way, and the engine's weights are new enough.
+
+        Args:
+            newest: They must be those of the policy as it is now, not as old as RolloutRefresh permits.
+        """
+        if self.ahead is not None:
+            with self.phase("collect"):
+                self.ahead.wait()
+        if not isinstance(self.engine, RefreshedEngine):
+            self.engine.policy_version = self.iteration  # it writes with the policy's own
+        elif self.refresh is None:
+            raise UsageError(
+                f"{type(self.engine).__name__} writes with a copy of the weights, and nothing hands it the "
+                "new ones: add the callback RolloutRefresh to the Trainer"
+            )
+        else:
+            self.refresh(newest)
+
+    async def roll_out(
+        self,
+        tasks: Sequence[Task],
+        *,
+        attempts: int,
+        temperature: float,
+        seed: int,
+        step: int,
+        watch: Stopwatch | None = None,
+    ) -> list[Trajectory]:
+        """Trajectories written with whatever weights the engine has; it must be prepared and awake."""
         agent = Agent(
             engine=self.engine,
             dialect=self.dialect,
@@ -62,10 +113,20 @@ class ActingModule(lightning.LightningModule):
             temperature=temperature,
         )
         jobs = jobs_for(tasks, replicas=attempts, seed=seed, step=step)
-        watch = Stopwatch()
-        made = asyncio.run(rollout(jobs, agent, concurrency=self.concurrency, watch=watch))
-        self.phases["looking"] = watch.looking
-        return made
+        return await rollout(jobs, agent, concurrency=self.concurrency, watch=watch)
+
+    def drop_ahead(self) -> None:
+        """End the rollout in the background, if there is one: nobody will want it."""
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None:
+            ahead.drop()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Counts the seconds of a part of the iteration."""
+        began = perf_counter()
+        yield
+        self.phases[name] = self.phases.get(name, 0.0) + perf_counter() - began
 
     def pixels(self, trajectory: Trajectory) -> Callable[[FrameRef], Pixels]:
         """Reads the frames of a trajectory again."""

@@ -8,9 +8,8 @@ counts, so 1 x 4 = 4 x 1 = two ranks. What is compared, and with what, is said i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -94,6 +93,7 @@ class PolicyModule(ActingModule):
         self.seed = seed
         self.iteration = 0
         self.skipped_in_a_row = 0
+        self.weights_moved = False  # since the last iteration that is over; a checkpoint of it is late then
         self.rollouts: list[Trajectory] = []
         self.evaluated: list[Trajectory] = []
         self.phases: dict[str, float] = {}
@@ -133,6 +133,13 @@ class PolicyModule(ActingModule):
             return 10**9
         steps = int(batches) * self.steps_per_iteration()
         return steps if limit < 0 else min(steps, limit)
+
+    def is_last_iteration(self) -> bool:
+        """Whether training ends with this batch, as far as can be told."""
+        trainer = self.trainer
+        epochs, steps = trainer.max_epochs, trainer.global_step + self.steps_per_iteration()
+        last_epoch = epochs is not None and 0 <= epochs <= trainer.current_epoch + 1
+        return bool(trainer.is_last_batch and last_epoch) or 0 <= trainer.max_steps <= steps
 
     # --- one optimizer step
 
@@ -213,6 +220,7 @@ class PolicyModule(ActingModule):
         finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(loss))
         lr = optimizer.param_groups[0]["lr"]
         if finite:
+            self.weights_moved = True
             optimizer.step()
             schedule = self.lr_schedulers()
             assert schedule is not None and not isinstance(schedule, list)
@@ -234,13 +242,6 @@ class PolicyModule(ActingModule):
 
     # --- bookkeeping
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Counts the seconds of a part of the iteration."""
-        began = time.perf_counter()
-        yield
-        self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - began
-
     def finish(self, trajectories: list[Trajectory], metrics: dict[str, float]) -> None:
         """The end of an iteration: what callbacks read, what loggers show."""
         ledgers = [trajectory.ledger for trajectory in trajectories]
@@ -252,6 +253,7 @@ class PolicyModule(ActingModule):
             "frames": sum(len(trajectory.frames) for trajectory in trajectories),
         }
         self.iteration += 1
+        self.weights_moved = False
         bar = {"loss", "reward", "accuracy", "frames"}
         for name, value in metrics.items():
             self.log(f"train/{name}", value, prog_bar=name in bar, batch_size=1, rank_zero_only=True)
@@ -280,4 +282,5 @@ class PolicyModule(ActingModule):
         self.iteration = int(checkpoint["iteration"])
 
     def teardown(self, stage: str) -> None:
+        self.drop_ahead()
         self.engine.close()

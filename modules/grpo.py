@@ -2,13 +2,16 @@
 fresh.
 
 One batch of tasks is one iteration of three verbs: collect, credit, update. The rollouts are made here, by
-the policy as it is now, and never travel through a loader: a prefetched one would be a version old.
+the policy as it is now, and never travel through a loader: a prefetched one would be a version old. With
+`overlap` (set by the callback RolloutRefresh) they are, on purpose: the next ones are made while these are
+learned from.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -27,6 +30,8 @@ from eva_lightning.records import Task, Trajectory
 from eva_lightning.rewards.accuracy import AccuracyReward
 from eva_lightning.rewards.base import Reward, apply_rewards
 from eva_lightning.rewards.format import FormatReward
+from eva_lightning.rollout import Stopwatch
+from modules.ahead import Ahead
 from modules.base import PolicyModule
 from modules.ranks import gathered, most
 from modules.reference import Reference
@@ -80,24 +85,77 @@ class GRPOModule(PolicyModule):
 
     def training_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
         self.phases = {}
-        with self.phase("collect"):
-            made = self.act(
-                tasks,
-                attempts=self.attempts,
-                temperature=self.temperature,
-                seed=self.seed,
-                step=self.iteration + 1,
-            )
+        made = self.collect(tasks)
+        self._look_ahead(tasks)
         with self.phase("credit"):
-            asyncio.run(apply_rewards(made, self.rewards))
             # Of all ranks together: some advantages are in units of the whole step.
             shares = gathered([made])
             everyone, mine = [one for share in shares for one in share], shares[self.global_rank]
             self._refuse_if_nothing_came(everyone)
+            self._refuse_stale(everyone)
             credited = credit(groups_of(everyone), self.advantage)
         with self.phase("update"):
             metrics = self.update([one for one in mine if one.advantage is not None])
         self.finish(mine, metrics | _said(everyone, credited))
+
+    def collect(self, tasks: Sequence[Task]) -> list[Trajectory]:
+        """Rewarded attempts at these tasks: those made in the background, if they are at these, or new ones.
+
+        With `overlap` the first batch of a run, resumed or not, finds nothing in the background.
+        """
+        self.prepare_engine(newest=False)
+        ahead, self.ahead = self.ahead, None
+        made: list[Trajectory] = []
+        seconds: dict[str, float] = {}
+        if ahead is not None:
+            made, _ = ahead.result()
+            seconds = {"ahead": ahead.seconds}
+        if [one.task.id for one in made] != [task.id for task in tasks for _ in range(self.attempts)]:
+            made, seconds = asyncio.run(self._attempts_at(tasks, self.iteration + 1))
+        for name, value in seconds.items():
+            self.phases[name] = self.phases.get(name, 0.0) + value
+        return made
+
+    async def _attempts_at(
+        self, tasks: Sequence[Task], iteration: int
+    ) -> tuple[list[Trajectory], dict[str, float]]:
+        """Rewarded attempts, and where the seconds went. Runs in any thread: it changes nothing of ours."""
+        watch, began = Stopwatch(), perf_counter()
+        with self.engine.awake():  # until the rewards are given: some of them ask it, too
+            made = await self.roll_out(
+                tasks,
+                attempts=self.attempts,
+                temperature=self.temperature,
+                seed=self.seed,
+                step=iteration,
+                watch=watch,
+            )
+            written = perf_counter()
+            await apply_rewards(made, self.rewards)
+        spent = {"collect": written - began, "credit": perf_counter() - written}
+        return made, spent | {"looking": watch.looking}
+
+    def _look_ahead(self, tasks: Any) -> None:
+        """Begin the rollout of the next iteration, with the weights that the engine has now."""
+        if not self.overlap or self.is_last_iteration():
+            return
+        if not hasattr(tasks, "ahead"):
+            raise UsageError(
+                f"overlap is on, but a batch that is a {type(tasks).__name__} does not tell what comes after "
+                "it: use TaskData, or let your loader serve datamodules.record_loader.Batch"
+            )
+        self.ahead = Ahead(self._attempts_at(tasks.ahead(), self.iteration + 2))
+
+    def _refuse_stale(self, everyone: Sequence[Trajectory]) -> None:
+        """Weights that are older than RolloutRefresh permits wrote this: they did not arrive."""
+        versions = [one.weight_versions[0] for one in everyone if one.turns and one.stop != "fault"]
+        oldest = min(versions, default=self.iteration)
+        if self.max_staleness is not None and self.iteration - oldest > self.max_staleness:
+            raise Fault(
+                f"iteration {self.iteration + 1} would learn from trajectories that weights of iteration "
+                f"{oldest} wrote, {self.iteration - oldest} behind, and max_staleness is "
+                f"{self.max_staleness}: start the engine anew and go on with --ckpt_path last"
+            )
 
     def _refuse_if_nothing_came(self, everyone: Sequence[Trajectory]) -> None:
         """An iteration without one sound trajectory is no zero: something of ours is broken, so training

@@ -13,12 +13,14 @@ from tests.making import trajectory
 
 
 class Acting(lightning.LightningModule):
-    def __init__(self, steps=2, metrics=None, scores=(), crash_in=None):
+    def __init__(self, steps=2, metrics=None, scores=(), crash_in=None, crash_before=None):
         super().__init__()
         self.automatic_optimization = False
         self.weight = torch.nn.Parameter(torch.zeros(3))
         self.steps, self.metrics, self.scores, self.crash_in = steps, metrics or {}, list(scores), crash_in
+        self.crash_before = crash_before  # the first step of this iteration
         self.iteration = 0
+        self.weights_moved = False
         self.seen = []
         self.rollouts, self.evaluated = [], []
         self.phases = {"collect": 2.0, "update": 1.0, "looking": 3.0}
@@ -31,15 +33,19 @@ class Acting(lightning.LightningModule):
         return self.steps
 
     def training_step(self, batch, batch_idx):
+        if self.crash_before == self.iteration + 1:
+            raise RuntimeError("a crash before anything was learned")
         for _ in range(self.steps):
             self.optimizers().zero_grad()
             self.manual_backward(-self.weight.sum())
+            self.weights_moved = True
             self.optimizers().step()
         if self.crash_in == self.iteration + 1:
             raise RuntimeError("a crash inside an iteration")
         self.seen += batch
         self.rollouts = [trajectory(), trajectory(answer="C", replica=1)]
         self.iteration += 1
+        self.weights_moved = False
         for name, values in self.metrics.items():
             value = values[min(self.iteration, len(values)) - 1] if isinstance(values, list) else values
             self.log(name, value, batch_size=1, rank_zero_only=True)

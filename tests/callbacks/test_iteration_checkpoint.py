@@ -84,6 +84,22 @@ def test_a_new_run_does_not_start_over_the_checkpoints_of_another(tmp_path):
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").iterdir()} == before
 
 
+def test_a_crash_before_anything_was_learned_loses_no_iteration(tmp_path):
+    with pytest.raises(RuntimeError, match="before anything"):
+        fit(tmp_path, Acting(crash_before=4), [IterationCheckpoint(every=10)], iterations=9)
+    last = load(tmp_path / "checkpoints/last.ckpt")
+    assert last["iteration"] == 3 and last["state_dict"]["weight"].tolist() == [3.0] * 3
+    module = Acting()
+    fit(tmp_path, module, [IterationCheckpoint(every=10)], iterations=9, ckpt_path="last")
+    assert module.iteration == 9 and len(module.seen) == 6 and module.weight.tolist() == [9.0] * 3
+
+
+def test_a_crash_in_the_first_iteration_of_a_run_writes_nothing(tmp_path):
+    with pytest.raises(RuntimeError, match="before anything"):
+        fit(tmp_path, Acting(crash_before=1), [IterationCheckpoint()])
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_a_crash_inside_an_iteration_writes_nothing(tmp_path):
     told = pytest.warns(UserWarning, match="inside iteration 4; the newest checkpoint: iteration 2")
     with told, pytest.raises(RuntimeError):

@@ -142,6 +142,45 @@ def test_records_added_in_mid_pass_are_served_in_it_and_survive():
     assert len(again) == 4
 
 
+def test_a_batch_knows_the_one_after_it_and_looking_changes_nothing():
+    wanted = served(loader(tasks(10), 4), epochs=3)
+    one = loader(tasks(10), 4)
+    batches = [batch for _ in range(3) for batch in looked_at(one)]
+    assert [ids(batch) for batch, _ in batches] == wanted
+    assert [ahead for _, ahead in batches[:-1]] == wanted[1:]  # beyond the end of an epoch as well
+    assert one.state_dict() == loader_after(9).state_dict()
+
+
+def looked_at(loader):
+    """Batches, each with the next one as it tells: asked twice, and with a checkpoint in between."""
+    for batch in loader:
+        first, _, second = ids(batch.ahead()), loader.state_dict(), ids(batch.ahead())
+        assert first == second
+        yield batch, second
+
+
+def loader_after(count):
+    """A loader of ten that has served so many batches and was never looked at."""
+    one = loader(tasks(10), 4)
+    served(one, epochs=count // len(one))
+    return one
+
+
+def test_each_rank_looks_at_its_own_share():
+    two = [loader(tasks(8), 4, rank=rank, ranks=2) for rank in (0, 1)]
+    first = [next(iter(rank)) for rank in two]
+    assert [ids(batch.ahead()) for batch in first] == [ids(next(iter(rank))) for rank in two]
+
+
+def test_what_is_added_is_seen_ahead_and_may_change_it():
+    one = loader(tasks(8), 4)
+    batch = next(iter(one))
+    before = ids(batch.ahead())
+    one.add(tasks(8, "new"))
+    assert ids(batch.ahead()) != before
+    assert ids(batch.ahead()) == ids(next(iter(one)))
+
+
 def test_every_share_meets_two_tasks():
     attempts = [trajectory(task=task(id=name), replica=i) for name in "abcd" for i in range(6)]
     for seed in range(20):

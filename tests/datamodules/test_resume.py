@@ -181,6 +181,12 @@ def test_a_limit_on_the_batches_of_an_epoch_loses_none(run):
     assert len(short) == 6 and len(set(flat[:10])) == 10 and len(set(flat[10:20])) == 10
 
 
+def test_half_precision_leaves_records_alone(run, whole, tmp_path):
+    """Lightning looks into lists for tensors to convert, and refuses frozen records."""
+    write(tmp_path / "held_out.jsonl", [task(id="h")])
+    assert run("half", precision="bf16-true", eval_tasks=str(tmp_path)) == whole
+
+
 def test_validation_sees_the_tasks_in_file_order(tmp_path):
     write(tmp_path / "tasks.jsonl", [task(id=f"t{i}") for i in range(4)])
     write(tmp_path / "held_out.jsonl", [task(id=f"h{i}") for i in range(5)])

@@ -198,3 +198,10 @@ def test_two_devices_are_two_processes_that_share_a_batch(config, tmp_path):
     for mine, theirs in zip(first, second, strict=True):
         assert len(mine[1]) == len(theirs[1]) == 1 and mine[1] != theirs[1]
     assert [line[0] for line in first] == [1, 2]
+
+
+def test_every_run_keeps_an_engine_with_a_copy_of_the_weights_fresh(config, world, capsys):
+    few = ["--model.limits.turns=1", "--model.limits.turn_tokens=12"]
+    questions = ["--data.eval_tasks", str(world.folder / "tasks.jsonl"), "--data.eval_limit=1"]
+    engine = "--model.engine=tests.modules.copied.Copied"
+    assert main([*config(), engine, *few, *questions]) == 0, capsys.readouterr().err

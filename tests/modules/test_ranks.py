@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from eva_lightning.policy.loading import PolicyConfig, load_policy
 from tests.modules.stages import (
     ALL_IN_ONE,
     NO_CLIP,
@@ -131,3 +132,17 @@ def test_rollouts_of_both_ranks_are_credited_and_counted_together(ranks):
     assert (told["train/groups"], told["train/zero_variance_share"], told["train/reward"]) == (4, 0.5, 0.25)
     (theirs,), _, moved_there = ranks[1]["rollouts"]
     assert apart(mine, theirs) == 0 and moved == moved_there and moved
+
+
+def test_the_first_rank_alone_hands_weights_to_an_engine_of_all(ranks):
+    (first, mine, metrics), (second, theirs, _) = (rank["one engine"] for rank in ranks)
+    assert first == [0, 1] and second == []
+    assert mine == theirs == {(1,)}
+    assert max(told["train/mismatch/max"] for told in metrics) < 1e-4  # of both ranks: nobody wrote too early
+
+
+def test_the_shards_of_all_ranks_reach_the_engine_as_one(ranks, tiny_folder):
+    whole = load_policy(PolicyConfig(path=str(tiny_folder), dtype="float32")).backbone.state_dict()
+    for rank, taken in zip(ranks, ([0], []), strict=True):
+        assert rank["shards"][0] == taken
+        assert apart(rank["shards"][1], {name: value * 0.5 for name, value in whole.items()}) == 0

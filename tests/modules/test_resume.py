@@ -5,14 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 
+from callbacks import IterationCheckpoint
+from datamodules import TaskData
 from eva_lightning.cli import main
+from eva_lightning.engines.transformers_engine import TransformersEngine
+from eva_lightning.faults import EngineFault, Fault
 from eva_lightning.store import write
-from tests.modules.stages import marked
+from tests.modules.stages import Coin, Watching, make, marked, moved, trainer, weights
 
 ROOT = Path(__file__).parent.parent.parent
 DIES_IN = {"sft": 4, "kto": 4, "grpo": 3}
@@ -123,3 +128,34 @@ def test_a_run_says_nothing_that_nobody_can_act_on(killed):
     for _, said in killed.values():
         assert "demonstrations kept" in said or "balances them" in said or "GPU available" in said
         assert not [line for line in said.splitlines() if "Warning" in line or "site-packages" in line]
+
+
+class Dying(TransformersEngine):
+    """Is out of reach from the third iteration on."""
+
+    async def write(self, context, sampling):
+        if self.policy_version >= 2:
+            raise EngineFault("nobody answers")
+        return await super().write(context, sampling)
+
+
+@pytest.mark.parametrize("batch_size", [2, 1])  # the third iteration begins an epoch, or lies in the middle
+def test_where_every_server_died_the_run_goes_on_as_if_none_had(batch_size, world, tiny_folder, tmp_path):
+    """Nothing was learned in the iteration that failed, so the one before it is not lost."""
+
+    def run(name, engine=TransformersEngine, ckpt_path=None):
+        module = make("grpo", tiny_folder, engine=engine, attempts=2, rewards=[Coin()], lr=1e-2)
+        watching, saving = Watching(), IterationCheckpoint(every=10)
+        folder = {"default_root_dir": tmp_path / name, "enable_checkpointing": True}
+        made = trainer(callbacks=[watching, saving], max_epochs=batch_size, **folder)
+        data = TaskData(str(world.folder), batch_size=batch_size)
+        with suppress(Fault):
+            made.fit(module, data, ckpt_path=ckpt_path, weights_only=False)
+        return module, watching
+
+    whole, watched = run("whole")
+    _, first = run("died", Dying)
+    again, rest = run("died", ckpt_path="last")
+    assert len(first.metrics) == 2 and first.metrics + rest.metrics == watched.metrics  # bit for bit
+    assert again.rollouts == whole.rollouts and again.iteration == whole.iteration == 4
+    assert not moved(weights(whole), weights(again))

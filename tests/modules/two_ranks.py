@@ -7,13 +7,20 @@ import sys
 from pathlib import Path
 
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch.distributed.fsdp import fully_shard
 
+from callbacks import RolloutRefresh
 from eva_lightning.synthesis.world import load_world
+from modules import GRPOModule
+from tests.modules.copied import Shelf
 from tests.modules.stages import (
     NO_CLIP,
     ONE_EACH,
     PER_TOKEN,
+    STAGES,
     WITH_KL,
+    Batches,
     Coin,
     Watching,
     fit,
@@ -21,6 +28,7 @@ from tests.modules.stages import (
     marked,
     moved,
     teach,
+    trainer,
     weighed,
     weights,
 )
@@ -53,7 +61,39 @@ def cases(folder, world, schooled, **settings):
     }
 
 
+def one_engine_for_both(folder, world, **settings):
+    """Two iterations with an engine that ranks share: what it was handed here, who wrote, what was told."""
+    module, watching = make("grpo", folder, attempts=2, rewards=[Coin()], engine=Shelf, lr=1e-2), Watching()
+    fit(module, *[list(world.tasks)] * 2, callbacks=[watching, RolloutRefresh()], **settings)
+    return module.engine.taken, {one.weight_versions for one in module.rollouts}, watching.metrics
+
+
+class Sharded(GRPOModule):
+    """Half as large as its checkpoint says, and no rank has all of it."""
+
+    def configure_model(self):
+        super().configure_model()
+        with torch.no_grad():
+            for parameter in self.model.parameters():
+                parameter.mul_(0.5)
+        fully_shard(self.model, mesh=self.device_mesh["data_parallel"])
+
+
+def shards_for_one_engine(folder, world, **settings):
+    """An evaluation with it: what the engine was handed here, and what it holds."""
+    STAGES["sharded"] = Sharded
+    module = make("sharded", folder, engine=Shelf)
+    judging = trainer(callbacks=[RolloutRefresh()], **settings)
+    judging.validate(module, Batches(questions=world.tasks), verbose=False)
+    return module.engine.taken, dict(module.engine.policy.backbone.state_dict())
+
+
 if __name__ == "__main__":
     tiny, world, schooled, out = sys.argv[1:]
-    found = cases(tiny, load_world(world), torch.load(schooled), accelerator="cpu", devices=2, strategy="ddp")
+    world, two = load_world(world), {"accelerator": "cpu", "devices": 2}
+    found = cases(tiny, world, torch.load(schooled), strategy="ddp", **two)
+    Shelf.file = Path(out) / "shelf.pt"
+    found["one engine"] = one_engine_for_both(tiny, world, strategy="ddp", **two)
+    parallel = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
+    found["shards"] = shards_for_one_engine(tiny, world, strategy=parallel, **two)
     torch.save(found, Path(out) / f"{torch.distributed.get_rank()}.pt")

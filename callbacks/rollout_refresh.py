@@ -1,0 +1,152 @@
+"""Hands the policy's weights to an engine that writes with a copy of them. When, and how old they may get, is
+said here; how they travel is the engine's business.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.strategies import FSDPStrategy
+from torch import Tensor
+
+from eva_lightning.engines.base import RefreshedEngine
+from eva_lightning.faults import UsageError
+from eva_lightning.policy.merged_weights import is_sharded, merged_weights
+
+if TYPE_CHECKING:
+    from modules.base import PolicyModule
+
+
+class RolloutRefresh(Callback):
+    """Keeps the engine's weights fresh; does nothing for an engine that writes with the policy's own.
+
+    They are handed over before the first use, before rollouts when the engine is `every` iterations behind,
+    and always before an evaluation: it judges the policy as it is now. The seconds it takes are logged as
+    `time/refresh`.
+
+    With `overlap` the rollouts of the next iteration are made while this one is learned from, by weights one
+    iteration older; the truncated importance weights of the objective correct for that. The first iteration
+    of a run, resumed or not, makes its own first, so a resumed run is as good as an unbroken one, but not the
+    same to the last bit. Seconds the trainer waited for a rollout are then `time/collect`, those it took are
+    `time/ahead`.
+    """
+
+    def __init__(self, every: int = 1, max_staleness: int | None = None, overlap: bool = False) -> None:
+        """
+        Args:
+            every: Hand over when the engine is so many iterations behind.
+            max_staleness: How many iterations behind the weights may be that wrote what is learned from; if
+                more, training stops. None is what `every` and `overlap` bring about, and no more.
+            overlap: Make rollouts while training (GRPO only).
+        """
+        inevitable = every - 1 + int(overlap)
+        if every < 1:
+            raise UsageError(f"RolloutRefresh: every is {every}; want 1 or more")
+        if max_staleness is not None and max_staleness < inevitable:
+            raise UsageError(
+                f"RolloutRefresh: max_staleness is {max_staleness}, but with every={every} and "
+                f"overlap={str(overlap).lower()} trajectories are up to {inevitable} iterations old"
+            )
+        self.every = every
+        self.max_staleness = inevitable if max_staleness is None else max_staleness
+        self.overlap = overlap
+        self._handed_over = False
+
+    def setup(self, trainer: Trainer, pl_module: PolicyModule, stage: str) -> None:  # type: ignore[override]
+        self._handed_over = False  # a new fit has a new engine
+        pl_module.refresh = partial(self._refresh, trainer, pl_module)
+        pl_module.max_staleness = self.max_staleness
+        pl_module.overlap = self.overlap
+
+    def on_fit_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        if self.overlap:
+            _check_overlap(pl_module)
+
+    def on_exception(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: PolicyModule, exception: BaseException
+    ) -> None:
+        pl_module.drop_ahead()
+
+    def teardown(self, trainer: Trainer, pl_module: PolicyModule, stage: str) -> None:  # type: ignore[override]
+        pl_module.refresh = None  # it belongs to this trainer
+
+    def _refresh(self, trainer: Trainer, module: PolicyModule, newest: bool) -> None:
+        """Called by the module, on all ranks, before anything is written."""
+        engine = module.engine
+        assert isinstance(engine, RefreshedEngine)
+        behind = module.iteration - engine.policy_version
+        fresh = 0 <= behind < (1 if newest else self.every)
+        due = not (self._handed_over and engine.holds_weights and fresh)
+        together = trainer.world_size > 1 and (engine.shared or is_sharded(module.policy.model))
+        if together:  # one rank may have noticed that a server lost its weights
+            due = trainer.strategy.reduce_boolean_decision(due, all=False)
+        if not due:
+            return
+        if isinstance(trainer.strategy, FSDPStrategy):
+            raise UsageError(
+                "RolloutRefresh can not read FSDP's flat weights: use deepspeed or ModelParallelStrategy"
+            )
+        with module.phase("refresh"):
+            if engine.shared and trainer.world_size > 1:
+                _hand_over_together(trainer, module, engine)
+            else:
+                engine.take_weights(lambda: merged_weights(module.policy.backbone), module.iteration)
+        self._handed_over = True
+
+
+def _hand_over_together(trainer: Trainer, module: PolicyModule, engine: RefreshedEngine) -> None:
+    """Rank 0 hands over; the others bring their shards, as often as it goes through the weights."""
+    strategy, backbone = trainer.strategy, module.policy.backbone
+    one_at_a_time = threading.Lock()  # an engine of several servers may ask from several threads
+
+    def weights() -> Iterator[tuple[str, Tensor]]:
+        with one_at_a_time:
+            strategy.broadcast(True)
+            passing = merged_weights(backbone)
+            try:
+                for one in passing:  # noqa: UP028  `yield from` would end it with its listener
+                    yield one
+            finally:
+                if is_sharded(backbone):
+                    deque(passing, maxlen=0)  # to the end, whoever stops listening: the others go on
+
+    strategy.barrier("RolloutRefresh")  # nobody writes any more
+    if trainer.is_global_zero:
+        try:
+            engine.take_weights(weights, module.iteration)
+        finally:
+            strategy.broadcast(False)
+    else:
+        while strategy.broadcast(False):  # what rank 0 says
+            if is_sharded(backbone):
+                deque(merged_weights(backbone), maxlen=0)
+        engine.policy_version = module.iteration
+
+
+def _check_overlap(module: PolicyModule) -> None:
+    engine = module.engine
+    objective = getattr(module, "objective", None)
+    if not hasattr(module, "collect"):
+        raise UsageError(
+            f"RolloutRefresh: overlap is on, but {type(module).__name__} makes no rollouts to learn from"
+        )
+    if not isinstance(engine, RefreshedEngine):
+        raise UsageError(
+            f"RolloutRefresh: overlap is on, but {type(engine).__name__} writes with the policy's own "
+            "weights, and they can not write while they are being trained: take a vLLM engine"
+        )
+    if engine.sleeps:
+        raise UsageError(
+            "RolloutRefresh: overlap is on, but the engine sleeps while the policy is trained: set its "
+            "sleep_level to 0"
+        )
+    if objective is None or objective.importance_cap is None:
+        raise UsageError(
+            "RolloutRefresh: overlap is on, but objective.importance_cap is null: trajectories that are one "
+            "iteration old want truncated importance weights; set it, for example to 2.0"
+        )
