@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BENCHES := bench/frames.py bench/pixels.py bench/learning.py
+BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/rollouts.py
 READY := $(VENV)/.ready
 VLLM := $(VENV)/.vllm
 # A comma, for use inside functions.
@@ -20,8 +20,8 @@ export TOKENIZERS_PARALLELISM ?= false
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
 
-demo: $(READY)  ## a tiny video agent learns to plan, look and answer (about 12 minutes)
-	@$(BIN)/eva demo
+demo: $(if $(ENGINE),$(VLLM),$(READY))  ## a tiny video agent learns to plan, look and answer (about 12 minutes)
+	@$(BIN)/eva demo $(if $(ENGINE),--engine $(ENGINE))
 
 test: $(VLLM)  ## run every test that needs no GPU
 	@$(BIN)/python -m pytest -m "not gpu"

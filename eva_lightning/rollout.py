@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from eva_lightning.dialects.base import Dialect, Parsed
@@ -109,33 +110,39 @@ async def rollout(
         with agent.engine.seat():
             await asyncio.sleep(0)  # every worker is seated before the first one asks
             for place, job in queue:
-                finished[place] = trajectory = await _attempt(job, place, agent, watch)
+                finished[place] = trajectory = await _attempt(job, place, agent, watch, threads)
                 if on_finish is not None:
                     on_finish(trajectory)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(concurrency, len(jobs))):
-            group.create_task(worker(queue))
+    workers = max(min(concurrency, len(jobs)), 1)
+    # Threads of its own: the event loop's are few, and engines read pixels in them.
+    with ThreadPoolExecutor(workers, thread_name_prefix="tool") as threads:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker(queue))
     watch.wall += time.perf_counter() - began
     return [trajectory for trajectory in finished if trajectory is not None]
 
 
-async def _attempt(job: Job, place: int, agent: Agent, watch: Stopwatch) -> Trajectory:
+async def _attempt(job: Job, place: int, agent: Agent, watch: Stopwatch, threads: Executor) -> Trajectory:
     trajectory = Trajectory(task=job.task, prompt=(), replica=job.replica, seed=job.seed)
     try:
-        facts = [await asyncio.to_thread(agent.world.describe, clip) for clip in job.task.clips]
+        describe, loop = agent.world.describe, asyncio.get_running_loop()
+        facts = [await loop.run_in_executor(threads, describe, clip) for clip in job.task.clips]
         trajectory.prompt = agent.dialect.opening(job.task, facts)
         if agent.engine.renderer is not None:
             trajectory.prompt_ids = agent.engine.renderer.opening(trajectory.prompt)
         while trajectory.stop is None:
-            await _take_turn(trajectory, place, agent, watch)
+            await _take_turn(trajectory, place, agent, watch, threads)
     except Fault as fault:
         trajectory.faults.append(str(fault))
         trajectory.stop = "fault"
     return trajectory
 
 
-async def _take_turn(trajectory: Trajectory, place: int, agent: Agent, watch: Stopwatch) -> None:
+async def _take_turn(
+    trajectory: Trajectory, place: int, agent: Agent, watch: Stopwatch, threads: Executor
+) -> None:
     """One message of the model and what follows from it."""
     limits = agent.limits
     room = limits.total_tokens - _used(trajectory)
@@ -152,6 +159,7 @@ async def _take_turn(trajectory: Trajectory, place: int, agent: Agent, watch: St
         ),
     )
     watch.writing += time.perf_counter() - began
+    trajectory.faults += said.faults
     parsed = agent.dialect.parse(said.text)
     turn = Turn(
         text=said.text,
@@ -170,11 +178,11 @@ async def _take_turn(trajectory: Trajectory, place: int, agent: Agent, watch: St
     elif trajectory.rounds >= limits.turns:
         trajectory.stop = "turn_limit"
     else:
-        await _observe(trajectory, turn, parsed, agent, watch)
+        await _observe(trajectory, turn, parsed, agent, watch, threads)
 
 
 async def _observe(
-    trajectory: Trajectory, turn: Turn, parsed: Parsed, agent: Agent, watch: Stopwatch
+    trajectory: Trajectory, turn: Turn, parsed: Parsed, agent: Agent, watch: Stopwatch, threads: Executor
 ) -> None:
     """Run the calls of a turn and append what they found: text and frames together, or not at all."""
     began = time.perf_counter()
@@ -189,7 +197,9 @@ async def _observe(
             if tool is None:
                 known = ", ".join(tool.name for tool in agent.tools)
                 raise ToolError(f"there is no tool {call.name!r}; the tools are {known}")
-            found = await asyncio.to_thread(tool.run, call, trajectory.task.clips, agent.world, room)
+            found = await asyncio.get_running_loop().run_in_executor(
+                threads, tool.run, call, trajectory.task.clips, agent.world, room
+            )
         except ToolError as mistake:
             problems.append(str(mistake))
         else:

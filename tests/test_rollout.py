@@ -175,6 +175,19 @@ def test_tools_of_different_trajectories_run_at_the_same_time():
     assert watch.wall < 0.6
 
 
+def test_every_trajectory_has_a_thread_for_its_tool():
+    """Forty looks that end only when all forty have begun."""
+    together = threading.Barrier(40)
+
+    class Meeting(StillWorld):
+        def look(self, *arguments):
+            together.wait(timeout=10)
+            return super().look(*arguments)
+
+    made = run(call(), ANSWER, jobs=jobs_for([task()], replicas=40), world=Meeting())
+    assert [one.stop for one in made] == ["answered"] * 40
+
+
 def test_decoding_overlaps_with_writing():
     """While one trajectory waits 0.3 s for its frames, the engine serves the other one."""
     looking = threading.Event()

@@ -1,0 +1,377 @@
+"""How fast trajectories come, side by side with the usual loop: `python bench/rollouts.py [--json]`.
+
+64 trajectories of four turns, with frames in every turn but the first; a real vLLM in this process writes
+every token of a tiny policy. A random policy calls no tool, so a plan drawn from a seed says how long each
+turn is and which call it is read as: both sides write equally many tokens and are shown the same frames.
+Before each run the engine is handed its weights anew, as in training, which empties its caches; the frame
+store is new.
+
+The other side is a turn-synchronous loop, as most published trainers have it: all trajectories write their
+turn, everybody waits for the longest, all tools run, and all write the next turn. It is our own loop with
+gates in it, so engine, prompts, tokens and frames are the same on both sides, and so are the caches: it
+keeps what was read of a conversation for the next turn, and a frame is decoded once. Its tools run one after
+the other, as in TRL; for `_pooled` they run in 64 threads. Equally many turns for everybody is its best case:
+nobody sits out a turn.
+
+Lengths are those of agents that think aloud: log-normal, median 60 tokens, from 16 to 192, one in ten above
+130. Tools: one that waits for 50 ms, and frame_select on an hour of video (360p, H.264, a key frame every
+10 s). There are eight tasks with eight attempts each, as in GRPO: an attempt scans its five minutes of the
+hour (8 frames), then looks at 4 frames of 4 s near one of its task's three places, twice.
+
+Without a GPU the engine computes on the cores that decode: E seconds of writing and D of decoding take E + D
+in turn and at least (E + D) / 2 on two cores, so that there twice as fast is the bound of every loop.
+
+`loop_overhead` is the share of the engine's tokens per second that the loop costs where tools take no time.
+The engine alone gets the same turns in its own thread, each as soon as the one before it has been written:
+no event loop, no records, no texts, no tools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+from bench_footage import long_video
+
+from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
+from eva_lightning.engines.vllm_adapter import sampling_words
+from eva_lightning.engines.vllm_engine import VLLMEngine
+from eva_lightning.engines.vllm_settings import VLLMSettings
+from eva_lightning.policy.loading import PolicyConfig, load_policy
+from eva_lightning.policy.merged_weights import merged_weights
+from eva_lightning.policy.tiny import build_tiny
+from eva_lightning.records import Clip, FrameRef, Task, ToolCall, Trajectory
+from eva_lightning.rollout import Agent, Limits, jobs_for, rollout
+from eva_lightning.tools.base import Findings
+from eva_lightning.tools.frame_select import FrameSelect
+from eva_lightning.video.decoder import Pixels
+from eva_lightning.video.frame_store import FrameStore
+from eva_lightning.worlds.base import ClipFacts, Glimpse, World
+from eva_lightning.worlds.video_world import VideoWorld
+
+TASKS, ATTEMPTS, TURNS = 8, 8, 4
+MEDIAN, SPREAD, SHORTEST, LONGEST = 60, 0.6, 16, 192
+CLIP_SECONDS = 300
+SLOW_TOOL = 0.05
+DIALECT = EvaDialect()
+TARGETS = {
+    "async_vs_turnwise_slow_tool": 2.0,
+    "async_vs_turnwise_decoding": 2.0,
+    "loop_overhead": 0.15,
+}
+
+
+# --- what is written and seen
+
+
+@dataclass(frozen=True)
+class PlannedTurn:
+    """What a trained policy would have decided."""
+
+    tokens: int
+    """How many it writes."""
+    says: str
+    """What they are read as."""
+
+
+Plan = Sequence[Sequence[PlannedTurn]]
+"""The turns of every trajectory, in the order of the jobs."""
+
+
+def draw_plan(seed: int) -> Plan:
+    dice = random.Random(seed)
+    plan = []
+    for _ in range(TASKS):
+        places = [dice.randrange(10, CLIP_SECONDS - 30) for _ in range(3)]
+        for _ in range(ATTEMPTS):
+            calls = [call(0, CLIP_SECONDS, 8)]
+            for _ in range(TURNS - 1):
+                start = dice.choice(places) + dice.randint(-2, 2)
+                calls.append(call(start, start + 4, 4))
+            plan.append([PlannedTurn(draw_length(dice), says) for says in calls])
+    return plan
+
+
+def draw_length(dice: random.Random) -> int:
+    return round(min(max(MEDIAN * dice.lognormvariate(0, SPREAD), SHORTEST), LONGEST))
+
+
+def call(start: int, end: int, frames: int) -> str:
+    return DIALECT.call("frame_select", start_time=start, end_time=end, nframes=frames, resize=0.1)
+
+
+class Stills(World):
+    """Frames that lie in memory. A look takes `delay` seconds, in which the processor is free."""
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self.delay = delay
+        self.noise = np.random.default_rng(0).integers(0, 256, (64, 28, 56, 3), dtype=np.uint8)
+
+    def describe(self, clip: Clip) -> ClipFacts:
+        return ClipFacts(duration=CLIP_SECONDS, height=360, width=640, fps=25.0)
+
+    def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
+        time.sleep(self.delay)
+        refs = [FrameRef(clip=clip.id, time=round(t, 6), height=height, width=width) for t in times]
+        return [Glimpse(time=ref.time, content=ref) for ref in refs]
+
+    def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
+        return self.noise[round(frame.time) % 64]
+
+
+# --- the two loops
+
+
+class Planned(Engine):
+    """vLLM writes as many tokens as planned, and they are read as what was planned."""
+
+    def __init__(self, vllm: VLLMEngine, plan: Plan) -> None:
+        self.vllm, self.plan = vllm, plan
+        self.renderer = vllm.renderer
+
+    async def write(self, context: Context, sampling: Sampling) -> Utterance:
+        turn = self.plan[context.place][turn_number(context)]
+        said = await self.vllm.write(context, replace(sampling, max_tokens=turn.tokens))
+        return replace(said, text=turn.says)
+
+
+class InStep(Planned):
+    """Makes the loop turn-synchronous: nobody looks before all have written, nobody writes before all have
+    looked.
+    """
+
+    def __init__(self, vllm: VLLMEngine, plan: Plan) -> None:
+        super().__init__(vllm, plan)
+        self.gate = asyncio.Barrier(len(plan))
+
+    async def write(self, context: Context, sampling: Sampling) -> Utterance:
+        await self.gate.wait()
+        said = await super().write(context, sampling)
+        await self.gate.wait()
+        return said
+
+
+class OneByOne(FrameSelect):
+    """The tool of a loop that runs the calls of a turn one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+    def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
+        with self.lock:
+            return super().run(call, clips, world, room)
+
+
+SIDES: dict[str, tuple[type[Planned], type[FrameSelect]]] = {
+    "ours": (Planned, FrameSelect),
+    "turnwise": (InStep, OneByOne),
+    "pooled": (InStep, FrameSelect),
+}
+
+
+# --- the engine alone
+
+
+@dataclass(frozen=True)
+class Request:
+    """A turn as vLLM is asked for it."""
+
+    ids: tuple[int, ...]
+    pixels: list[Pixels]
+    names: list[str]
+    words: dict[str, Any]
+
+
+class Noting(Planned):
+    """Also keeps what vLLM was asked for."""
+
+    def __init__(self, vllm: VLLMEngine, plan: Plan) -> None:
+        super().__init__(vllm, plan)
+        self.asked: dict[tuple[int, int], Request] = {}
+
+    async def write(self, context: Context, sampling: Sampling) -> Utterance:
+        place, number = context.place, turn_number(context)
+        planned = replace(sampling, max_tokens=self.plan[place][number].tokens)
+        self.asked[place, number] = Request(
+            ids=context.ids,
+            pixels=[context.pixels(frame) for frame in context.frames],
+            names=[context.name(frame) for frame in context.frames],
+            words=sampling_words(planned, self.renderer.banned_ids, self.renderer.end_ids, {}),
+        )
+        return await super().write(context, sampling)
+
+
+def turn_number(context: Context) -> int:
+    return sum(message.role == "assistant" for message in context.messages)
+
+
+# --- the measurement
+
+
+class Bench:
+    """One engine for all runs, and 64 trajectories to be made."""
+
+    def __init__(self) -> None:
+        self.plan = draw_plan(seed=0)
+        self.tokens = sum(turn.tokens for turns in self.plan for turn in turns)
+        self.folder = tempfile.TemporaryDirectory()
+        self.policy = load_policy(PolicyConfig(path=str(build_tiny(self.folder.name)), dtype="float32"))
+        renderer = self.policy.renderer
+        renderer.banned_ids += renderer.end_ids  # a turn ends where the plan says
+        settings = VLLMSettings(max_length=4096, batch_tokens=4096, max_frame_tokens=64)
+        self.vllm = VLLMEngine(self.policy, settings)
+        path = str(long_video(360).path)
+        self.jobs = jobs_for([task(number, path) for number in range(TASKS)], replicas=ATTEMPTS)
+        self.version = 0
+
+    def forget(self) -> None:
+        """New weights empty every cache of the engine."""
+        self.version += 1
+        self.vllm.take_weights(lambda: merged_weights(self.policy.backbone), self.version)
+
+    def seconds(self, world: World, engine: Planned, tool: FrameSelect) -> float:
+        """Make all trajectories, and see that they are what was planned."""
+        self.forget()
+        limits = Limits(turns=TURNS, turn_tokens=LONGEST, total_tokens=4096)
+        agent = Agent(engine=engine, dialect=DIALECT, tools=[tool], world=world, limits=limits)
+        began = time.perf_counter()
+        made = asyncio.run(rollout(self.jobs, agent, concurrency=len(self.jobs)))
+        took = time.perf_counter() - began
+        world.close()
+        check(made, self.plan)
+        return took
+
+    def run(self, world: World, side: str) -> float:
+        engine, tool = SIDES[side]
+        return self.seconds(world, engine(self.vllm, self.plan), tool())
+
+    def note(self) -> dict[tuple[int, int], Request]:
+        """What vLLM is asked for in a run. It warms up, too."""
+        noting = Noting(self.vllm, self.plan)
+        self.seconds(Stills(), noting, FrameSelect())
+        return noting.asked
+
+    def alone(self, asked: dict[tuple[int, int], Request]) -> float:
+        """Seconds in which vLLM writes the same turns, asked in its own thread."""
+        self.forget()
+        vllm = self.vllm._vllm
+
+        def add(place: int, number: int) -> None:
+            turn = asked[place, number]
+            vllm.add(f"{place} {number}", turn.ids, turn.pixels, turn.names, turn.words)
+
+        def write_all() -> float:
+            began, tokens = time.perf_counter(), 0
+            for place in range(len(self.plan)):
+                add(place, 0)
+            while vllm.busy():
+                for name, written in vllm.step():
+                    place, number = map(int, name.split())
+                    tokens += len(written.token_ids)
+                    if number + 1 < TURNS:
+                        add(place, number + 1)
+            assert tokens == self.tokens
+            return time.perf_counter() - began
+
+        return self.vllm._call(write_all)
+
+
+def task(number: int, path: str) -> Task:
+    begin = CLIP_SECONDS * number
+    return Task(
+        id=f"t{number}",
+        question="Which colour has the thing that moves in front?",
+        options=("red", "green", "blue"),
+        clips=(Clip(id="v", path=path, begin=begin, end=begin + CLIP_SECONDS),),
+    )
+
+
+def check(made: Sequence[Trajectory], plan: Plan) -> None:
+    """Everybody wrote as many tokens and saw as many frames as planned."""
+    for one, turns in zip(made, plan, strict=True):
+        if one.stop != "turn_limit":
+            raise SystemExit(f"a trajectory stopped by {one.stop}: {one.faults}")
+        assert [len(turn.token_ids) for turn in one.turns] == [turn.tokens for turn in turns]
+        assert len(one.frames) == 8 + 4 * (TURNS - 2)
+
+
+def measure(rounds: int) -> dict[str, float]:
+    """All sides of everything, in turn, so that what else the machine does falls on all of them."""
+    bench = Bench()
+    worlds: dict[str, Callable[[], World]] = {
+        "slow_tool": lambda: Stills(SLOW_TOOL),
+        "decoding": lambda: VideoWorld(FrameStore(device="pyav")),
+    }
+    asked = bench.note()
+    took: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for what, world in worlds.items():
+            for side in SIDES:
+                took.setdefault(f"{what} {side}", []).append(bench.run(world(), side))
+    for _ in range(rounds + 1):  # they are short, and close to each other
+        took.setdefault("loop", []).append(bench.run(Stills(), "ours"))
+        took.setdefault("alone", []).append(bench.alone(asked))
+    spent = bench.vllm.spent
+    bench.vllm.close()
+    found: dict[str, float] = {}
+    for what in worlds:
+        ours = took[f"{what} ours"]
+        for side, name in (("turnwise", what), ("pooled", f"{what}_pooled")):
+            found[f"async_vs_turnwise_{name}"] = ratio(took[f"{what} {side}"], ours)
+        for side in SIDES:
+            found[f"trajectories_per_second_{what}_{side}"] = len(bench.jobs) / median(took[f"{what} {side}"])
+    found["loop_overhead"] = 1 - ratio(took["alone"], took["loop"])
+    found["tokens_per_second_loop"] = bench.tokens / median(took["loop"])
+    found["tokens_per_second_engine"] = bench.tokens / median(took["alone"])
+    found["prompt_cached"] = spent.cached / spent.read
+    found["load"] = os.getloadavg()[1]
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    return median(their / our for their, our in zip(theirs, ours, strict=True))
+
+
+def show(found: dict[str, float]) -> None:
+    print(f"trajectories a second, {os.cpu_count()} cores, load {found['load']:.1f}\n")
+    print(f"{'':34s} {'ours':>7s} {'theirs':>7s} {'ratio':>7s}")
+    for what, title in (("slow_tool", "a tool of 50 ms"), ("decoding", "frames of a video")):
+        ours = found[f"trajectories_per_second_{what}_ours"]
+        for side, how, name in (("turnwise", "one by one", what), ("pooled", "pooled", f"{what}_pooled")):
+            theirs = found[f"trajectories_per_second_{what}_{side}"]
+            line = f"{title}, theirs {how}"
+            print(f"{line:34s} {ours:7.2f} {theirs:7.2f} {found[f'async_vs_turnwise_{name}']:7.2f}")
+    loop, engine = found["tokens_per_second_loop"], found["tokens_per_second_engine"]
+    print(f"\ntokens a second: {loop:.0f} of the loop, {engine:.0f} of the engine alone")
+    print(f"{found['prompt_cached']:.0%} of the prompts were known from earlier turns\n")
+    for name, target in TARGETS.items():
+        most = name == "loop_overhead"
+        good = found[name] <= target if most else found[name] >= target
+        bound = f"{'at most' if most else 'at least'} {target:g}"
+        print(f"{name:28s} {found[name]:6.2f}  {bound:12s} {'ok' if good else 'MISSED'}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--json", action="store_true", help="one line: a JSON object")
+    parser.add_argument("--rounds", type=int, default=2, help="how often each side runs")
+    arguments = parser.parse_args()
+    found = measure(arguments.rounds)
+    print(json.dumps(found)) if arguments.json else show(found)
+
+
+if __name__ == "__main__":
+    main()
