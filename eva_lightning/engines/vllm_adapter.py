@@ -7,10 +7,11 @@ are refused by name.
 
 from __future__ import annotations
 
+import json
 import os
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -19,6 +20,9 @@ import torch
 from torch import Tensor
 
 from eva_lightning.engines.base import Sampling
+from eva_lightning.engines.http_json import HttpJson
+from eva_lightning.engines.vllm_plugin import TRANSFER
+from eva_lightning.engines.vllm_settings import VLLMSettings
 from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.records import PATCH
 from eva_lightning.video.decoder import Pixels
@@ -26,32 +30,6 @@ from eva_lightning.video.decoder import Pixels
 TESTED = "0.32.0"
 READ = "0.33.0"
 """Its changes were read and are allowed for, but it was never run here: it has no build for CPUs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VLLMSettings:
-    """How vLLM is set up, in process and as a server."""
-
-    max_length: int = 32_768
-    """Tokens of the longest conversation, frames and the turn being written included."""
-    max_sequences: int = 64
-    """Turns written at once, at most."""
-    batch_tokens: int = 16_384
-    """Tokens read in one step, over all turns."""
-    max_frames: int = 1024
-    """Frames in one conversation, at most."""
-    max_frame_tokens: int = 4096
-    """Visual tokens of the largest frame; 1280 x 720 has 1,196. Memory is set aside for it."""
-    gpu_memory: float = 0.45
-    """Share of the GPU for weights and cache; what the trainer needs must fit beside it."""
-    cpu_cache_gb: int = 1
-    """Gigabytes for the cache of keys and values where there is no GPU."""
-    prefix_caching: bool = True
-    """Keep what was read of a conversation for its next turn."""
-    eager: bool = False
-    """On a GPU: no captured graphs. Starts faster, writes slower. Always on without a GPU."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of vLLM's own, for example {quantization: fp8}; they win over the above."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +148,9 @@ def engine_words(
         words["gpu_memory_utilization"] = settings.gpu_memory
     else:
         words["block_size"] = 32  # its own 128 would find few tokens again
+        # A prompt that is read in pieces rewinds the turn's dice, which vLLM can not do on a CPU: it dies.
+        words["enable_chunked_prefill"] = False
+        words["max_num_batched_tokens"] = max(words["max_num_batched_tokens"], settings.max_length)
     return words | settings.options
 
 
@@ -195,7 +176,8 @@ class InProcess:
             os.environ.setdefault(name, value)
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         words = engine_words(path, revision, dtype, settings, cuda)
-        ranks = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+        self._is_guest = torch.distributed.is_initialized()
+        ranks = self._is_guest and torch.distributed.get_world_size() > 1
         words["distributed_executor_backend"] = "external_launcher" if ranks else "uni"
         words["tensor_parallel_size"] = tensor_parallel
         words |= {"disable_log_stats": True, "use_tqdm_on_load": False}
@@ -228,6 +210,7 @@ class InProcess:
         twice.
         """
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMClientError
 
         prompt: dict[str, Any] = {"prompt_token_ids": list(ids)}
         if frames:
@@ -235,7 +218,7 @@ class InProcess:
             prompt["multi_modal_uuids"] = {"image": list(names)}
         try:
             self._engine.add_request(request, prompt, SamplingParams(**words))
-        except (ValueError, AssertionError) as problem:
+        except (ValueError, AssertionError, VLLMClientError) as problem:
             raise EngineFault(f"vLLM refuses a turn: {_last_line(problem)}") from problem
 
     def busy(self) -> bool:
@@ -290,8 +273,126 @@ class InProcess:
         self._llm.wake_up(tags=[what])
 
     def close(self) -> None:
-        self._engine.engine_core.shutdown()
+        """Give everything back. vLLM would take the trainer's process group along, had it one before us."""
+        destroy = torch.distributed.destroy_process_group
+        if self._is_guest:
+            torch.distributed.destroy_process_group = lambda group=None: destroy(group) if group else None
+        try:
+            self._engine.engine_core.shutdown()
+        finally:
+            torch.distributed.destroy_process_group = destroy
+
+
+# --- as a server
+
+CACHES = ("/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache")
+"""All three hold what old weights computed."""
+GENERATE = "/inference/v1/generate"
+
+
+def server_environment(settings: VLLMSettings, cuda: bool) -> dict[str, str]:
+    """What the server's process needs beside the words below: the routes for weights are for developers, and
+    its plugins are to be those that are installed, not those of a checkout it happens to be started in.
+    """
+    return environment(settings, cuda) | {"VLLM_SERVER_DEV_MODE": "1", "PYTHONSAFEPATH": "1"}
+
+
+def server_words(words: Mapping[str, Any], *, host: str, port: int, transfer: str) -> list[str]:
+    """The command line of vLLM's server. `words` are those of `engine_words`, and more of EngineArgs."""
+    line = ["-m", "vllm.entrypoints.openai.api_server"]  # `vllm serve` does not find its build for CPUs
+    backend = TRANSFER if transfer == "shared_memory" else transfer
+    more = {
+        "host": host,
+        "port": port,
+        "weight_transfer_config": {"backend": backend},
+        "enable_scale_out": True,  # tokens in, tokens out
+        "enable_prompt_tokens_details": True,  # how many were cached
+        "disable_log_stats": True,
+        "disable_uvicorn_access_log": True,
+    }
+    for name, value in {**words, **more}.items():
+        flag = name.replace("_", "-")
+        if value is True or value is False:
+            line.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None:
+            line += [f"--{flag}", json.dumps(value) if isinstance(value, (dict, list)) else str(value)]
+    return line
+
+
+def generate_body(ids: Sequence[int], images: Sequence[tuple[str, str | None]], words: Any) -> dict[str, Any]:
+    """A turn to be written: collapsed ids, and name and data URL of each image; None for one that the server
+    knows by its name.
+    """
+    body: dict[str, Any] = {"token_ids": list(ids), "sampling_params": words, "return_token_ids": True}
+    if images:
+        body["content_parts"] = [{"type": "image_url", "url": url, "uuid": name} for name, url in images]
+    return body
+
+
+def read_reply(reply: Any) -> Written:
+    """A finished turn out of the server's reply. KeyError, IndexError or TypeError if it is none."""
+    choice = reply["choices"][0]
+    if choice["finish_reason"] not in ("stop", "length"):
+        raise KeyError(f"finish_reason {choice['finish_reason']!r}")
+    spans = choice.get("weight_versions") or ()
+    cached = ((reply.get("usage") or {}).get("prompt_tokens_details") or {}).get("cached_tokens")
+    return Written(
+        prompt_ids=reply["prompt_token_ids"],
+        token_ids=tuple(choice["token_ids"]),
+        logprobs=tuple(one["logprob"] for one in choice["logprobs"]["content"]),
+        cut=choice["finish_reason"] == "length",
+        cached=cached or 0,
+        version=min((read_version(span["version"]) for span in spans), default=0),
+    )
+
+
+def device_push(url: str, weights: Callable[[], Iterable[tuple[str, Tensor]]], transfer: str) -> None:
+    """Hand the weights over from GPU to GPU (nccl) or within one (ipc), with vLLM's own two halves."""
+    from vllm.distributed.weight_transfer.base import ParamMeta, WeightSource
+    from vllm.distributed.weight_transfer.clients import HTTPVLLMWeightSyncClient
+    from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
+
+    class Source(WeightSource):  # type: ignore[misc]
+        """Our weights in vLLM's words: 0.33 made a property of `metadata` and renamed the iteration."""
+
+        def _metadata(self) -> list[Any]:
+            return [ParamMeta(name, one.dtype, tuple(one.shape)) for name, one in weights()]
+
+        metadata: Any = property(_metadata) if _is_read_only() else _metadata
+
+        def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+            return iter(weights())
+
+        iter_full = __iter__
+
+    client = HTTPVLLMWeightSyncClient(url)
+    if transfer == "ipc":
+        from vllm.distributed.weight_transfer.ipc_engine import IPCTrainerInitInfo
+
+        init: Any = IPCTrainerInitInfo(rank=0)
+    else:
+        from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
+        from vllm.utils.network_utils import get_ip, get_open_port
+
+        ranks = HttpJson(url, timeout=60).get("/get_world_size")["world_size"]
+        init = NCCLTrainerInitInfo(
+            master_address=get_ip(), master_port=get_open_port(), world_size=1 + ranks, rank=0
+        )
+    sender = WeightTransferTrainerFactory.trainer_init(init, client=client, source=Source())
+    try:
+        sender.send_weights()
+    finally:
+        sender.shutdown()
+        client.shutdown_weight_transfer_engine()
+
+
+def _is_read_only() -> bool:
+    """Whether this is the version that was read but never run."""
+    return _release(installed() or TESTED) == _release(READ)
 
 
 def _last_line(problem: BaseException) -> str:
-    return (str(problem).strip() or type(problem).__name__).splitlines()[-1]
+    """What went wrong, in a line: pydantic ends with a link, others begin with a heading."""
+    lines = [line.strip() for line in str(problem).splitlines()]
+    useful = [line for line in lines if line and not line.startswith("For further information")]
+    return useful[-1] if useful else type(problem).__name__

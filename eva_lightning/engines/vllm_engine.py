@@ -24,7 +24,8 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
-from eva_lightning.engines.vllm_adapter import InProcess, VLLMSettings, Written, sampling_words
+from eva_lightning.engines.vllm_adapter import InProcess, Written, sampling_words
+from eva_lightning.engines.vllm_settings import VLLMSettings
 from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.loading import Policy
 from eva_lightning.records import FrameRef
@@ -45,6 +46,24 @@ class _Turn:
     words: dict[str, Any]
     future: asyncio.Future[Utterance]
     loop: asyncio.AbstractEventLoop
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Call:
+    """Something to be done in the engine's thread; somebody waits for the outcome."""
+
+    what: Callable[[], Any]
+    outcome: Future[Any]
+
+    def run(self) -> None:
+        try:
+            self.outcome.set_result(self.what())
+        except BaseException as problem:  # whatever it is, the caller must hear of it
+            self.outcome.set_exception(problem)
+
+
+_Errand = _Turn | _Call | str | None
+"""What the thread is sent: a turn to write, a call to make, the number of a turn to drop, or its end."""
 
 
 @dataclass(kw_only=True)
@@ -89,25 +108,31 @@ class VLLMEngine(RefreshedEngine):
         room = min(self.settings.max_length, policy.max_positions)
         self.settings = replace(self.settings, max_length=room)
         self.renderer = policy.renderer
-        self.sleep_level = sleep_level
+        self.sleep_level, self.sleeps = sleep_level, bool(sleep_level)
         self.spent = Spent()
         self._numbers = itertools.count()
-        self._inbox: queue.SimpleQueue[_Turn | Callable[[], None] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Errand] = queue.SimpleQueue()
+        self._door = threading.Lock()
+        self._ended: BaseException | None = None
         self._turns: dict[str, _Turn] = {}
         self._asleep: set[str] = set()
         self._thread = threading.Thread(target=self._work, name="vllm-engine", daemon=True)
         self._thread.start()
         dtype = next(policy.model.parameters()).dtype
-        self._vllm = self._call(
-            lambda: InProcess(
-                policy.path,
-                policy.revision,
-                dtype,
-                self.settings,
-                tensor_parallel=tensor_parallel,
-                sleeps=bool(sleep_level),
+        try:
+            self._vllm = self._call(
+                lambda: InProcess(
+                    policy.path,
+                    policy.revision,
+                    dtype,
+                    self.settings,
+                    tensor_parallel=tensor_parallel,
+                    sleeps=bool(sleep_level),
+                )
             )
-        )
+        except BaseException:
+            self.close()
+            raise
 
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         """The next turn of one conversation."""
@@ -128,11 +153,12 @@ class VLLMEngine(RefreshedEngine):
             future=loop.create_future(),
             loop=loop,
         )
-        self._inbox.put(turn)
+        self._send(turn)
         try:
             return await turn.future
         except asyncio.CancelledError:
-            self._inbox.put(lambda: self._drop(turn.number))
+            with suppress(EngineFault):  # it has ended: there is nothing to drop
+                self._send(turn.number)
             raise
 
     def take_weights(self, weights: Weights, version: int) -> None:
@@ -158,9 +184,9 @@ class VLLMEngine(RefreshedEngine):
 
     def close(self) -> None:
         """Stop the thread and free the memory; whoever still waits is told."""
-        if self._thread.is_alive():
-            self._inbox.put(None)
-            self._thread.join()
+        with suppress(EngineFault):  # it has ended already
+            self._send(None)
+        self._thread.join()
 
     def _wake(self, what: str) -> None:
         if what in self._asleep:
@@ -185,18 +211,16 @@ class VLLMEngine(RefreshedEngine):
 
     def _call(self, what: Callable[[], T]) -> T:
         """Run something in the engine's thread, between two tokens, and wait for it."""
-        if not self._thread.is_alive():
-            raise EngineFault("the vLLM engine was closed")
         outcome: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                outcome.set_result(what())
-            except BaseException as problem:  # whatever it is, the caller must hear of it
-                outcome.set_exception(problem)
-
-        self._inbox.put(run)
+        self._send(_Call(what=what, outcome=outcome))
         return outcome.result()
+
+    def _send(self, errand: _Errand) -> None:
+        """Give the thread something to do; EngineFault says why it has ended."""
+        with self._door:
+            if self._ended is not None:
+                raise EngineFault(str(self._ended))
+            self._inbox.put(errand)
 
     def _work(self) -> None:
         """Take what came, write one token for everybody, hand back what ended; again."""
@@ -208,8 +232,10 @@ class VLLMEngine(RefreshedEngine):
                         return
                     if isinstance(item, _Turn):
                         self._begin(item)
+                    elif isinstance(item, _Call):
+                        item.run()
                     else:
-                        item()
+                        self._drop(item)
                 for number, written in self._vllm.step() if self._turns else ():
                     turn = self._turns.pop(number, None)
                     if turn is not None:
@@ -218,12 +244,24 @@ class VLLMEngine(RefreshedEngine):
             problem = EngineFault(f"vLLM failed: {type(caught).__name__}: {caught}")
             problem.__cause__ = caught
         finally:
-            for turn in self._turns.values():
-                self._hand_back(turn, problem)
+            self._end(problem)
             if hasattr(self, "_vllm"):
                 self._vllm.close()
 
-    def _arrivals(self) -> Iterator[_Turn | Callable[[], None] | None]:
+    def _end(self, problem: BaseException) -> None:
+        """Let nobody in any more, and tell all who are inside."""
+        with self._door:
+            self._ended = problem
+        for turn in self._turns.values():
+            self._hand_back(turn, problem)
+        while not self._inbox.empty():
+            item = self._inbox.get()
+            if isinstance(item, _Turn):
+                self._hand_back(item, problem)
+            elif isinstance(item, _Call):
+                item.outcome.set_exception(problem)
+
+    def _arrivals(self) -> Iterator[_Errand]:
         """All that came since; waits for something if there is nothing to write."""
         if not self._turns:
             yield self._inbox.get()
@@ -232,12 +270,11 @@ class VLLMEngine(RefreshedEngine):
                 yield self._inbox.get_nowait()
 
     def _begin(self, turn: _Turn) -> None:
+        self._turns[turn.number] = turn  # first: if vLLM breaks here, this one must hear of it, too
         try:
             self._vllm.add(turn.number, turn.ids, turn.pixels, turn.names, turn.words)
         except EngineFault as refused:
-            self._hand_back(turn, refused)
-        else:
-            self._turns[turn.number] = turn
+            self._hand_back(self._turns.pop(turn.number), refused)
 
     def _drop(self, number: str) -> None:
         if self._turns.pop(number, None) is not None:

@@ -1,0 +1,62 @@
+"""vLLM on a GPU: it agrees with the trainer before and after a push, after sleep, here and as a server."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from eva_lightning.engines.vllm_adapter import installed
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+    pytest.mark.skipif(installed() is None, reason="vLLM is not installed: make vllm"),
+]
+
+
+@pytest.mark.parametrize("sleep_level", [0, 1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_doctor_finds_no_problem(tiny_folder, dtype, sleep_level):
+    words = ["doctor", "--model", str(tiny_folder), "--engine", "vllm", "--dtype", dtype, "--json"]
+    words += ["--sleep_level", str(sleep_level)]
+    done = subprocess.run(
+        [sys.executable, "-m", "eva_lightning", *words], capture_output=True, text=True, timeout=900
+    )
+    print(done.stdout)  # the figures, for whoever reads the log
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert found["vision_change_seen"] and found["sleep_keeps_policy"] in (
+        (True,) if sleep_level else (None,)
+    )
+
+
+@pytest.mark.parametrize("transfer", ["shared_memory", "ipc", "nccl"])
+def test_a_server_follows_a_push(tiny_folder, tmp_path, transfer):
+    from eva_lightning.diagnosis.agreement import changed, compare
+    from eva_lightning.diagnosis.conversations import make_probe, write_probes
+    from eva_lightning.engines.base import Sampling
+    from eva_lightning.engines.vllm_server_engine import VLLMServerEngine
+    from eva_lightning.policy.loading import PolicyConfig, load_policy
+    from eva_lightning.policy.merged_weights import merged_weights
+    from tests.system.vllm_servers import Server
+
+    if transfer == "nccl" and torch.cuda.device_count() < 2:
+        pytest.skip("nccl needs the server on another GPU than the trainer")
+    server = Server(tiny_folder, tmp_path / "server.log", "--transfer", transfer, "--settings.gpu_memory=0.2")
+    try:
+        server.wait(600)
+        policy = load_policy(PolicyConfig(path=str(tiny_folder), dtype="float32"))
+        policy.model.cuda()
+        engine = VLLMServerEngine(policy, [server.url], transfer=transfer)
+        probes = [make_probe(f"p{images}", images, seed=images) for images in (0, 1, 4)]
+        for version in (1, 2, 3):
+            with changed(policy, amount=0.02, seed=version):
+                engine.take_weights(lambda: merged_weights(policy.backbone), version)
+                written = write_probes(engine, probes, Sampling(max_tokens=24))
+                assert compare(policy, written).mean < 0.02
+                assert {one.weight_versions for one in written} == {(version,)}
+        engine.close()
+    finally:
+        server.stop()
