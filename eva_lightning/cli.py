@@ -24,7 +24,10 @@ COMMANDS = {
     "synthesize": "make videos, questions and teacher trajectories of the embedded world",
     "collect": "roll a policy or a teacher over tasks into trajectories",
     "label": "mark trajectories good or bad, for KTO",
+    "view": "one page to read trajectories in a browser: filter them, see what was watched",
+    "serve": "start a vLLM server that writes the turns of a policy in training",
     "compare": "put runs side by side: table, plot, TensorBoard layout",
+    "doctor": "check the installation, and an engine's log-probs against the trainer's",
     "demo": "the whole walk on this machine: world, agents, table",
 }
 

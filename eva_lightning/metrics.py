@@ -2,7 +2,7 @@
 TensorBoard.
 
 A trajectory that a fault ended is ours, not the model's: it is counted under `faults` and left out of every
-mean.
+mean. One that met a fault and went on (on another server) counts like any other, and under `rescued`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = 
         "frames_cut": _mean([float(frames_cut(one)) for one in sound]),
         "written_tokens": _mean([float(one.ledger.written) for one in sound]),
         "faults": float(len(trajectories) - len(sound)),
+        "rescued": float(sum(bool(one.faults) for one in sound)),
     }
     if by_source:
         for source in sorted({one.task.source for one in sound}):

@@ -10,7 +10,7 @@ from json import dumps
 from pathlib import Path
 
 from eva_lightning.commands.arguments import run_command
-from eva_lightning.commands.engine_choice import DecoderChoice, Timestamps, choose_engine, make_agent
+from eva_lightning.commands.engine_choice import DecoderChoice, Here, Timestamps, choose_engine, make_agent
 from eva_lightning.encoding import encode
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Clip, Task, Trajectory
@@ -27,6 +27,7 @@ def ask(
     video: str,
     question: str,
     model: str | None = None,
+    engine: Here = "transformers",
     server: str | None = None,
     served_name: str | None = None,
     temperature: float = 0.0,
@@ -46,6 +47,7 @@ def ask(
         video: Path of the video file.
         question: The question; options of a multiple-choice question go into it, one a line.
         model: Folder or hub id of a Qwen2.5-VL checkpoint to run here.
+        engine: Who writes with --model: transformers, or vllm, which is faster with many at once.
         server: Address of an OpenAI-compatible server to ask instead, for example http://localhost:8000.
         served_name: Name of the model on that server; by default its first one. OPENAI_API_KEY is sent if
             set.
@@ -64,7 +66,7 @@ def ask(
         raise UsageError(f"{video}: no such file; give the path of a video")
     task = Task(id=Path(video).name, clips=(Clip(id="video", path=video),), question=question)
     agent = make_agent(
-        choose_engine(model, server, served_name),
+        choose_engine(model, server, served_name, engine),
         temperature=temperature,
         max_turns=max_turns,
         max_turn_tokens=max_turn_tokens,

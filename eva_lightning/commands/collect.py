@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eva_lightning.commands.arguments import run_command
-from eva_lightning.commands.engine_choice import DecoderChoice, Timestamps, choose_engine, make_agent
+from eva_lightning.commands.engine_choice import DecoderChoice, Here, Timestamps, choose_engine, make_agent
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
@@ -37,6 +37,7 @@ def collect(
     tasks: str,
     out: str,
     model: str | None = None,
+    engine: Here = "transformers",
     server: str | None = None,
     served_name: str | None = None,
     oracle: bool = False,
@@ -61,6 +62,7 @@ def collect(
         tasks: JSONL file of tasks, or a folder of the embedded world (its tasks.jsonl).
         out: JSONL file of trajectories to write or to go on with.
         model: Folder or hub id of a Qwen2.5-VL checkpoint to run here.
+        engine: Who writes with --model: transformers, or vllm, which is faster with many at once.
         server: Address of an OpenAI-compatible server to ask instead, for example http://localhost:8000.
         served_name: Name of the model on that server; by default its first one. OPENAI_API_KEY is sent if
             set.
@@ -92,9 +94,10 @@ def collect(
     left = [job for job in jobs if (job.task.id, job.replica) not in done]
     made: list[Trajectory] = []
     if left:
-        engine = _oracle(file, questions, said_as) if oracle else choose_engine(model, server, served_name)
+        told = (model, server, served_name, engine)
+        writer = _oracle(file, questions, said_as) if oracle else choose_engine(*told)
         agent = make_agent(
-            engine,
+            writer,
             temperature=temperature,
             max_turns=max_turns,
             max_turn_tokens=max_turn_tokens,

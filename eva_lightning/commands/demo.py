@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from eva_lightning.commands import collect, compare, label
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.engines.vllm_adapter import check_version, installed
 from eva_lightning.faults import UsageError
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Trajectory
@@ -46,7 +48,13 @@ def main(words: Sequence[str]) -> None:
     run_command(demo, words, "eva demo")
 
 
-def demo(out: str = "runs/demo", seed: int = 0, share: float = 1.0, fresh: bool = False) -> None:
+def demo(
+    out: str = "runs/demo",
+    seed: int = 0,
+    share: float = 1.0,
+    fresh: bool = False,
+    engine: Literal["transformers", "vllm"] = "transformers",
+) -> None:
     """Train a tiny video agent from nothing: world, reading lesson, SFT, KTO, GRPO, and a table of what each
     brought.
 
@@ -55,9 +63,13 @@ def demo(out: str = "runs/demo", seed: int = 0, share: float = 1.0, fresh: bool 
         seed: Dice of the world, the policy and the training.
         share: Share of the training and of the questions; 0.02 is a minute's smoke test, and learns nothing.
         fresh: Delete the folder and begin again.
+        engine: Who writes the turns of GRPO: the policy itself, or vLLM in this process (`make vllm`
+            installs it).
     """
     if not 0 < share <= 1:
         raise UsageError(f"share is {share}: want more than 0, at most 1")
+    if engine == "vllm":
+        check_version(installed())  # now, and not after ten minutes
     began, folder = time.perf_counter(), Path(out)
     if fresh and folder.exists():
         shutil.rmtree(folder)
@@ -66,7 +78,9 @@ def demo(out: str = "runs/demo", seed: int = 0, share: float = 1.0, fresh: bool 
         if stage == "kto":
             _mark(folder, seed, share)
         if not (folder / stage / "export" / "final").exists():
-            _train(stage, folder, seed, share)
+            _train(
+                stage, folder, seed, share, f"{stage}_vllm" if engine == "vllm" and stage == "grpo" else stage
+            )
         if stage in STAGES:
             _examine(stage, folder, seed, share)
     _tell(folder, time.perf_counter() - began)
@@ -103,7 +117,7 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
     (folder / "tiny.part").rename(folder / "tiny")
 
 
-def _train(stage: str, folder: Path, seed: int, share: float) -> None:
+def _train(stage: str, folder: Path, seed: int, share: float, config: str) -> None:
     before = {"warmup": "tiny", "sft": "warmup", "kto": "sft", "grpo": "kto"}[stage]
     start = folder / before / ("" if before == "tiny" else "export/final")
     data = {
@@ -115,7 +129,7 @@ def _train(stage: str, folder: Path, seed: int, share: float) -> None:
     steps = max(2, round(STEPS[stage] * share))
     # An iteration of GRPO makes no step if every group agrees, so its length is counted in batches.
     length = "limit_train_batches" if stage == "grpo" else "max_steps"
-    words = ["fit", "--config", f"demo/{stage}.yaml", f"--seed_everything={seed}"]
+    words = ["fit", "--config", f"demo/{config}.yaml", f"--seed_everything={seed}"]
     words += [f"--trainer.default_root_dir={folder / stage}", f"--trainer.{length}={steps}"]
     words += [f"--model.seed={seed}", f"--model.policy.path={start}"]
     words += [f"--data.{data[0]}={data[1]}", f"--data.seed={seed}"]

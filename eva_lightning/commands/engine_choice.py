@@ -22,7 +22,11 @@ DecoderChoice = Literal["auto", "pyav", "cpu", "cuda"]
 """Which video decoder to use; auto takes the GPU where there is one."""
 
 
-def choose_engine(model: str | None, server: str | None, served_name: str | None) -> Engine:
+Here = Literal["transformers", "vllm"]
+"""Who writes with a checkpoint in this process: transformers, or vLLM, which is faster with many at once."""
+
+
+def choose_engine(model: str | None, server: str | None, served_name: str | None, here: Here) -> Engine:
     """A checkpoint that runs here, or a server; UsageError unless exactly one of them is named."""
     if (model is None) == (server is None):
         raise UsageError("say who answers: --model FOLDER|HUB_ID to run it here, or --server URL")
@@ -33,7 +37,12 @@ def choose_engine(model: str | None, server: str | None, served_name: str | None
     from eva_lightning.engines.transformers_engine import TransformersEngine
     from eva_lightning.policy.loading import PolicyConfig, load_policy
 
-    return TransformersEngine(load_policy(PolicyConfig(path=str(model))))
+    policy = load_policy(PolicyConfig(path=str(model)))
+    if here == "transformers":
+        return TransformersEngine(policy)
+    from eva_lightning.engines.vllm_engine import VLLMEngine
+
+    return VLLMEngine(policy)
 
 
 def make_agent(

@@ -72,6 +72,8 @@ class Utterance:
     """Version of the weights that wrote it; the older one if they changed meanwhile."""
     cut: bool = False
     """True if `max_tokens` ended it."""
+    faults: tuple[str, ...] = ()
+    """What failed on the way, and was made good: a server that died, for example."""
 
 
 class Engine(ABC):
@@ -113,6 +115,8 @@ class RefreshedEngine(Engine):
     """True if there is one for all ranks, so that rank 0 alone hands over weights."""
     holds_weights: bool = True
     """False if it threw its weights away to make room: it must be handed some before it can write."""
+    sleeps: bool = False
+    """True if it gives memory back between rollouts, so that it can not write while the policy is trained."""
 
     @abstractmethod
     def take_weights(self, weights: Weights, version: int) -> None:

@@ -8,21 +8,16 @@ EngineFault is raised.
 from __future__ import annotations
 
 import asyncio
-import base64
-import http.client
-import io
 import json
 import random
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
-from PIL import Image
-
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
+from eva_lightning.engines.data_url import png_url
+from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
 from eva_lightning.faults import EngineFault
 from eva_lightning.records import FrameRef, Message, Part
 from eva_lightning.video.decoder import Pixels
@@ -58,9 +53,8 @@ class ServerEngine(Engine):
         """
         base = url.rstrip("/")
         self.url = base if base.endswith("/v1") else f"{base}/v1"
+        self._http = HttpJson(self.url, timeout, {"Authorization": f"Bearer {api_key}"})
         self.model = model
-        self.api_key = api_key
-        self.timeout = timeout
         self.retries = retries
         self.pause = pause
         self.tool_role = tool_role
@@ -112,31 +106,17 @@ class ServerEngine(Engine):
             if attempt:
                 time.sleep(self.pause * 2 ** (attempt - 1) * random.uniform(0.8, 1.2))
             try:
-                return self._send(path, body)
-            except urllib.error.HTTPError as error:
-                problem = f"HTTP {error.code}: {error.read().decode(errors='replace')[:300]}"
-                if error.code not in _WORTH_ANOTHER_TRY:
+                return self._http.get(path) if body is None else self._http.post(path, body)
+            except Refused as refusal:
+                problem = str(refusal)
+                if refusal.status not in _WORTH_ANOTHER_TRY:
                     raise EngineFault(f"{self.url}{path} refused: {problem}") from None
-            except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:
-                problem = f"{type(error).__name__}: {error}"
+            except Unreachable as silence:
+                problem = str(silence)
         raise EngineFault(f"{self.url}{path} did not answer in {self.retries + 1} tries; last: {problem}")
-
-    def _send(self, path: str, body: dict[str, Any] | None) -> Any:
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.api_key}"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, headers=headers)
-        with urllib.request.urlopen(request, timeout=self.timeout) as reply:
-            return json.load(reply)
 
 
 def _content(part: Part, pixels: Callable[[FrameRef], Pixels]) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    return {"type": "image_url", "image_url": {"url": _png(pixels(part))}}
-
-
-def _png(frame: Pixels) -> str:
-    """A lossless data URL: a served model sees the same pixels as one in process."""
-    buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, "PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return {"type": "image_url", "image_url": {"url": png_url(pixels(part))}}

@@ -1,0 +1,117 @@
+"""`eva serve`: a vLLM server as `VLLMServerEngine` wants it, and no process of it left behind.
+
+vLLM's server is several processes, and those that hold the memory survive the one that listens. So this one
+stays and watches: when the listening one ends, however it ends, the others are ended too.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from transformers import AutoConfig
+
+from eva_lightning.commands.arguments import run_command
+from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.vllm_adapter import (
+    check_version,
+    engine_words,
+    installed,
+    server_environment,
+    server_words,
+)
+from eva_lightning.engines.vllm_settings import VLLMSettings
+from eva_lightning.engines.weight_push import LOCAL, Transfer, usual_transfer
+from eva_lightning.faults import EngineFault, UsageError
+
+
+def main(words: Sequence[str]) -> None:
+    run_command(serve, words, "eva serve")
+
+
+def serve(
+    model: str,
+    port: int = 8000,
+    host: str = "127.0.0.1",
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    revision: str = "main",
+    transfer: Transfer | None = None,
+    tensor_parallel: int = 1,
+    settings: VLLMSettings | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Serve a policy with vLLM: tokens in, tokens out, weights handed over while it runs.
+
+    It says when it is ready; `VLLMServerEngine` waits for that by itself. Stop it with Ctrl-C. Options may
+    also come from a file: --config serve.yaml.
+
+    Args:
+        model: Folder of a Qwen2.5-VL checkpoint, or its name on the model hub: what training begins with.
+        port: Port to listen on.
+        host: Address to listen on. Whoever reaches it can replace the weights: keep it within your machines.
+        dtype: Type of the weights; must be that of the trainer. auto is the checkpoint's.
+        revision: Commit, tag or branch on the hub.
+        transfer: How weights will come: shared_memory (same machine), nccl (other GPUs) or ipc (the
+            trainer's own GPU). None: nccl where there is a GPU, else shared_memory.
+        tensor_parallel: GPUs that share one copy of the weights.
+        settings: How vLLM is set up.
+        dry_run: Print the command and its environment, and start nothing.
+    """
+    check_version(installed())
+    settings = settings or VLLMSettings()
+    try:
+        config = AutoConfig.from_pretrained(model, revision=revision)
+    except (OSError, ValueError) as problem:
+        said = (str(problem) or type(problem).__name__).splitlines()[0]
+        raise UsageError(f"there is no checkpoint at {model}: {said}") from None
+    cuda = torch.cuda.is_available()
+    room = min(settings.max_length, config.get_text_config().max_position_embeddings)
+    settings = replace(settings, max_length=room)
+    kind = getattr(torch, dtype) if dtype != "auto" else config.dtype or torch.float32
+    words = engine_words(model, revision, kind, settings, cuda) | {"tensor_parallel_size": tensor_parallel}
+    line = server_words(words, host=host, port=port, transfer=transfer or usual_transfer())
+    environment = server_environment(settings, cuda)
+    if dry_run:
+        print(" ".join(f"{name}={value}" for name, value in environment.items()), end=" ")
+        print(shlex.join([sys.executable, *line]))
+        return
+    if host not in LOCAL:
+        print(f"eva serve: whoever reaches {host}:{port} can replace the weights", file=sys.stderr)
+    _watch([sys.executable, *line], environment | dict(os.environ), f"http://{host}:{port}")
+
+
+def _watch(line: list[str], environment: dict[str, str], url: str) -> None:
+    """Run the server until it ends or is told to; then end all of its processes."""
+    print(f"vLLM is starting: {url}", flush=True)
+    with subprocess.Popen(line, env=environment, start_new_session=True) as server:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: server.terminate())
+        try:
+            _wait_until_ready(server, url)
+            status = server.wait()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+    if status not in (0, -signal.SIGTERM):
+        raise EngineFault(f"the server at {url} ended with status {status}; what it said is above")
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:
+    health = HttpJson(url, timeout=5)
+    while server.poll() is None:
+        try:
+            health.get("/health")
+        except (Refused, Unreachable):
+            time.sleep(0.5)
+        else:
+            print(f"ready: {url}", flush=True)
+            return

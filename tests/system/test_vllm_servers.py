@@ -1,0 +1,217 @@
+"""Two real vLLM servers write the turns of a policy in training. The tests build on each other, because a
+server takes half a minute to start: first all is well, then one is killed, then both are gone.
+"""
+
+import asyncio
+import threading
+import time
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from callbacks import IterationCheckpoint
+from eva_lightning.cli import main
+from eva_lightning.diagnosis.agreement import FLOAT32_LARGEST, changed, compare
+from eva_lightning.diagnosis.conversations import make_probe, write_probes
+from eva_lightning.engines.base import Context, Sampling
+from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.transformers_engine import TransformersEngine
+from eva_lightning.engines.vllm_adapter import installed
+from eva_lightning.engines.vllm_server_engine import VLLMServerEngine
+from eva_lightning.faults import EngineFault, Fault, UsageError
+from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
+from eva_lightning.policy.merged_weights import merged_weights
+from eva_lightning.records import Message
+from eva_lightning.synthesis.script import ScriptSettings
+from eva_lightning.synthesis.world import build_world
+from tests.modules.letters import Letters, school
+from tests.modules.stages import Batches, make, trainer
+from tests.system.vllm_servers import servers
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(installed() is None, reason="vLLM is not installed: make vllm"),
+]
+
+PROBES = [make_probe(f"p{i}", i % 13, turns=2 + i % 2, seed=i) for i in range(26)]
+"""Conversations of two or three turns with 0 to 12 frames."""
+WORDS = Sampling(temperature=1.0, max_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def pair(tiny_folder, tmp_path_factory):
+    with servers(tiny_folder, tmp_path_factory.mktemp("servers")) as started:
+        yield started
+
+
+@pytest.fixture
+def policy(tiny_folder):
+    return load_policy(PolicyConfig(path=str(tiny_folder), dtype="float32"))
+
+
+@pytest.fixture
+def engine(policy, pair):
+    made = VLLMServerEngine(policy, [server.url for server in pair])
+    yield made
+    made.close()
+
+
+def give(engine, policy, version):
+    engine.take_weights(lambda: merged_weights(policy.backbone), version)
+
+
+def test_servers_write_what_the_policy_would_write(policy, engine):
+    written = write_probes(engine, PROBES, WORDS)
+    assert sum(len(one.frames) for one in written) == 2 * sum(range(13))
+    assert compare(policy, written).largest <= FLOAT32_LARGEST
+    assert {one.weight_versions for one in written} == {(0,)}  # the checkpoint's own
+    asked = [len({key for key, home in engine._homes.items() if home is one}) for one in engine.servers]
+    assert asked == [13, 13]  # 26 trajectories, each with the server that had least to do
+
+
+def test_greedy_tokens_are_those_of_the_trainer(policy, engine):
+    greedy = Sampling(temperature=0.0, max_tokens=24)
+    own = TransformersEngine(policy, max_batch=1)
+    expected = write_probes(own, PROBES[:13], greedy)
+    written = write_probes(engine, PROBES[:13], greedy)
+    assert [one.token_ids for one in written] == [one.token_ids for one in expected]
+    own.close()
+
+
+@pytest.mark.parametrize("lora", [None, Lora(rank=4)], ids=["full", "lora"])
+def test_three_pushes_and_both_servers_follow(lora, tiny_folder, pair):
+    policy = load_policy(PolicyConfig(path=str(tiny_folder), dtype="float32", lora=lora))
+    engine = VLLMServerEngine(policy, [server.url for server in pair], bucket_mb=1)
+    for version in (1, 2, 3):
+        with changed(policy, amount=0.02 * version, seed=version), adapted(policy, version):
+            give(engine, policy, version)
+            written = write_probes(engine, PROBES, WORDS)  # the same frames every time: nothing is remembered
+            assert compare(policy, written).largest <= FLOAT32_LARGEST
+            assert {one.weight_versions for one in written} == {(version,)}
+    give(engine, policy, 0)
+    engine.close()
+
+
+class adapted:
+    """An adapter that does something, while it lasts."""
+
+    def __init__(self, policy, seed):
+        named = policy.model.named_parameters()
+        self.weights = [weight for name, weight in named if "lora_B" in name]
+        self.dice = torch.Generator().manual_seed(seed)
+
+    def __enter__(self):
+        with torch.no_grad():
+            for weight in self.weights:
+                weight.normal_(std=0.02, generator=self.dice)
+
+    def __exit__(self, *_):
+        with torch.no_grad():
+            for weight in self.weights:
+                weight.zero_()
+
+
+def test_a_conversation_that_is_too_long_is_refused_in_one_line(engine):
+    opening = (Message(role="user", parts=("word " * 3000,)),)
+    ids = tuple(engine.renderer.opening(opening))
+    asked = Context(messages=opening, ids=ids, pixels=None, task_id="t1")
+    with pytest.raises(EngineFault, match="refuses a turn of 't1': HTTP 400"):
+        asyncio.run(engine.write(asked, Sampling(max_tokens=4)))
+    assert all(server.problem is None for server in engine.servers)  # the server is well
+
+
+def test_a_server_on_another_machine_is_no_place_for_shared_memory(policy):
+    engine = VLLMServerEngine(policy, ["http://192.0.2.1:8000"], transfer="shared_memory", patience=0)
+    engine._met = True
+    engine._examine = lambda server, patience: None
+    with pytest.raises(UsageError, match="is on another machine"):
+        give(engine, policy, 1)
+    engine.close()
+
+
+def test_serve_refuses_what_is_no_checkpoint(tmp_path, capsys):
+    assert main(["serve", "--model", str(tmp_path)]) == 1
+    assert "there is no checkpoint at" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A clip of half a minute, and two questions about it."""
+    small = ScriptSettings(duration=(30, 30), height=112, width=112, fps=2)
+    return build_world(tmp_path_factory.mktemp("world"), 2, small, families=["colour_at", "when"])
+
+
+def asking(pair):
+    return lambda policy: VLLMServerEngine(policy, [server.url for server in pair], patience=1)
+
+
+class Killing(Callback):
+    """Kills a server while an iteration's turns are being written."""
+
+    def __init__(self, server, iteration):
+        self.server, self.iteration = server, iteration
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        if batch_idx == self.iteration:
+            threading.Thread(target=self._kill, args=(module.engine,)).start()
+
+    def _kill(self, engine):
+        mine = next(one for one in engine.servers if one.http.url == self.server.url)
+        while mine.writing < 4:
+            time.sleep(0.001)
+        self.server.kill()
+
+
+def test_grpo_learns_with_two_servers_what_it_learns_without(pair, world, tiny_folder):
+    """From a twelfth of the letters to a half; tests/modules/test_vllm_learning.py has the other engines."""
+    rewards, told = school(world, tiny_folder, asking(pair))
+    assert rewards[0] < 0.15 and min(rewards[-4:]) > 0.45
+    assert max(told.told("mismatch/max")) < 1e-3 and sum(told.told("faults")) == 0
+
+
+def test_a_server_killed_in_mid_rollout_costs_no_trajectory(pair, world, tiny_folder):
+    """Sixteen trajectories an iteration; those that were with the dead server go on with the other one."""
+    made = []
+
+    class Keeping(Callback):
+        def on_train_batch_end(self, trainer, module, *_):
+            made.append(list(module.rollouts))
+
+    watching = [Killing(pair[0], 1), Keeping()]
+    _, told = school(world, tiny_folder, asking(pair), iterations=4, callbacks=watching)
+    assert [len(ones) for ones in made] == [32] * 4 and sum(told.told("faults")) == 0
+    rescued = [one for one in made[1] if one.faults]
+    assert told.told("rescued") == [0, len(rescued), 0, 0] and 1 <= len(rescued) <= 16
+    assert all("was lost in the middle of a turn" in one.faults[0] for one in rescued)
+    assert all("letters" in one.scores and one.stop != "fault" for one in rescued)  # scored like any other
+    assert [ones[0].weight_versions for ones in made] == [(0,), (1,), (2,), (3,)]
+
+
+def test_nothing_of_a_killed_server_is_left(pair):
+    pair[0].process.wait(30)
+    with pytest.raises((Refused, Unreachable)):
+        HttpJson(pair[0].url, timeout=2).get("/health")
+    assert pair[0].processes() == [] and "ended with status -9" in pair[0].log.read_text()
+
+
+def test_with_no_server_left_the_run_stops_in_one_line_and_can_be_resumed(pair, world, tiny_folder, tmp_path):
+    """Killed in the third iteration: the checkpoint is that of the second, and the third is done again."""
+    writing = {"enable_checkpointing": True, "default_root_dir": str(tmp_path)}
+    with pytest.raises(Fault, match="of iteration 3 .*no vLLM server is left.*--ckpt_path last"):
+        checkpoints = [Killing(pair[1], 2), IterationCheckpoint(every=100)]
+        school(world, tiny_folder, asking(pair), iterations=4, callbacks=checkpoints, **writing)
+    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)
+    assert saved["iteration"] == 2
+    module = make("grpo", tiny_folder, lr=4e-3, attempts=8, rewards=[Letters()])
+    made = trainer(callbacks=[IterationCheckpoint()], **writing)
+    made.fit(module, Batches(*[list(world.tasks)] * 4), ckpt_path="last", weights_only=False)
+    assert module.iteration == 4
+
+
+def test_with_no_server_left_a_push_says_what_to_do(policy, pair):
+    pair[1].process.wait(30)
+    engine = VLLMServerEngine(policy, [server.url for server in pair], patience=0)
+    with pytest.raises(EngineFault, match=r"no vLLM server is left \(.*\): start one with `eva serve`"):
+        give(engine, policy, 6)
+    engine.close()

@@ -1,0 +1,72 @@
+"""Real vLLM servers for tests: started as a user would, by `eva serve`, and killed as the kernel would."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+
+SETTINGS = {"max_length": 2048, "batch_tokens": 2048, "max_frame_tokens": 64, "max_sequences": 32}
+
+
+class Server:
+    """One `eva serve`, in a process group of its own."""
+
+    def __init__(self, folder, log, *more):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        words = ["serve", "--model", str(folder), "--port", str(self.port), "--dtype", "float32"]
+        words += [f"--settings.{name}={value}" for name, value in SETTINGS.items()]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "eva_lightning", *words, *more],
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def wait(self, seconds=240):
+        """Until it answers."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            try:
+                return HttpJson(self.url, timeout=5).get("/health")
+            except (Refused, Unreachable):
+                time.sleep(0.3)
+        raise AssertionError(f"{self.url} does not answer: {self.log.read_text()[-3000:]}")
+
+    def processes(self):
+        """Ids of vLLM's processes: the one that listens first."""
+        found = subprocess.run(
+            ["pgrep", "-f", f"api_server.*--port {self.port}"], capture_output=True, text=True
+        )
+        return [int(line) for line in found.stdout.split()]
+
+    def kill(self):
+        """kill -9 of the process that listens."""
+        os.kill(self.processes()[0], signal.SIGKILL)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(30)
+
+
+@contextmanager
+def servers(folder, logs, count=2):
+    """Some servers of one checkpoint, started side by side."""
+    started = [Server(folder, logs / f"server-{number}.log") for number in range(count)]
+    try:
+        for server in started:
+            server.wait()
+        yield started
+    finally:
+        for server in started:
+            server.stop()
