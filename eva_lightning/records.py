@@ -90,6 +90,9 @@ class Task:
     """The question as the agent reads it, without the options."""
     options: tuple[str, ...] = ()
     """Texts of the options A, B, C...; empty for an open question."""
+    wording: str = ""
+    """The question exactly as a data set words it, options and instructions included; empty puts it together
+    from question and options."""
     answer: Answer | None = None
     """The gold answer; None where it is not known."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -126,6 +129,8 @@ class Task:
     @property
     def text(self) -> str:
         """The question with its options, one a line: what the user turn says."""
+        if self.wording:
+            return self.wording
         return "\n".join(
             [self.question, *(f"{x}. {o}" for x, o in zip(self.letters, self.options, strict=True))]
         )

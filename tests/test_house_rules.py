@@ -18,11 +18,13 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
     "video": {"records", "faults"},
     "worlds": {"records", "faults", "video"},
     "tools": {"records", "faults", "timecode", "video", "worlds"},
-    "dialects": {"records", "timecode", "tools", "worlds"},
+    "dialects": {"records", "timecode", "tools", "video", "worlds"},
     "policy": {"records", "faults", "video"},
     "engines": {"records", "faults", "video", "policy"},
     "objectives": {"records"},
+    "diagnosis": {"records", "faults", "video", "policy", "engines"},
     "rewards": {"records", "faults", "scoring", "video", "worlds", "dialects", "engines"},
+    "viewer": {"records", "faults", "scoring", "timecode", "video", "worlds"},
     "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines"},
 }
 

@@ -16,7 +16,7 @@ from eva_lightning.dialects.base import Dialect, Parsed
 from eva_lightning.records import Message, Part, Task, ToolCall
 from eva_lightning.timecode import clock
 from eva_lightning.tools.base import Findings
-from eva_lightning.worlds.base import ClipFacts
+from eva_lightning.worlds.base import ClipFacts, Glimpse
 
 SYSTEM = "Use Frame Select Tool to Anlysis the video and generate an answer to the question."
 
@@ -73,7 +73,7 @@ class EvaDialect(Dialect):
             if found.text:
                 parts.append(f"\n{found.text}")
             for glimpse in found.glimpses:
-                parts += [self._label(number, glimpse.time), glimpse.content]
+                parts += [self._label(number, glimpse), glimpse.content]
                 if glimpse.note:
                     parts.append(f" ({glimpse.note})")
                 number += 1
@@ -90,9 +90,9 @@ class EvaDialect(Dialect):
     def reply(self, answer: str) -> str:
         return f"<answer>{answer}</answer>"
 
-    def _label(self, number: int, time: float) -> str:
+    def _label(self, number: int, glimpse: Glimpse) -> str:
         # A frame that begins up to 50 ms before a whole second is the one on show at that second.
-        shown = time + 0.05
+        shown = glimpse.time + 0.05 if glimpse.label is None else glimpse.label
         if self.timestamps == "seconds":
             return f"\nFrame {number} at {int(shown)} seconds:"
         return f"{chr(10) if number else ''}Frame {number} at [{clock(shown)}]: "

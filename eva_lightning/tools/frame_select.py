@@ -35,7 +35,7 @@ class FrameSelect(Tool):
         arguments = call.arguments
         clip = _clip(arguments, clips)
         facts = world.describe(clip)
-        start, end = _range(arguments, facts.duration)
+        start, end = self.within(*asked_range(arguments), facts.duration)
         count = _count(arguments) if end > start else 1
         request = plan(
             start,
@@ -54,6 +54,16 @@ class FrameSelect(Tool):
         glimpses = world.look(clip, request.times, request.height, request.width)
         return Findings(glimpses=tuple(glimpses), tokens=request.tokens, frames_cut=request.frames_cut)
 
+    def within(self, start: float, end: float, duration: float) -> tuple[float, float]:
+        """The part of a range that lies inside the clip."""
+        if end < start:
+            raise ToolError(f"end_time {end:g} is before start_time {start:g}")
+        if start >= duration or end < 0:
+            raise ToolError(
+                f"{start:g} to {end:g} seconds lies outside the video, which is {duration:.1f} seconds long"
+            )
+        return max(start, 0.0), min(end, duration)
+
 
 def _clip(arguments: Any, clips: Sequence[Clip]) -> Clip:
     """The clip that is meant: the only one, or the one named by id or number (from 1) under `video`."""
@@ -66,21 +76,15 @@ def _clip(arguments: Any, clips: Sequence[Clip]) -> Clip:
     raise ToolError(f"video is {named!r}; it must be one of {', '.join(clip.id for clip in clips)}")
 
 
-def _range(arguments: Any, duration: float) -> tuple[float, float]:
+def asked_range(arguments: Any) -> tuple[float, float]:
+    """The range as the model wrote it, in seconds."""
     for name in ("start_time", "end_time"):
         if arguments.get(name) is None:
             raise ToolError(f"{name} is missing")
     try:
-        start, end = parse_seconds(arguments["start_time"]), parse_seconds(arguments["end_time"])
+        return parse_seconds(arguments["start_time"]), parse_seconds(arguments["end_time"])
     except ValueError as problem:
         raise ToolError(str(problem)) from None
-    if end < start:
-        raise ToolError(f"end_time {end:g} is before start_time {start:g}")
-    if start >= duration or end < 0:
-        raise ToolError(
-            f"{start:g} to {end:g} seconds lies outside the video, which is {duration:.1f} seconds long"
-        )
-    return max(start, 0.0), min(end, duration)
 
 
 def _count(arguments: Any) -> int:

@@ -41,6 +41,8 @@ class Glimpse:
     """A frame, or words where the world is made of words."""
     note: str = ""
     """What the viewer must know, for example that the frame is a neighbour of a damaged one."""
+    label: float | None = None
+    """The time to be written on it if that is not its own: what the released evaluator does."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,8 +45,9 @@ def test_frames_of_several_calls_are_counted_through():
 
 
 def test_a_frame_on_show_from_just_before_a_second_carries_that_second():
-    assert EvaDialect("seconds")._label(0, 36.97) == "\nFrame 0 at 37 seconds:"
-    assert EvaDialect("seconds")._label(0, 36.90) == "\nFrame 0 at 36 seconds:"
+    for time, second in ((36.97, 37), (36.90, 36)):
+        parts = EvaDialect("seconds").observation(task(), [glimpses(time)], [])
+        assert f"\nFrame 0 at {second} seconds:" in str(parts[0])
 
 
 def test_a_mistake_is_told_inside_the_response():

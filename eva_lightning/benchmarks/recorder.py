@@ -1,0 +1,103 @@
+"""Answers on disk as they come, so that an interrupted evaluation goes on where it stopped.
+
+A folder holds one evaluation of one policy: `trajectories.jsonl` (what the agent lived, for `eva view`) and
+`results.jsonl` (a small row a question). The first is the truth, the second is made again from it if a crash
+tore them apart. Every rank writes its own pair; whoever reads, reads all of them. Nothing stays in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from eva_lightning import store
+from eva_lightning.benchmarks.result import Result, result_of
+from eva_lightning.faults import UsageError
+from eva_lightning.records import Trajectory
+
+SETTINGS = "settings.json"
+
+
+class Recorder:
+    """Writes what one rank answers, and knows what all of them have answered before."""
+
+    def __init__(self, folder: str | Path, rank: int = 0, *, root: str | Path = ".") -> None:
+        """`root` is the folder of the videos: clips in it are written by relative paths."""
+        self.folder, self.root = Path(folder), root
+        suffix = f".rank{rank}" if rank else ""
+        self.trajectories = self.folder / f"trajectories{suffix}.jsonl"
+        self.results = self.folder / f"results{suffix}.jsonl"
+        self._open: tuple[store.Appender, store.Appender] | None = None
+
+    def begin(
+        self,
+        settings: Mapping[str, Any],
+        duration: Callable[[Trajectory], float],
+        *,
+        fresh: bool = False,
+        retry_errors: bool = False,
+    ) -> None:
+        """Take up what is there, or refuse it if it was made with other settings.
+
+        Args:
+            settings: What makes two evaluations the same; plain JSON.
+            duration: Seconds of video of a trajectory's task.
+            fresh: Throw away what is there.
+            retry_errors: Ask again what a fault ended.
+        """
+        if fresh and self.folder.exists():
+            shutil.rmtree(self.folder)
+        self._check(dict(settings))
+        self._duration = duration
+        store.repair(self.trajectories)
+        if retry_errors and self.trajectories.exists():
+            sound = (one for one in store.stream(self.trajectories, Trajectory) if one.stop != "fault")
+            store.write(self.trajectories, sound)
+        rows = self._trajectories_of(self.trajectories)
+        store.write(self.results, (result_of(one, duration(one)) for one in rows))
+        self._open = store.Appender(self.trajectories), store.Appender(self.results)
+
+    def done(self) -> set[tuple[str, int]]:
+        """Task and attempt of everything that is answered, by any rank."""
+        return {(one.id, one.replica) for one in self.answered()}
+
+    def append(self, trajectory: Trajectory) -> None:
+        """Keep one finished attempt."""
+        assert self._open is not None, "begin first"
+        trajectories, results = self._open
+        trajectories.append(replace(trajectory, task=store.portable(trajectory.task, self.root)))
+        results.append(result_of(trajectory, self._duration(trajectory)))
+
+    def answered(self) -> Iterator[Result]:
+        """The rows of all ranks, one at a time."""
+        for file in sorted(self.folder.glob("results*.jsonl")):
+            yield from store.stream(file, Result)
+
+    def close(self) -> None:
+        for file in self._open or ():
+            file.close()
+        self._open = None
+
+    def _trajectories_of(self, file: Path) -> Iterator[Trajectory]:
+        if file.exists():
+            for one in store.stream(file, Trajectory):
+                yield replace(one, task=store.located(one.task, self.root))
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        file = self.folder / SETTINGS
+        if not file.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(settings, indent=2) + "\n")
+            return
+        before = json.loads(file.read_text())
+        for name in sorted({*before, *settings}):
+            if before.get(name) != settings.get(name):
+                raise UsageError(
+                    f"{self.folder} holds answers with {name} {before.get(name)!r}, and now it is "
+                    f"{settings.get(name)!r}: begin again with --fresh, or give another "
+                    "trainer.default_root_dir"
+                )

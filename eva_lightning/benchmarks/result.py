@@ -1,0 +1,103 @@
+"""What an answered question comes to: a small row a question, with everything a summary needs and everything
+that EVA's own `accuracy.py` reads. The trajectory itself is written beside it and read by the viewer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eva_lightning.records import Ledger, StopReason, Trajectory
+from eva_lightning.scoring import canonical, score
+
+OFFICIAL: dict[str, str] = {
+    "answered": "answer_found",
+    "turn_limit": "max_turns_exceeded",
+    "turn_cut": "no_answer_no_tool_call",
+    "no_action": "no_answer_no_tool_call",
+    "token_limit": "openai_bad_request",
+    "fault": "exception",
+}
+"""Our stop reasons in the words of EVA's evaluator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One question, answered."""
+
+    id: str
+    """The task's id: benchmark/index."""
+    index: int | str
+    """The row's index in its file."""
+    benchmark: str
+    """Its name."""
+    category: str = ""
+    """Kind of the question, if the file says so."""
+    question: str
+    """As it was asked."""
+    gt: str
+    """The gold answer."""
+    answer: str = ""
+    """What was answered; empty if nothing was."""
+    correct: bool
+    """By letter or words, as rewards are given."""
+    exact: bool
+    """As EVA's evaluator scores: the whole answer is the letter, upper or lower case."""
+    stop_reason: str
+    """Why it ended, in the words of EVA's evaluator."""
+    stop: StopReason
+    """Why it ended, in ours."""
+    num_rounds: int
+    """Messages of the model."""
+    total_tokens: int
+    """Tokens of the whole conversation, frames included."""
+    frames: int
+    """Frames shown."""
+    visual_tokens: int
+    """Visual tokens shown."""
+    times: tuple[float, ...] = ()
+    """When the frames were shown, in seconds of the clip."""
+    ledger: Ledger
+    """Where the tokens went."""
+    duration: float = 0.0
+    """Seconds of video, over all clips."""
+    seen: bool | None = None
+    """Whether a frame lies within the evidence; None if the file does not say where it is."""
+    replica: int = 0
+    """Which of the attempts."""
+    seed: int = 0
+    """Its dice."""
+    faults: tuple[str, ...] = ()
+    """What failed on the way."""
+
+
+def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
+    """The row of a finished trajectory; its task needs a gold answer."""
+    task, answer = trajectory.task, trajectory.answer or ""
+    assert task.answer is not None and trajectory.stop is not None
+    gold = canonical(task.answer)
+    times = tuple(frame.time for frame in trajectory.frames)
+    evidence = task.evidence
+    return Result(
+        id=task.id,
+        index=task.extra.get("index", task.id),
+        benchmark=task.source,
+        category=str(task.extra.get("category", "")),
+        question=task.text,
+        gt=gold,
+        answer=answer,
+        correct=trajectory.stop != "fault" and score(task, trajectory.answer).correct,
+        exact=trajectory.stop != "fault" and answer.strip().upper() == gold.upper(),
+        stop_reason=OFFICIAL[trajectory.stop],
+        stop=trajectory.stop,
+        num_rounds=trajectory.rounds,
+        total_tokens=trajectory.ledger.total,
+        frames=len(times),
+        visual_tokens=trajectory.visual_tokens,
+        times=times,
+        ledger=trajectory.ledger,
+        duration=duration,
+        seen=any(low <= time <= high for time in times for low, high in evidence) if evidence else None,
+        replica=trajectory.replica,
+        seed=trajectory.seed,
+        faults=tuple(trajectory.faults),
+    )
