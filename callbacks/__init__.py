@@ -4,6 +4,7 @@ over weights; none of them trains.
 Importing this package is enough for a config to name them bare: `class_path: TrajectoryLog`.
 """
 
+from callbacks.benchmark_evaluation import BenchmarkEvaluation
 from callbacks.collapse_guard import CollapseGuard
 from callbacks.export import HuggingFaceExport
 from callbacks.iteration_checkpoint import IterationCheckpoint
@@ -14,6 +15,7 @@ from callbacks.trajectory_log import TrajectoryLog
 
 __all__ = [
     "AgentProgressBar",
+    "BenchmarkEvaluation",
     "CollapseGuard",
     "HuggingFaceExport",
     "IterationCheckpoint",

@@ -99,8 +99,12 @@ async def rollout(
     concurrency: int = 64,
     on_finish: Callable[[Trajectory], None] | None = None,
     watch: Stopwatch | None = None,
+    keep: bool = True,
 ) -> list[Trajectory]:
-    """Make one trajectory for each job, `concurrency` at a time; they come back in the order of the jobs."""
+    """Make one trajectory for each job, `concurrency` at a time; they come back in the order of the jobs.
+
+    Without `keep` nothing comes back and memory does not grow with the number of jobs: `on_finish` gets each.
+    """
     watch = watch or Stopwatch()
     began = time.perf_counter()
     finished: list[Trajectory | None] = [None] * len(jobs)
@@ -110,7 +114,8 @@ async def rollout(
         with agent.engine.seat():
             await asyncio.sleep(0)  # every worker is seated before the first one asks
             for place, job in queue:
-                finished[place] = trajectory = await _attempt(job, place, agent, watch, threads)
+                trajectory = await _attempt(job, place, agent, watch, threads)
+                finished[place] = trajectory if keep else None
                 if on_finish is not None:
                     on_finish(trajectory)
 

@@ -18,13 +18,21 @@ from jsonargparse import set_parsing_settings
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from callbacks import AgentProgressBar, IterationCheckpoint, RolloutRefresh, Throughput, TrajectoryLog
+from callbacks import (
+    AgentProgressBar,
+    BenchmarkEvaluation,
+    IterationCheckpoint,
+    RolloutRefresh,
+    Throughput,
+    TrajectoryLog,
+)
 from datamodules import RecordData
 from eva_lightning.faults import UsageError
 from eva_lightning.refusals import TerseParser, in_a_line
 from modules import PolicyModule
 
 PLUG_INS = (
+    "dialects.uniform",
     "engines.checkpoint_engine",
     "engines.server_engine",
     "engines.transformers_engine",
@@ -35,6 +43,7 @@ PLUG_INS = (
     "rewards.cost",
     "rewards.format",
     "rewards.rouge",
+    "tools.frame_select_official",
 )
 """Parts of the core that configs may name bare; what the modules import themselves need not be listed."""
 
@@ -65,6 +74,10 @@ class StageParser(TerseParser, LightningArgumentParser):
 
 class StageCLI(LightningCLI):
     """LightningCLI, with some of its surprises taken out."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Benchmarks are asked in a test, and now and then in a fit: `benchmark` in a config."""
+        parser.add_lightning_class_args(BenchmarkEvaluation, "benchmark")
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         """A config that names a callback means to replace ours of that kind, not to have two."""
@@ -116,9 +129,23 @@ def _run() -> None:
     )
 
 
+SHORT = {
+    "--fresh": "--benchmark.fresh=true",
+    "--retry-errors": "--benchmark.retry_errors=true",
+    "--retry_errors": "--benchmark.retry_errors=true",
+    "--limit": "--data.limit",
+}
+"""What `eva test` is told most often, in short."""
+
+
 def found(words: Sequence[str]) -> list[str]:
-    """The words with bare config names made paths: `grpo.yaml` is also looked for in configs/."""
+    """The words with bare config names made paths: `grpo.yaml` is also looked for in configs/. In a test
+    short words stand for long ones.
+    """
     whole: list[str] = []
+    if words[:1] == ["test"]:
+        heads = [word.partition("=") for word in words]
+        words = [f"{SHORT.get(head, head)}{sign}{value}" for head, sign, value in heads]
     for word, before in zip(words, ["", *words[:-1]], strict=True):
         name = word.removeprefix("--config=")
         named = before == "--config" or word != name

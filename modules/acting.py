@@ -7,7 +7,7 @@ an engine with a copy of the weights is kept fresh by the callback `RolloutRefre
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -61,6 +61,8 @@ class ActingModule(lightning.LightningModule):
     from."""
     overlap: bool = False
     """Set by RolloutRefresh: make the rollouts of the next iteration while this one is learned from."""
+    examiner: Callable[[Sequence[Task]], None] | None = None
+    """Set by BenchmarkEvaluation: has questions answered and writes the answers down as they come."""
     ahead: Ahead[Any] | None = None
     """A rollout that is made in the background."""
 
@@ -104,7 +106,13 @@ class ActingModule(lightning.LightningModule):
         watch: Stopwatch | None = None,
     ) -> list[Trajectory]:
         """Trajectories written with whatever weights the engine has; it must be prepared and awake."""
-        agent = Agent(
+        jobs = jobs_for(tasks, replicas=attempts, seed=seed, step=step)
+        agent = self.agent(temperature)
+        return await rollout(jobs, agent, concurrency=self.concurrency, watch=watch)
+
+    def agent(self, temperature: float) -> Agent:
+        """Whoever answers."""
+        return Agent(
             engine=self.engine,
             dialect=self.dialect,
             tools=self.tools,
@@ -112,8 +120,23 @@ class ActingModule(lightning.LightningModule):
             limits=self.limits,
             temperature=temperature,
         )
-        jobs = jobs_for(tasks, replicas=attempts, seed=seed, step=step)
-        return await rollout(jobs, agent, concurrency=self.concurrency, watch=watch)
+
+    def examine(
+        self,
+        tasks: Sequence[Task],
+        *,
+        done: Container[tuple[str, int]],
+        on_finish: Callable[[Trajectory], None],
+    ) -> None:
+        """Have these questions answered as in an evaluation, but for the (task id, attempt) that are `done`;
+        nothing is kept here. All ranks call it together."""
+        how = self.evaluation
+        self.prepare_engine(newest=True)
+        jobs = jobs_for(tasks, replicas=how.attempts, seed=how.seed)
+        left = [job for job in jobs if (job.task.id, job.replica) not in done]
+        agent = self.agent(how.temperature)
+        with self.engine.awake():
+            asyncio.run(rollout(left, agent, concurrency=self.concurrency, on_finish=on_finish, keep=False))
 
     def drop_ahead(self) -> None:
         """End the rollout in the background, if there is one: nobody will want it."""
@@ -137,7 +160,10 @@ class ActingModule(lightning.LightningModule):
         self.evaluated += self._evaluate(tasks)
 
     def test_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
-        self.evaluated += self._evaluate(tasks)
+        if self.examiner is not None:
+            self.examiner(tasks)
+        else:
+            self.evaluated += self._evaluate(tasks)
 
     def on_validation_epoch_start(self) -> None:
         self.evaluated = []
@@ -149,7 +175,8 @@ class ActingModule(lightning.LightningModule):
         self._log_evaluation()
 
     def on_test_epoch_end(self) -> None:
-        self._log_evaluation()
+        if self.examiner is None:
+            self._log_evaluation()
 
     def _evaluate(self, tasks: Sequence[Task]) -> list[Trajectory]:
         how = self.evaluation

@@ -87,7 +87,7 @@ class PolicyModule(ActingModule):
         self.evaluation = evaluation or EvaluationConfig()
         self.make_engine = engine
         self.dialect = dialect or EvaDialect()
-        self.tools = tools or [FrameSelect()]
+        self.tools = [FrameSelect()] if tools is None else tools
         self.world = world or VideoWorld()
         self.concurrency = concurrency
         self.seed = seed

@@ -36,7 +36,7 @@ class Result:
     """As it was asked."""
     gt: str
     """The gold answer."""
-    answer: str = ""
+    answer: str
     """What was answered; empty if nothing was."""
     correct: bool
     """By letter or words, as rewards are given."""
