@@ -6,6 +6,7 @@ Reads evaluations that were made before; runs no model.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +16,17 @@ from eva_lightning.commands.arguments import run_command
 from eva_lightning.faults import UsageError
 from eva_lightning.metrics import trajectory_metrics
 from eva_lightning.report.chart import Bar, Panel, save_chart
-from eva_lightning.report.comparison import MEASURES, Run, estimate, family_table, read_run, stage_table
+from eva_lightning.report.comparison import (
+    MEASURES,
+    Cells,
+    Run,
+    estimate,
+    family_cells,
+    read_run,
+    stage_cells,
+)
+from eva_lightning.report.frontier import Point, save_frontier
+from eva_lightning.report.summary import table
 
 
 def main(words: Sequence[str]) -> None:
@@ -32,23 +43,56 @@ def compare(runs: list[str], out: str | None = None) -> None:
     --out DIR.
 
     Prints accuracy, rounds, frames and visual tokens with 95 % intervals (over tasks), what each run gained
-    in accuracy over the first one on the tasks of both, and the accuracy of every family of questions.
+    in accuracy over the first one on the tasks of both, how likely that is by chance (p), and the accuracy of
+    every family of questions or benchmark.
 
     Args:
-        runs: Folders with evaluations/*.jsonl, or JSONL files of trajectories; given by place.
-        out: Folder for comparison.png and for TensorBoard: tensorboard --logdir DIR lays the runs over each
-            other.
+        runs: Folders of stages (evaluations/*.jsonl) or of `eva test` (benchmarks/*/), or JSONL files of
+            trajectories; given by place.
+        out: Folder for the tables (comparison.md, comparison.csv, families.csv), the pictures
+            (comparison.png, and frontier.png: accuracy against visual tokens) and for TensorBoard:
+            tensorboard --logdir DIR lays the runs over each other.
     """
     compared = _named_apart([read_run(run) for run in runs])
-    print(stage_table(compared))
-    print(f"\n{family_table(compared)}")
+    tables = [stage_cells(compared), family_cells(compared)]
+    print("\n\n".join(table(cells[0], cells[1:]) for cells in tables))
     asked = [{one.task.id for one in run.trajectories} for run in compared]
     if any(tasks != asked[0] for tasks in asked):
         print("\nNot all runs answered the same tasks: only the gain compares like with like.")
     if out is not None:
-        _draw(compared, Path(out) / "comparison.png")
-        _write_board(compared, Path(out))
-        print(f"\nPicture: {Path(out) / 'comparison.png'}   Curves: tensorboard --logdir {out}")
+        folder = Path(out)
+        _draw(compared, folder / "comparison.png")
+        _draw_frontier(compared, folder / "frontier.png")
+        (folder / "comparison.md").write_text("\n".join(map(_markdown, tables)))
+        for name, cells in zip(("comparison", "families"), tables, strict=True):
+            with (folder / f"{name}.csv").open("w", newline="") as file:
+                csv.writer(file).writerows(cells)
+        _write_board(compared, folder)
+        print(f"\nTables (Markdown, CSV) and pictures: {out}   Curves: tensorboard --logdir {out}")
+
+
+def _markdown(cells: Cells) -> str:
+    rows = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+
+
+def _draw_frontier(runs: Sequence[Run], path: Path) -> None:
+    points = []
+    for series, run in enumerate(runs):
+        for family in run.families:
+            ones = [one for one in run.trajectories if one.task.source == family]
+            right, tokens = estimate(ones, "accuracy"), estimate(ones, "visual tokens")
+            points.append(
+                Point(
+                    series=series,
+                    label=family or "all",
+                    tokens=tokens.mean,
+                    accuracy=right.mean,
+                    low=right.low,
+                    high=right.high,
+                )
+            )
+    save_frontier(path, [run.name for run in runs], points)
 
 
 def _named_apart(runs: Sequence[Run]) -> list[Run]:

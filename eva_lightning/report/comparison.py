@@ -15,7 +15,6 @@ import numpy as np
 
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Trajectory
-from eva_lightning.report.summary import table
 from eva_lightning.scoring import score
 from eva_lightning.store import read
 
@@ -24,6 +23,8 @@ MEASURES = ("accuracy", "rounds", "frames", "visual tokens")
 
 DRAWS = 1000
 """Resamples of a bootstrap."""
+FLIPS = 4000
+"""Draws of signs for a p value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +67,15 @@ def read_run(path: str | Path) -> Run:
     """A run from a JSONL file of trajectories, or from a folder that a stage has written its evaluations to.
 
     A number at the end of a file's name is the iteration it was made at (validate-000120.jsonl). Files of one
-    iteration belong together (several benchmarks); an attempt that is in two of them counts once.
+    iteration belong together (several benchmarks); an attempt that is in two of them counts once. A folder of
+    `eva test` without evaluations is read from its benchmarks.
     """
     path = Path(path)
     files = [path] if path.is_file() else _evaluation_files(path)
     if not files:
         raise UsageError(
-            f"{path}: neither a JSONL file nor a folder with evaluations/*.jsonl; name an evaluated run"
+            f"{path}: neither a JSONL file nor a folder with evaluations/*.jsonl or benchmarks/*/; name an "
+            "evaluated run"
         )
     by_iteration: dict[int, dict[tuple[str, int], Trajectory]] = {}
     for file in files:
@@ -86,7 +89,8 @@ def read_run(path: str | Path) -> Run:
 def _evaluation_files(folder: Path) -> list[Path]:
     """Those of the folder itself, or of the logs in it: a run taken up again has several versions."""
     found = [*folder.glob("evaluations/*.jsonl"), *folder.glob("*/version_*/evaluations/*.jsonl")]
-    return sorted(found, key=lambda file: (_version(file.parent.parent.name), file.name))
+    benchmarks = sorted(folder.glob("benchmarks/*/trajectories*.jsonl"))  # of eva test
+    return sorted(found, key=lambda file: (_version(file.parent.parent.name), file.name)) or benchmarks
 
 
 def _version(name: str) -> int:
@@ -124,28 +128,59 @@ def difference(of: Run, to: Run, measure: str) -> Estimate | None:
     return _interval(float(gaps.mean()), gaps[_drawn(len(shared))].mean(1))
 
 
-def stage_table(runs: Sequence[Run]) -> str:
-    """A row a run: its measures, and what its accuracy gained over the first run."""
-    header = ["", "tasks", *MEASURES, "gain", "faults"]
-    rows = []
+def chance(of: Run, to: Run, family: str | None = None) -> float | None:
+    """How likely a gap in accuracy at least as large is if the runs were equally good (two-sided p): on the
+    questions of both, the sign of each question's gap is drawn by lot. None if they share no question.
+    """
+    ours, theirs = (
+        _by_task([one for one in run.trajectories if family in (None, one.task.source)], "accuracy")
+        for run in (of, to)
+    )
+    gaps = np.array([np.mean(ours[task]) - np.mean(theirs[task]) for task in ours if task in theirs])
+    if not len(gaps):
+        return None
+    gaps = gaps[gaps != 0]
+    signs = np.random.default_rng(0).integers(0, 2, size=(FLIPS, len(gaps))) * 2 - 1
+    as_large = np.abs(signs @ gaps) >= abs(gaps.sum()) - 1e-9
+    return float((as_large.sum() + 1) / (FLIPS + 1))
+
+
+Cells = list[list[str]]
+"""A table as rows of words; the first row is its header."""
+
+
+def stage_cells(runs: Sequence[Run]) -> Cells:
+    """A row a run: its measures, and what its accuracy gained over the first run, and whether by chance."""
+    rows = [["", "tasks", *MEASURES, "gain", "p", "faults"]]
     for run in runs:
         cells = [spelled(estimate(run.trajectories, measure), measure) for measure in MEASURES]
         gained = None if run is runs[0] else difference(run, runs[0], "accuracy")
+        luck = None if run is runs[0] else chance(run, runs[0])
         count = len({one.task.id for one in run.trajectories})
-        rows.append([run.name, str(count), *cells, _signed(gained), str(run.faults)])
-    return table(header, rows)
+        rows.append([run.name, str(count), *cells, _signed(gained), _likely(luck), str(run.faults)])
+    return rows
 
 
-def family_table(runs: Sequence[Run]) -> str:
-    """A row a family of questions: the accuracy of each run."""
-    rows = []
+def family_cells(runs: Sequence[Run]) -> Cells:
+    """A row a family of questions (or benchmark): the accuracy of each run, and p against the first."""
+    rows = [["accuracy", *_with_p([run.name for run in runs])]]
     for family in sorted({family for run in runs for family in run.families}):
-        cells = []
+        cells = [family or "all"]
         for run in runs:
             ones = [one for one in run.trajectories if one.task.source == family]
             cells.append(spelled(estimate(ones, "accuracy"), "accuracy") if ones else "-")
-        rows.append([family or "all", *cells])
-    return table(["accuracy", *(run.name for run in runs)], rows)
+            if run is not runs[0]:
+                cells.append(_likely(chance(run, runs[0], family)))
+        rows.append(cells)
+    return rows
+
+
+def _with_p(names: Sequence[str]) -> list[str]:
+    return [*names[:1], *(word for name in names[1:] for word in (name, "p"))]
+
+
+def _likely(p: float | None) -> str:
+    return "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def spelled(value: Estimate, measure: str) -> str:

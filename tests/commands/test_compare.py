@@ -1,12 +1,14 @@
 """eva compare: stages side by side as table, picture and TensorBoard curves."""
 
+import csv
+
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from eva_lightning.commands import compare
 from eva_lightning.faults import UsageError
-from eva_lightning.report.chart import COLOURS
+from eva_lightning.report.drawing import COLOURS
 from eva_lightning.store import write
 from tests.making import task, trajectory
 
@@ -59,6 +61,22 @@ def test_the_picture_has_a_bar_of_each_stage(stages, tmp_path):
     for colour in COLOURS[:2]:
         assert tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) in seen
     assert tuple(int(COLOURS[2][i : i + 2], 16) for i in (1, 3, 5)) not in seen
+
+
+def test_tables_are_written_for_papers_and_for_spreadsheets(stages, tmp_path):
+    compare.main([*stages, "--out", str(tmp_path / "out")])
+    said = (tmp_path / "out" / "comparison.md").read_text()
+    assert said.startswith("|  | tasks | accuracy |") and "| grpo | 4 | 100.0% (100-100) |" in said
+    with (tmp_path / "out" / "families.csv").open() as file:
+        assert [row[0] for row in csv.reader(file)] == ["accuracy", "when"]
+
+
+def test_the_frontier_has_a_point_of_each_run(stages, tmp_path):
+    compare.main([*stages, "--out", str(tmp_path / "out")])
+    with Image.open(tmp_path / "out" / "frontier.png") as picture:
+        seen = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
+    for colour in COLOURS[:2]:
+        assert tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) in seen
 
 
 def test_files_are_runs_too_and_other_tasks_are_pointed_out(tmp_path, capsys):

@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 
 from eva_lightning.faults import UsageError
-from eva_lightning.report.comparison import Run, difference, estimate, family_table, read_run, stage_table
+from eva_lightning.report.comparison import (
+    Run,
+    chance,
+    difference,
+    estimate,
+    family_cells,
+    read_run,
+    stage_cells,
+)
 from eva_lightning.store import write
 from tests.making import task, trajectory
 
@@ -54,12 +62,37 @@ def test_a_gain_is_measured_on_the_tasks_of_both():
 
 
 def test_tables_read_as_sentences():
-    lines = stage_table([run("CC", "sft"), run("BB", "grpo")]).splitlines()
-    assert lines[0].split() == "tasks accuracy rounds frames visual tokens gain faults".split()
-    assert lines[1].split()[:4] == ["sft", "2", "0.0%", "(0-0)"]
-    assert "+100.0 (+100 to +100)" in lines[2]
+    header, sft, grpo = stage_cells([run("CC", "sft"), run("BB", "grpo")])
+    assert header == ["", *"tasks,accuracy,rounds,frames,visual tokens,gain,p,faults".split(",")]
+    assert sft[:3] == ["sft", "2", "0.0% (0-0)"] and sft[6:8] == ["-", "-"]
+    assert grpo[6] == "+100.0 (+100 to +100)"
     families = [Run(name="a", evaluations=((0, tuple(attempts("BC", "when") + attempts("B", "count"))),))]
-    assert [line.split()[0] for line in family_table(families).splitlines()] == ["accuracy", "count", "when"]
+    assert [row[0] for row in family_cells(families)] == ["accuracy", "count", "when"]
+    assert family_cells([families[0], run("B", "b")])[0] == ["accuracy", "a", "b", "p"]
+
+
+def test_p_is_how_often_coins_make_such_a_gap():
+    """One question apart: a coin can not tell. Four of four: 2 of 16 throws. Ten of ten: 2 of 1,024."""
+    assert chance(run("BC"), run("CC")) == 1.0
+    assert chance(run("BBBB"), run("CCCC")) == pytest.approx(2 / 16, abs=0.02)
+    assert chance(run("B" * 10), run("C" * 10)) == pytest.approx(2 / 1024, abs=0.002)
+    assert chance(run("BCB"), run("BCB")) == 1.0
+    elsewhere = Run(name="o", evaluations=((0, (trajectory(task=task(id="x")),)),))
+    assert chance(run("B"), elsewhere) is None
+
+
+def test_a_folder_of_benchmarks_is_a_run_with_a_family_for_each(tmp_path):
+    for name, answers in (("LVBench", "BC"), ("MLVU", "BB")):
+        made = [
+            replace(one, task=replace(one.task, id=f"{name}/{i}", source=name))
+            for i, one in enumerate(attempts(answers))
+        ]
+        write(tmp_path / "runs" / "benchmarks" / name / "trajectories.jsonl", made)
+    one = read_run(tmp_path / "runs")
+    assert [row[:2] for row in family_cells([one])[1:]] == [
+        ["LVBench", "50.0% (0-100)"],
+        ["MLVU", "100.0% (100-100)"],
+    ]
 
 
 def test_the_latest_evaluation_counts_and_an_attempt_in_two_files_counts_once(tmp_path):
