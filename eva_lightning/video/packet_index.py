@@ -154,8 +154,10 @@ def file_identity(path: str | Path) -> Identity:
     """What tells this version of a file from any other; VideoError if there is no such file."""
     try:
         stat = os.stat(path)
-    except OSError as error:
-        raise VideoError(f"{path}: {error.strerror or error}; check the path of the video") from None
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        raise VideoError(
+            f"{path}: {getattr(error, 'strerror', None) or error}; check the path of the video"
+        ) from None
     if not os.path.isfile(path):
         raise VideoError(f"{path}: not a file; name the video file itself")
     if stat.st_size == 0:
