@@ -20,7 +20,7 @@ export TOKENIZERS_PARALLELISM ?= false
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
 
-demo: $(if $(ENGINE),$(VLLM),$(READY))  ## a tiny video agent learns to plan, look and answer (about 12 minutes)
+demo: $(if $(ENGINE),$(VLLM),$(READY))  ## a tiny video agent learns to plan, look and answer (12 minutes; ENGINE=vllm)
 	@$(BIN)/eva demo $(if $(ENGINE),--engine $(ENGINE))
 
 test: $(VLLM)  ## run every test that needs no GPU
@@ -30,7 +30,7 @@ check: $(READY)  ## formatting, lint and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 
 bench: $(VLLM)  ## performance, side by side with peers, as ratios
-	@$(BIN)/pip install -q -c constraints.txt ".[bench]"
+	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
 	@for program in $(BENCHES); do $(BIN)/python $$program --json || exit 1; done
 
 gpu: $(VLLM)  ## the tests that need a GPU
