@@ -175,19 +175,25 @@ class InProcess:
         for name, value in environment(settings, cuda).items():
             os.environ.setdefault(name, value)
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-        words = engine_words(path, revision, dtype, settings, cuda)
+        words = engine_words(path, revision, dtype, settings, cuda) | {
+            "tensor_parallel_size": tensor_parallel
+        }
         self._is_guest = torch.distributed.is_initialized()
         ranks = self._is_guest and torch.distributed.get_world_size() > 1
         words["distributed_executor_backend"] = "external_launcher" if ranks else "uni"
-        words["tensor_parallel_size"] = tensor_parallel
-        words |= {"disable_log_stats": True, "use_tqdm_on_load": False}
-        if sleeps:
-            words["enable_sleep_mode"] = True
+        words |= {"disable_log_stats": True, "use_tqdm_on_load": False, "enable_sleep_mode": sleeps}
+        if ranks:  # Lightning's own launcher does not set it, and vLLM reads it
+            os.environ["RANK"] = str(torch.distributed.get_rank())
         dice = random.getstate(), np.random.get_state(), torch.get_rng_state()
         set_num_threads = torch.set_num_threads
         try:
             from vllm import LLM
 
+            if tensor_parallel > 1 and not cuda:
+                from vllm.distributed.device_communicators.cpu_communicator import CpuCommunicator
+
+                # Sockets: in shared memory ranks meet those of other jobs, and wait for a dead one for ever
+                CpuCommunicator._all_group_ranks_share_shm_group_name = lambda self: False
             self._llm = LLM(**words)
         except (ValueError, RuntimeError, OSError) as problem:
             raise EngineFault(f"vLLM does not start: {_last_line(problem)}") from problem
@@ -199,12 +205,7 @@ class InProcess:
         self._engine: Any = self._llm.llm_engine
 
     def add(
-        self,
-        request: str,
-        ids: Sequence[int],
-        frames: Sequence[Pixels],
-        names: Sequence[str],
-        words: Mapping[str, Any],
+        self, request: str, ids: Sequence[int], frames: Sequence[Pixels], names: Sequence[str], words: Any
     ) -> None:
         """Begin to write a turn. `ids` are collapsed: vLLM accepts expanded ones, too, and expands them
         twice.

@@ -16,15 +16,17 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import torch
 
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
 from eva_lightning.engines.vllm_adapter import InProcess, Written, sampling_words
+from eva_lightning.engines.vllm_lockstep import Asked, Lockstep
 from eva_lightning.engines.vllm_settings import VLLMSettings
 from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.loading import Policy
@@ -32,18 +34,16 @@ from eva_lightning.records import FrameRef
 from eva_lightning.video.decoder import Pixels
 
 T = TypeVar("T")
+CLOSED = "the vLLM engine was closed"
+PATIENCE = 10.0
+"""Seconds that a closing engine waits for a thread that other ranks may keep."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Turn:
+class _Turn(Asked):
     """A turn that somebody waits for."""
 
-    number: str
-    ids: tuple[int, ...]
     frames: tuple[FrameRef, ...]
-    pixels: list[Pixels]
-    names: list[str]
-    words: dict[str, Any]
     future: asyncio.Future[Utterance]
     loop: asyncio.AbstractEventLoop
 
@@ -54,11 +54,22 @@ class _Call:
 
     what: Callable[[], Any]
     outcome: Future[Any]
+    deadly: bool = False
+    """What breaks in it breaks the engine."""
 
     def run(self) -> None:
         try:
-            self.outcome.set_result(self.what())
+            result = self.what()
         except BaseException as problem:  # whatever it is, the caller must hear of it
+            if self.deadly:
+                raise
+            self.fail(problem)
+        else:
+            with suppress(InvalidStateError):  # it was told already that vLLM broke on another rank
+                self.outcome.set_result(result)
+
+    def fail(self, problem: BaseException) -> None:
+        with suppress(InvalidStateError):
             self.outcome.set_exception(problem)
 
 
@@ -92,30 +103,31 @@ class VLLMEngine(RefreshedEngine):
         Args:
             policy: The model whose turns it writes; it begins with the weights of that checkpoint's folder.
             settings: How vLLM is set up.
-            tensor_parallel: GPUs that share one copy of the weights. Above 1, ranks of the trainer share an
-                engine, and it is asked by all of them in step.
+            tensor_parallel: GPUs that share one copy of the weights. Above 1, as many neighbouring ranks of
+                the trainer share a vLLM, and write in step.
             sleep_level: What it gives back between rollouts. 0: nothing. 1: the cache, and the weights go to
                 host memory. 2: both, and the weights are handed over anew before each rollout. Needs a GPU.
         """
         if sleep_level and not torch.cuda.is_available():
             raise UsageError(f"sleep_level is {sleep_level}: vLLM sleeps on GPUs only; here it must be 0")
-        if tensor_parallel != 1:
-            raise UsageError(
-                f"tensor_parallel is {tensor_parallel}: in process every rank has a vLLM of its own; for a "
-                "model that needs several GPUs take VLLMServerEngine and `eva serve --tensor_parallel`"
-            )
+        self._lockstep = Lockstep(tensor_parallel) if tensor_parallel != 1 else None
         self.settings = settings or VLLMSettings()
         room = min(self.settings.max_length, policy.max_positions)
         self.settings = replace(self.settings, max_length=room)
         self.renderer = policy.renderer
         self.sleep_level, self.sleeps = sleep_level, bool(sleep_level)
         self.spent = Spent()
+        self._prefix = f"{self._lockstep.rank}." if self._lockstep is not None else ""
         self._numbers = itertools.count()
         self._inbox: queue.SimpleQueue[_Errand] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._ended: BaseException | None = None
         self._turns: dict[str, _Turn] = {}
         self._asleep: set[str] = set()
+        self._running: _Call | None = None
+        self._together = False
+        if self._lockstep is not None:
+            self._lockstep.listen(self._end)
         self._thread = threading.Thread(target=self._work, name="vllm-engine", daemon=True)
         self._thread.start()
         dtype = next(policy.model.parameters()).dtype
@@ -130,7 +142,8 @@ class VLLMEngine(RefreshedEngine):
                     sleeps=bool(sleep_level),
                 )
             )
-        except BaseException:
+        except BaseException as problem:
+            self._fault(problem)  # ranks that share this vLLM must not wait for it
             self.close()
             raise
 
@@ -144,7 +157,7 @@ class VLLMEngine(RefreshedEngine):
             pixels = await asyncio.to_thread(lambda: [context.pixels(frame) for frame in frames])
         loop = asyncio.get_running_loop()
         turn = _Turn(
-            number=str(next(self._numbers)),
+            number=self._prefix + str(next(self._numbers)),
             ids=context.ids,
             frames=frames,
             pixels=pixels,
@@ -169,13 +182,19 @@ class VLLMEngine(RefreshedEngine):
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """Takes the GPU memory it needs to write, and gives it back at the end."""
+        """Takes the GPU memory it needs to write, and gives it back at the end. Ranks that share a vLLM enter
+        together, and each leaves when all have written what they wanted.
+        """
         if not self.holds_weights:
             raise EngineFault("vLLM slept at level 2 and has no weights: hand it some (RolloutRefresh)")
         self._wake("weights")
         self._wake("kv_cache")
         try:
-            yield
+            if self._lockstep is None:
+                yield
+            else:
+                with self._in_step():
+                    yield
         finally:
             if self.sleep_level:
                 self._call(lambda: self._vllm.sleep(self.sleep_level))
@@ -186,7 +205,23 @@ class VLLMEngine(RefreshedEngine):
         """Stop the thread and free the memory; whoever still waits is told."""
         with suppress(EngineFault):  # it has ended already
             self._send(None)
-        self._thread.join()
+        # On another rank vLLM may have broken while this one's waits for it, for ever: leave it there.
+        self._thread.join(None if self._lockstep is None else PATIENCE)
+
+    @contextmanager
+    def _in_step(self) -> Iterator[None]:
+        """The thread writes together with the other ranks of the group, until all of them leave."""
+        leaving, outcome = threading.Event(), Future[None]()
+        self._together = True
+        try:
+            self._send(_Call(what=partial(self._write_together, leaving), outcome=outcome, deadly=True))
+            try:
+                yield
+            finally:
+                leaving.set()
+                outcome.result()
+        finally:
+            self._together = False
 
     def _wake(self, what: str) -> None:
         if what in self._asleep:
@@ -211,6 +246,8 @@ class VLLMEngine(RefreshedEngine):
 
     def _call(self, what: Callable[[], T]) -> T:
         """Run something in the engine's thread, between two tokens, and wait for it."""
+        if self._together:
+            raise EngineFault("ranks that share a vLLM write in step: first leave `awake()`, on all of them")
         outcome: Future[T] = Future()
         self._send(_Call(what=what, outcome=outcome))
         return outcome.result()
@@ -224,7 +261,7 @@ class VLLMEngine(RefreshedEngine):
 
     def _work(self) -> None:
         """Take what came, write one token for everybody, hand back what ended; again."""
-        problem: BaseException = EngineFault("the vLLM engine was closed")
+        problem: BaseException = EngineFault(CLOSED)
         try:
             while True:
                 for item in self._arrivals():
@@ -233,48 +270,102 @@ class VLLMEngine(RefreshedEngine):
                     if isinstance(item, _Turn):
                         self._begin(item)
                     elif isinstance(item, _Call):
-                        item.run()
+                        self._run(item)
                     else:
                         self._drop(item)
                 for number, written in self._vllm.step() if self._turns else ():
-                    turn = self._turns.pop(number, None)
-                    if turn is not None:
-                        self._hand_back(turn, self._utterance(turn, written))
+                    self._settle(number, written)
         except BaseException as caught:  # vLLM is broken: nobody may wait for ever
-            problem = EngineFault(f"vLLM failed: {type(caught).__name__}: {caught}")
-            problem.__cause__ = caught
+            problem = self._fault(caught)
         finally:
             self._end(problem)
             if hasattr(self, "_vllm"):
                 self._vllm.close()
+            if self._lockstep is not None:
+                self._lockstep.close()
+
+    def _write_together(self, leaving: threading.Event) -> None:
+        """What `_work` does, in step with the ranks that share this vLLM."""
+        assert self._lockstep is not None
+        while True:
+            leaves = leaving.is_set()  # before the inbox: all that this rank asked for is in there by now
+            begun, dropped = [], []
+            for item in self._waiting():
+                if isinstance(item, _Turn):
+                    self._turns[item.number] = item
+                    begun.append(item)
+                elif isinstance(item, str):
+                    self._turns.pop(item, None)
+                    dropped.append(item)
+                elif item is None:
+                    raise EngineFault(CLOSED)
+            done = self._lockstep.tick(self._vllm, begun, dropped, leaves)
+            if done is None:
+                return
+            for number, outcome in done:
+                self._settle(number, outcome)
+
+    def _run(self, call: _Call) -> None:
+        self._running = call
+        if self._ended is None:
+            call.run()
+        else:  # another rank broke, perhaps before it could be seen that this is running
+            call.fail(self._ended)
+        self._running = None
+
+    def _fault(self, caught: BaseException) -> EngineFault:
+        """What is to be told; where ranks share a vLLM, of the one that broke first."""
+        if isinstance(caught, EngineFault):
+            fault = caught
+        else:
+            fault = EngineFault(f"vLLM failed: {type(caught).__name__}: {caught}")
+            fault.__cause__ = caught
+        return fault if self._lockstep is None else self._lockstep.blame(fault)
 
     def _end(self, problem: BaseException) -> None:
-        """Let nobody in any more, and tell all who are inside."""
+        """Let nobody in any more, and tell all who are inside. Any thread may do so, and again."""
         with self._door:
-            self._ended = problem
-        for turn in self._turns.values():
+            self._ended = problem = self._ended or problem
+        if self._running is not None:
+            self._running.fail(problem)
+        for turn in list(self._turns.values()):
             self._hand_back(turn, problem)
-        while not self._inbox.empty():
-            item = self._inbox.get()
+        for item in self._waiting():
             if isinstance(item, _Turn):
                 self._hand_back(item, problem)
             elif isinstance(item, _Call):
-                item.outcome.set_exception(problem)
+                item.fail(problem)
+        self._inbox.put(None)  # the thread itself may not know yet
 
     def _arrivals(self) -> Iterator[_Errand]:
         """All that came since; waits for something if there is nothing to write."""
         if not self._turns:
             yield self._inbox.get()
+        yield from self._waiting()
+
+    def _waiting(self) -> Iterator[_Errand]:
+        """All that is there."""
         with suppress(queue.Empty):
             while True:
                 yield self._inbox.get_nowait()
 
     def _begin(self, turn: _Turn) -> None:
+        if self._lockstep is not None:
+            outside = "ranks that share a vLLM write in step: write inside of `awake()` only"
+            self._hand_back(turn, EngineFault(outside))
+            return
         self._turns[turn.number] = turn  # first: if vLLM breaks here, this one must hear of it, too
         try:
             self._vllm.add(turn.number, turn.ids, turn.pixels, turn.names, turn.words)
         except EngineFault as refused:
             self._hand_back(self._turns.pop(turn.number), refused)
+
+    def _settle(self, number: str, outcome: Written | EngineFault) -> None:
+        """A turn has ended. One of another rank, and one that was dropped, is nobody's business here."""
+        turn = self._turns.pop(number, None)
+        if turn is None:
+            return
+        self._hand_back(turn, self._utterance(turn, outcome) if isinstance(outcome, Written) else outcome)
 
     def _drop(self, number: str) -> None:
         if self._turns.pop(number, None) is not None:
