@@ -33,7 +33,8 @@ class BenchmarkEvaluation(Callback):
 
     In `eva test` the questions are those of BenchmarkData. In a fit they are `limit` of each of `benchmarks`,
     the same ones each time, in `benchmarks/iteration-000050/<name>/`; the means are logged as
-    `bench/<name>/accuracy` and so on. Several ranks share the questions.
+    `bench/<name>/accuracy` and so on. Several ranks share the questions. Only `eva test` takes up answers
+    that are there: in a fit they may be those of an earlier run.
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class BenchmarkEvaluation(Callback):
         tasks, broken = self._asked
         root = _root(trainer) / f"iteration-{pl_module.iteration:06d}"
         mine = tasks[trainer.global_rank :: trainer.world_size]
-        told = self._examine(trainer, pl_module, self.benchmarks, mine, broken, root, quiet=True)
-        pl_module.log_dict(told, batch_size=1, rank_zero_only=True)
+        told = self._examine(trainer, pl_module, self.benchmarks, mine, broken, root, fitting=True)
+        pl_module.log_dict(told, logger=False, batch_size=1, rank_zero_only=True)
+        for logger in trainer.loggers:  # Lightning would repeat the numbers in every step until the next ones
+            logger.log_metrics(told, trainer.fit_loop.epoch_loop._batches_that_stepped)
 
     def _test(self, trainer: Trainer, module: PolicyModule, data: Any, tasks: Sequence[Task]) -> None:
         told = self._examine(trainer, module, data.benchmarks, tasks, data.broken, _root(trainer))
@@ -97,7 +100,7 @@ class BenchmarkEvaluation(Callback):
         tasks: Sequence[Task],
         broken: dict[str, list[BrokenRow]],
         root: Path,
-        quiet: bool = False,
+        fitting: bool = False,
     ) -> dict[str, float]:
         """Ask what is not answered yet; then all that is to be said of all answers, and its numbers."""
         recorders = {
@@ -107,7 +110,7 @@ class BenchmarkEvaluation(Callback):
             for benchmark in benchmarks:
                 recorder = recorders[benchmark.name]
                 stack.callback(recorder.close)
-                self._begin(trainer, module, benchmark, recorder)
+                self._begin(trainer, module, benchmark, recorder, fresh=self.fresh or fitting)
             trainer.strategy.barrier("BenchmarkEvaluation.begin")  # all files are whole before they are read
             done = {one for recorder in recorders.values() for one in recorder.done()}
             attempts = module.evaluation.attempts
@@ -117,7 +120,7 @@ class BenchmarkEvaluation(Callback):
                     total=len(tasks) * attempts,
                     initial=already,
                     desc="questions",
-                    disable=quiet or not trainer.is_global_zero or trainer.progress_bar_callback is None,
+                    disable=fitting or not trainer.is_global_zero or trainer.progress_bar_callback is None,
                 )
             )
 
@@ -127,18 +130,18 @@ class BenchmarkEvaluation(Callback):
 
             module.examine(tasks, done=done, on_finish=keep)
         trainer.strategy.barrier("BenchmarkEvaluation.end")
-        return self._tell(trainer, benchmarks, recorders, broken, quiet)
+        return self._tell(trainer, benchmarks, recorders, broken, quiet=fitting)
 
     def _begin(
-        self, trainer: Trainer, module: PolicyModule, benchmark: Benchmark, recorder: Recorder
+        self, trainer: Trainer, module: PolicyModule, benchmark: Benchmark, recorder: Recorder, fresh: bool
     ) -> None:
-        """Rank 0 first: it may clear the folder."""
+        """Rank 0 first: it takes up what all of them have written."""
         settings, seconds = _settings(module, benchmark), partial(_duration, module)
         if trainer.is_global_zero:
-            recorder.begin(settings, seconds, fresh=self.fresh, retry_errors=self.retry_errors)
+            recorder.begin(settings, seconds, fresh=fresh, retry_errors=self.retry_errors)
         trainer.strategy.barrier("BenchmarkEvaluation.rank0")
         if not trainer.is_global_zero:
-            recorder.begin(settings, seconds, retry_errors=self.retry_errors)
+            recorder.begin(settings, seconds)
 
     def _tell(
         self,
@@ -157,7 +160,8 @@ class BenchmarkEvaluation(Callback):
                 text = report(benchmark, recorder.answered(), broken[benchmark.name])
                 (recorder.folder / "report.txt").write_text(text + "\n")
                 if not quiet:
-                    print(f"\n{text}\n\nlook at them: eva view {recorder.trajectories}")
+                    page = f"eva view {recorder.trajectories} --videos {benchmark.videos}"
+                    print(f"\n{text}\n\nlook at them: {page}")
         return numbers
 
 
@@ -188,6 +192,8 @@ def _settings(module: PolicyModule, benchmark: Benchmark) -> dict[str, Any]:
     how = module.evaluation
     return {
         "policy": module.policy_config.path,
+        "revision": module.policy_config.revision,
+        "checkpoint": None if module.trainer.ckpt_path is None else str(module.trainer.ckpt_path),
         "iteration": module.iteration,
         "file": Path(benchmark.file).name,
         "temperature": how.temperature,

@@ -130,12 +130,23 @@ def _run() -> None:
 
 
 SHORT = {
-    "--fresh": "--benchmark.fresh=true",
-    "--retry-errors": "--benchmark.retry_errors=true",
-    "--retry_errors": "--benchmark.retry_errors=true",
+    "--fresh": "--benchmark.fresh",
+    "--retry-errors": "--benchmark.retry_errors",
+    "--retry_errors": "--benchmark.retry_errors",
     "--limit": "--data.limit",
 }
 """What `eva test` is told most often, in short."""
+
+
+def _spelled_out(word: str) -> str:
+    """A short word at full length; a switch alone means true.
+
+    >>> _spelled_out("--fresh"), _spelled_out("--fresh=false"), _spelled_out("--limit")
+    ('--benchmark.fresh=true', '--benchmark.fresh=false', '--data.limit')
+    """
+    head, sign, value = word.partition("=")
+    alone = not sign and head in SHORT and head != "--limit"
+    return SHORT.get(head, head) + ("=true" if alone else sign + value)
 
 
 def found(words: Sequence[str]) -> list[str]:
@@ -144,8 +155,7 @@ def found(words: Sequence[str]) -> list[str]:
     """
     whole: list[str] = []
     if words[:1] == ["test"]:
-        heads = [word.partition("=") for word in words]
-        words = [f"{SHORT.get(head, head)}{sign}{value}" for head, sign, value in heads]
+        words = [_spelled_out(word) for word in words]
     for word, before in zip(words, ["", *words[:-1]], strict=True):
         name = word.removeprefix("--config=")
         named = before == "--config" or word != name

@@ -1,9 +1,13 @@
-"""Every shipped config runs through the real front door: the tiny policy, a small world, two steps."""
+"""Every shipped config runs through the real front door: the tiny policy, a small world, two steps or three
+questions.
+"""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from eva_lightning.cli import main
 from eva_lightning.commands.synthesize import teach
@@ -12,11 +16,16 @@ from eva_lightning.store import portable, write
 from eva_lightning.synthesis.captions import captions
 from eva_lightning.synthesis.script import ScriptSettings
 from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.synthesis.world import build_world
+from eva_lightning.synthesis.world import build_world, load_tasks
+from tests.benchmarks.making_rows import rows_of, write_rows
 
 pytestmark = pytest.mark.system
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+BENCHMARKS = CONFIGS / "benchmarks"
+TRAINING = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path.parent != BENCHMARKS]
+BESIDE = {"official.yaml", "uniform.yaml"}
+"""Configs that change how the questions of another one are asked."""
 DATA = {"SFTModule": "trajectories", "KTOModule": "trajectories", "GRPOModule": "tasks"}
 
 
@@ -38,13 +47,20 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    "config", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONFIGS))
-)
-def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path):
+def named(path):
+    return str(path.relative_to(CONFIGS))
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.rglob("*.yaml")), ids=named)
+def test_a_config_is_short_and_says_what_it_is_for(config):
     text = config.read_text()
     assert len(text.splitlines()) <= 40
     assert text.startswith("# "), "say what it is for, on which hardware, in which time"
+
+
+@pytest.mark.parametrize("config", TRAINING, ids=named)
+def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path):
+    text = config.read_text()
     stage = next(name for name in DATA if f"class_path: {name}" in text)
     rows = {
         "SFTModule": "captions.jsonl" if "captions" in text else "oracle.jsonl",
@@ -60,3 +76,40 @@ def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path):
     words += [f"--data.eval_tasks={data}", "--data.eval_limit=2"] if "eval_tasks" in text else []
     assert main(words) == 0
     assert (tmp_path / "export" / "final" / "config.json").exists()
+
+
+@pytest.fixture(scope="module")
+def choices(tmp_path_factory):
+    """A world of one clip with three questions, all of them multiple choice."""
+    folder = tmp_path_factory.mktemp("choices")
+    small = ScriptSettings(duration=(60, 60), height=112, width=112, fps=2)
+    build_world(folder, 1, small, families=["colour_at"], per_family=3, open_share=0.0)
+    return folder
+
+
+@pytest.mark.parametrize("config", sorted(BENCHMARKS.glob("*.yaml")), ids=named)
+def test_a_benchmark_is_asked_and_told(config, choices, tiny_folder, tmp_path):
+    beside = config.name in BESIDE
+    configs = [BENCHMARKS / "lvbench.yaml", config] if beside else [config]
+    (benchmark,) = yaml.safe_load(configs[0].read_text())["data"]["init_args"]["benchmarks"]
+    style, file = benchmark["options"], tmp_path / "rows.jsonl"
+    write_rows(file, rows_of(load_tasks(choices), style))
+    ours = benchmark | {"file": str(file), "videos": str(choices / "clips")}
+    words = [word for path in configs for word in ("--config", named(path))]
+    words += [f"--model.policy.path={tiny_folder}", "--model.policy.dtype=float32"]
+    words += ["--model.engine=TransformersEngine", "--model.limits.turn_tokens=4"]
+    words += ["--trainer.precision=32-true", "--trainer.accelerator=cpu"]
+    words += [f"--data.benchmarks={json.dumps([ours])}", f"--trainer.default_root_dir={tmp_path}"]
+    assert main(["test", *words]) == 0
+    folder = tmp_path / "benchmarks" / benchmark["name"]
+    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert sorted(row["index"] for row in rows) == [0, 1, 2]
+    assert all(row.get("category") == "colour_at" for row in rows) or "category" not in benchmark
+    assert all(row.get("seen") is not None for row in rows) or "evidence" not in benchmark
+    told = (folder / "report.txt").read_text()
+    assert f"{benchmark['published']['EVA']['accuracy']:.2f}%" in told
+    assert {row["frames"] for row in rows} == {32 if config.name == "uniform.yaml" else 0}
+    tools = json.loads((folder / "settings.json").read_text())["tools"]
+    assert [tool.partition("(")[0] for tool in tools] == [
+        "OfficialFrameSelect" if config.name == "official.yaml" else "FrameSelect"
+    ]

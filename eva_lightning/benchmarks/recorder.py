@@ -2,7 +2,8 @@
 
 A folder holds one evaluation of one policy: `trajectories.jsonl` (what the agent lived, for `eva view`) and
 `results.jsonl` (a small row a question). The first is the truth, the second is made again from it if a crash
-tore them apart. Every rank writes its own pair; whoever reads, reads all of them. Nothing stays in memory.
+tore them apart. Every rank writes its own pair; the first takes up those of all, because there may have been
+more ranks before; whoever reads, reads all of them. Nothing stays in memory.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Recorder:
 
     def __init__(self, folder: str | Path, rank: int = 0, *, root: str | Path = ".") -> None:
         """`root` is the folder of the videos: clips in it are written by relative paths."""
-        self.folder, self.root = Path(folder), root
+        self.folder, self.rank, self.root = Path(folder), rank, root
         suffix = f".rank{rank}" if rank else ""
         self.trajectories = self.folder / f"trajectories{suffix}.jsonl"
         self.results = self.folder / f"results{suffix}.jsonl"
@@ -41,7 +42,7 @@ class Recorder:
         fresh: bool = False,
         retry_errors: bool = False,
     ) -> None:
-        """Take up what is there, or refuse it if it was made with other settings.
+        """Take up what is there, or refuse it if it was made with other settings. Rank 0 first, for all.
 
         Args:
             settings: What makes two evaluations the same; plain JSON.
@@ -49,16 +50,12 @@ class Recorder:
             fresh: Throw away what is there.
             retry_errors: Ask again what a fault ended.
         """
-        if fresh and self.folder.exists():
-            shutil.rmtree(self.folder)
-        self._check(dict(settings))
         self._duration = duration
-        store.repair(self.trajectories)
-        if retry_errors and self.trajectories.exists():
-            sound = (one for one in store.stream(self.trajectories, Trajectory) if one.stop != "fault")
-            store.write(self.trajectories, sound)
-        rows = self._trajectories_of(self.trajectories)
-        store.write(self.results, (result_of(one, duration(one)) for one in rows))
+        if self.rank == 0:
+            if fresh and self.folder.exists():
+                shutil.rmtree(self.folder)
+            self._check(dict(settings))
+            self._take_up(retry_errors)
         self._open = store.Appender(self.trajectories), store.Appender(self.results)
 
     def done(self) -> set[tuple[str, int]]:
@@ -70,7 +67,7 @@ class Recorder:
         assert self._open is not None, "begin first"
         trajectories, results = self._open
         trajectories.append(replace(trajectory, task=store.portable(trajectory.task, self.root)))
-        results.append(result_of(trajectory, self._duration(trajectory)))
+        results.append(self._result(trajectory))
 
     def answered(self) -> Iterator[Result]:
         """The rows of all ranks, one at a time."""
@@ -82,10 +79,23 @@ class Recorder:
             file.close()
         self._open = None
 
-    def _trajectories_of(self, file: Path) -> Iterator[Trajectory]:
-        if file.exists():
-            for one in store.stream(file, Trajectory):
-                yield replace(one, task=store.located(one.task, self.root))
+    def _take_up(self, retry_errors: bool) -> None:
+        """Make the files whole, and the results again from the trajectories."""
+        for file in self.folder.glob("results*.jsonl"):
+            file.unlink()
+        for file in sorted(self.folder.glob("trajectories*.jsonl")):
+            store.repair(file)
+            if retry_errors:
+                store.write(file, (one for one in store.stream(file, Trajectory) if one.stop != "fault"))
+            results = file.with_name(file.name.replace("trajectories", "results", 1))
+            store.write(results, map(self._result, self._located(file)))
+
+    def _result(self, trajectory: Trajectory) -> Result:
+        return result_of(trajectory, self._duration(trajectory))
+
+    def _located(self, file: Path) -> Iterator[Trajectory]:
+        for one in store.stream(file, Trajectory):
+            yield replace(one, task=store.located(one.task, self.root))
 
     def _check(self, settings: dict[str, Any]) -> None:
         file = self.folder / SETTINGS

@@ -1,0 +1,192 @@
+"""The field's way to evaluate a video agent, for comparison: chat messages, PNG files, a process a call.
+
+Not used by eva_lightning, and uses nothing of it. It does what EVA's released evaluator is described to do:
+30 questions at a time; each turn is one request to /v1/chat/completions with the whole conversation and every
+image so far; each tool call is a process that opens the video, decodes, and writes PNG files into a new
+folder (`reference_frame_tool.py`), from where the server reads them. Temperature 0, at most 6 turns, 12,000
+visual tokens a call, labels from the range that was asked for, the whole answer compared with the letter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import cv2
+
+TOOL = Path(__file__).with_name("reference_frame_tool.py")
+SYSTEM = "Use Frame Select Tool to Anlysis the video and generate an answer to the question."
+AGAIN = "\nIf more information is needed, call the frame selection tool again.\n\nQuestion: "
+TAGGED = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
+BARE = re.compile(r"[Aa]nswer[\.:\s]\s*(\w)(\W.{,100}|)$", re.DOTALL)
+CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+SIDE = 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Who is asked, and how."""
+
+    url: str
+    """Base address of the server."""
+    model: str
+    """Its name for the model."""
+    videos: Path
+    """Folder of the videos."""
+    frames: Path
+    """Folder for the PNG files; the server must be allowed to read it."""
+    items: int = 30
+    """Questions under way at once."""
+    turns: int = 6
+    """Messages of the model."""
+    turn_tokens: int = 2048
+    """Tokens in one of them."""
+    visual_tokens: int = 12_000
+    """Visual tokens of one call."""
+    short_side: int = 720
+    """Pixels to which the frames of a call over its budget are capped."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """What is known of a video before it is looked at."""
+
+    path: Path
+    seconds: float
+    height: int
+    width: int
+
+
+def evaluate(rows: list[dict[str, Any]], setup: Setup) -> list[dict[str, Any]]:
+    """A result for each row, in their order."""
+    with ThreadPoolExecutor(setup.items) as threads:
+        return list(threads.map(lambda row: answer(row, setup), rows))
+
+
+def answer(row: dict[str, Any], setup: Setup) -> dict[str, Any]:
+    """One question from its opening to its end."""
+    video, asked = probe(setup.videos / row["videos"][0]), row["prompt"][0]["content"]
+    length, lines = int(max(video.seconds - 0.5, 1)), min(video.width, video.height)
+    opening = f"Video Length: {length} seconds. Original video resolution: {lines}p. {asked}"
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": opening},
+    ]
+    found, why, tokens, rounds = "", "max_turns_exceeded", 0, 0
+    while rounds < setup.turns:
+        try:
+            text, tokens = chat(messages, setup)
+        except urllib.error.HTTPError as refusal:
+            why = f"openai_bad_request: {refusal.read()[:200]!r}"
+            break
+        rounds += 1
+        said = TAGGED.search(text) or (None if "<tool_call>" in text else BARE.search(text))
+        if said and said[1]:
+            found, why = said[1], "answer_found"
+            break
+        if "<tool_call>" not in text:
+            why = "no_answer_no_tool_call"
+            break
+        try:
+            shown = [part for block in CALL.findall(text) for part in look(json.loads(block), video, setup)]
+        except (ValueError, KeyError, TypeError, subprocess.CalledProcessError) as problem:
+            why = f"no_valid_tool_call: {problem}"
+            break
+        messages.append({"role": "assistant", "content": text})
+        messages.append({"role": "tool", "content": observation(shown, asked)})
+    truth = row["reward_model"]["ground_truth"]
+    return {
+        "index": row["index"],
+        "answer": found,
+        "gt": truth,
+        "correct": found.upper() == truth.upper(),
+        "stop_reason": why,
+        "num_rounds": rounds,
+        "total_tokens": tokens,
+    }
+
+
+def chat(messages: list[dict[str, Any]], setup: Setup) -> tuple[str, int]:
+    """The next message of the model, and the tokens of the whole conversation."""
+    body = {
+        "model": setup.model,
+        "messages": messages,
+        "temperature": 0,
+        "max_tokens": setup.turn_tokens,
+    }
+    request = urllib.request.Request(
+        f"{setup.url}/v1/chat/completions",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=600) as reply:
+        told = json.load(reply)
+    return told["choices"][0]["message"]["content"] or "", told["usage"]["total_tokens"]
+
+
+def observation(shown: list[tuple[float, str]], asked: str) -> list[dict[str, Any]]:
+    """The tool message: a label before each image, and the question again."""
+    parts: list[dict[str, Any]] = []
+    text = "<tool_response>"
+    for number, (second, path) in enumerate(shown):
+        line = "\n" if number else ""
+        text += f"{line}Frame {number} at [{int(second) // 60:02d}:{int(second) % 60:02d}]: "
+        parts.append({"type": "text", "text": text})
+        parts.append({"type": "image_url", "image_url": {"url": f"file://{path}"}})
+        text = ""
+    return [*parts, {"type": "text", "text": f"{text}{AGAIN}{asked}</tool_response>"}]
+
+
+def look(call: dict[str, Any], video: Video, setup: Setup) -> list[tuple[float, str]]:
+    """Second and file of every frame of a call, fetched by a process of its own."""
+    if call["tool"] != "frame_select":
+        raise ValueError(f"there is no tool {call['tool']}")
+    words = call.get("arguments") or call["parameters"]
+    start, end = float(words["start_time"]), float(words["end_time"])
+    low, high = max(start, 0.0), min(end, video.seconds)
+    if low > high:
+        low, high = 0.0, video.seconds
+    count, resize = affordable(int(words["nframes"]), float(words.get("resize") or 1.0), video, setup)
+    if low == high:
+        count = 1
+    folder = setup.frames / uuid4().hex
+    line = [sys.executable, str(TOOL), str(video.path), *map(str, (low, high, count, resize)), str(folder)]
+    told = subprocess.run(line, capture_output=True, text=True, check=True)
+    step = (end - start) / max(count - 1, 1)
+    files = json.loads(told.stdout)["frames"]
+    return [(start + step * number, file) for number, file in enumerate(files)]
+
+
+def affordable(count: int, resize: float, video: Video, setup: Setup) -> tuple[int, float]:
+    """Frames and their size within the budget: first capped, then fewer and smaller together."""
+
+    def tokens(resize: float) -> int:
+        sides = (video.height, video.width)
+        return count * max(1, round(sides[0] * resize / SIDE)) * max(1, round(sides[1] * resize / SIDE))
+
+    if tokens(resize) > setup.visual_tokens:
+        resize = min(resize, 1.0, setup.short_side / min(video.height, video.width))
+        if tokens(resize) > setup.visual_tokens:
+            ratio = (setup.visual_tokens / tokens(resize)) ** (1 / 3)
+            count, resize = max(1, int(count * ratio)), resize * ratio
+    return count, resize
+
+
+def probe(path: Path) -> Video:
+    """Length and size, from the header."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        frames, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        height, width = capture.get(cv2.CAP_PROP_FRAME_HEIGHT), capture.get(cv2.CAP_PROP_FRAME_WIDTH)
+    finally:
+        capture.release()
+    return Video(path, frames / fps, int(height), int(width))
