@@ -7,6 +7,7 @@ Importing this package is enough for a config to name them bare: `class_path: Tr
 from callbacks.benchmark_evaluation import BenchmarkEvaluation
 from callbacks.collapse_guard import CollapseGuard
 from callbacks.export import HuggingFaceExport
+from callbacks.failure_mining import FailureMining
 from callbacks.iteration_checkpoint import IterationCheckpoint
 from callbacks.progress import AgentProgressBar
 from callbacks.rollout_refresh import RolloutRefresh
@@ -17,6 +18,7 @@ __all__ = [
     "AgentProgressBar",
     "BenchmarkEvaluation",
     "CollapseGuard",
+    "FailureMining",
     "HuggingFaceExport",
     "IterationCheckpoint",
     "RolloutRefresh",

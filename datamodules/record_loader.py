@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +32,8 @@ class Part(Generic[Record]):
     """The records."""
     weight: float = 1.0
     """Share of the records served, relative to the weights of the other parts."""
+    grows: bool = False
+    """Its records are added on the way: it may begin empty, and counts for nothing until it has some."""
 
 
 class Batch(Generic[Record]):
@@ -69,6 +71,9 @@ class RecordLoader(Generic[Record]):
     Each part is served pass after pass: no record comes again before all others of its part have been
     there, and none comes twice in a batch. The tail of a pass that does not fill a batch is filled up from
     the next pass. An epoch is as many batches as it takes to serve as many records as there are.
+
+    A part that grows has its share from the batch after its first records on. Shares are counted anew each
+    time it grows: it is owed nothing for the time when it had too few.
     """
 
     def __init__(
@@ -119,10 +124,15 @@ class RecordLoader(Generic[Record]):
         twin._orders, twin._served = copy.deepcopy(self._orders), list(self._served)
         return twin._share(twin._draw())
 
-    def add(self, records: Sequence[Record], part: int = 0) -> None:
-        """Mix new records into what is left of a part's pass. Every rank must add the same at the same
-        time."""
-        self.added.append((self.batches, part, list(records)))
+    def add(self, records: Sequence[Record], part: int = 0, later: int = 0) -> None:
+        """Mix new records into what is left of a part's pass, `later` batches after the next one. Every rank
+        must add the same at the same time."""
+        self.added.append((self.batches + later, part, list(records)))
+
+    def everything(self) -> list[Record]:
+        """All records there are, those added included."""
+        told = [record for part in self.parts for record in part.records]
+        return told + [record for _, _, records in self.added for record in records]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the run is: plain values, the same on every rank."""
@@ -130,6 +140,7 @@ class RecordLoader(Generic[Record]):
             **self._identity(),
             "batches": self.batches - int(self.under_way()),
             "added": [[at, part, encode(records)] for at, part, records in self.added],
+            "grown": self._grown(part for _, part, _ in self.added),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -140,6 +151,12 @@ class RecordLoader(Generic[Record]):
                     f"the checkpoint was made with other data: {name} was {state[name]} and is now {ours}. "
                     "Resume with the same data, or start a new run from the weights alone"
                 )
+        grown, ours = state.get("grown", []), self._grown(range(len(self.parts)))
+        if not set(map(tuple, grown)) <= set(map(tuple, ours)):
+            raise UsageError(
+                f"the checkpoint holds records that were added to {_told(grown)}, and now there is "
+                f"{_told(ours)}: go on with the callback that added them, and with its weight"
+            )
         kind = type(self.parts[0].records[0])
         self.added = [(at, part, [decode(kind, row) for row in rows]) for at, part, rows in state["added"]]
         self._restart()
@@ -167,6 +184,8 @@ class RecordLoader(Generic[Record]):
         for at, part, records in self.added:
             if at == self.batches:
                 self._orders[part].add(self._take_in(records), self._keys)
+                if self.parts[part].grows:
+                    self._served = [0] * len(self.parts)
         size = self.batch_size // self.ranks
         batch: list[int] = []
         for slot in range(self.batch_size):
@@ -179,28 +198,38 @@ class RecordLoader(Generic[Record]):
         return batch
 
     def _next(self, taken: Sequence[int], unlike: Hashable | None) -> int:
-        """From the part that lies furthest behind its share."""
-        total = sum(part.weight for part in self.parts)
-        after = sum(self._served) + 1
-        behind = [
-            after * part.weight / total - served
-            for part, served in zip(self.parts, self._served, strict=True)
+        """From the part that lies furthest behind its share, of those that have something left for this
+        batch."""
+        weights = [
+            part.weight if order.numbers else 0.0
+            for part, order in zip(self.parts, self._orders, strict=True)
         ]
-        place = behind.index(max(behind))
-        number = self._orders[place].draw(taken, self._keys, unlike)
-        assert number is not None, "a part is at least as large as its share of a batch: see _check"
-        self._served[place] += 1
-        return number
+        after, total = sum(self._served) + 1, sum(weights)
+        behind = [
+            after * weight / total - served for weight, served in zip(weights, self._served, strict=True)
+        ]
+        for place in sorted(range(len(behind)), key=lambda place: -behind[place]):
+            number = self._orders[place].draw(taken, self._keys, unlike) if weights[place] else None
+            if number is not None:
+                self._served[place] += 1
+                return number
+        raise AssertionError("the parts are together at least as large as a batch: see _check")
 
     def _share(self, batch: list[int]) -> list[Record]:
         size = self.batch_size // self.ranks
         return [self._records[number] for number in batch[self.rank * size : (self.rank + 1) * size]]
 
+    def _grown(self, places: Iterable[int]) -> list[list[Any]]:
+        """Those of these parts that grow: place, name and weight."""
+        growing = ((place, self.parts[place]) for place in sorted(set(places)))
+        return [[place, part.name, part.weight] for place, part in growing if part.grows]
+
     def _identity(self) -> dict[str, Any]:
-        """What must be the same for a position to mean the same."""
+        """What must be the same for a position to mean the same. What grows was empty in the beginning."""
+        told = [part for part in self.parts if not part.grows]
         return {
-            "records": sum(len(part.records) for part in self.parts),
-            "fingerprint": _fingerprint(self.parts),
+            "records": sum(len(part.records) for part in told),
+            "fingerprint": _fingerprint(told),
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
@@ -209,18 +238,24 @@ class RecordLoader(Generic[Record]):
 def _check(parts: Sequence[Part[Any]], batch_size: int, ranks: int) -> None:
     if batch_size < 1 or batch_size % ranks:
         raise UsageError(f"batch_size is {batch_size}: want a multiple of the number of ranks, {ranks}")
-    total = sum(part.weight for part in parts)
+    told = [part for part in parts if not part.grows]  # they must do alone until something is added
+    total = sum(part.weight for part in told)
     for part in parts:
         if part.weight <= 0:
             raise UsageError(
                 f"{part.name}: weight is {part.weight:g}; want more than 0, or leave the file out"
             )
-        need = batch_size if len(parts) == 1 else min(batch_size, int(batch_size * part.weight / total) + 1)
-        if len(part.records) < need:
+        need = batch_size if len(told) == 1 else min(batch_size, int(batch_size * part.weight / total) + 1)
+        if len(part.records) < need and not part.grows:
             raise UsageError(
                 f"{part.name}: has {len(part.records)} records, and up to {need} of them go into a batch of "
-                f"{batch_size}; lower batch_size" + (" or its weight" if len(parts) > 1 else "")
+                f"{batch_size}; lower batch_size" + (" or its weight" if len(told) > 1 else "")
             )
+
+
+def _told(grown: Sequence[Sequence[Any]]) -> str:
+    named = [f"{name!r} of weight {weight:.6g}" for _, name, weight in grown]
+    return " and ".join(named) or "nothing that grows"
 
 
 def _fingerprint(parts: Sequence[Part[Any]]) -> str:

@@ -6,9 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from datamodules.base import RecordData
+from datamodules.record_loader import Part
 from datamodules.sources import Source, Sources, read_tasks
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
+
+MINED = "mined tasks"
+"""Name of the part of the pool that grows by what is mined."""
 
 
 class TaskData(RecordData[Task]):
@@ -53,6 +57,35 @@ class TaskData(RecordData[Task]):
                 files = ", ".join(source.path for source in self.sources)
                 raise UsageError(f"{files}: two tasks have the id {task.id!r}; give every task its own")
             seen.add(task.id)
+
+    def expect_mined(self, share: float) -> None:
+        """Keep a share of every batch for tasks that are mined on the way; until there are any, nothing
+        changes."""
+        if not 0 < share < 1:
+            raise UsageError(f"the share of mined tasks is {share:g}; want more than 0 and less than 1")
+        told = [part for part in self._parts if not part.grows]
+        weight = sum(part.weight for part in told) * share / (1 - share)
+        mined = Part[Task](name=MINED, records=[], weight=weight, grows=True)
+        if self.loader is not None and mined not in self._parts:
+            raise RuntimeError("mined tasks are expected before the first batch is served, not after it")
+        self._parts = [*told, mined]
+
+    def add_mined(self, tasks: Sequence[Task], later: int = 0) -> None:
+        """Add mined tasks, `later` batches after the next one; as `add_tasks`, but as a part of their own."""
+        known = {task.id for task in self.known_tasks()}
+        again = [task.id for task in tasks if task.id in known]
+        if again or len({task.id for task in tasks}) < len(tasks):
+            raise ValueError(
+                f"mined tasks need ids of their own; {', '.join(again) or 'two of them are equal'}"
+            )
+        if self.loader is None or not self._parts[-1].grows:
+            raise RuntimeError("mined tasks are added while a Trainer runs, and once they are expected")
+        self.loader.add(tasks, len(self._parts) - 1, later)
+
+    def known_tasks(self) -> list[Task]:
+        """All that is trained on, or asked in validation: what a new task must differ from."""
+        trained = [task for part in self._parts for task in part.records]
+        return (trained if self.loader is None else self.loader.everything()) + self.questions
 
     def add_tasks(self, tasks: Sequence[Task], source: int = 0) -> None:
         """Mix new tasks into what is left of the pass over a source, from the next batch on.

@@ -24,6 +24,7 @@ COMMANDS = {
     "synthesize": "make videos, questions and teacher trajectories of the embedded world",
     "collect": "roll a policy or a teacher over tasks into trajectories",
     "label": "mark trajectories good or bad, for KTO",
+    "augment": "new tasks of the kinds at which a policy failed",
     "view": "one page to read trajectories in a browser: filter them, see what was watched",
     "serve": "start a vLLM server that writes the turns of a policy in training",
     "compare": "put runs side by side: table, plot, TensorBoard layout",

@@ -24,6 +24,10 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
     "objectives": {"records"},
     "diagnosis": {"records", "faults", "video", "policy", "engines"},
     "rewards": {"records", "faults", "scoring", "video", "worlds", "dialects", "engines"},
+    "mining": {
+        *("records", "faults", "store", "scoring", "video", "worlds", "dialects", "engines", "rollout"),
+        "synthesis",
+    },
     "viewer": {"records", "faults", "scoring", "timecode", "video", "worlds"},
     "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines"},
 }

@@ -113,3 +113,35 @@ def test_ranks_share_the_evaluation_without_repeating_a_task():
     shares = [list(InOrder(tasks(7), 4, rank, 2)) for rank in (0, 1)]
     assert [[one.id for one in share] for share in shares[0]] == [["t0", "t2"], ["t4", "t6"]]
     assert [[one.id for one in share] for share in shares[1]] == [["t1", "t3"], ["t5"]]
+
+
+def test_mined_tasks_are_a_part_of_their_own_and_need_names_of_their_own(world):
+    data = TaskData(str(world.folder), batch_size=4, eval_tasks=str(world.folder))
+    data.setup("fit")
+    with pytest.raises(UsageError, match="share of mined tasks is 1; want more than 0"):
+        data.expect_mined(1.0)
+    data.expect_mined(0.25)
+    data.expect_mined(0.25)
+    first = next(iter(data.train_dataloader()))
+    with pytest.raises(RuntimeError, match="before the first batch"):
+        data.expect_mined(0.5)
+    with pytest.raises(ValueError, match=f"ids of their own; {first[0].id}"):
+        data.add_mined([first[0]])
+    data.add_mined(tasks(2, "mined"))
+    with pytest.raises(ValueError, match="ids of their own; mined1"):
+        data.add_mined(tasks(2, "mined")[1:])
+    known = [one.id for one in data.known_tasks()]
+    every = [one.id for one in (*world.tasks, *tasks(2, "mined"), *world.held_out)]
+    assert sorted(known) == sorted(every)
+    second = next(iter(data.train_dataloader()))
+    assert sum(one.id.startswith("mined") for one in second) == 1
+
+
+def test_mined_tasks_that_nobody_expects_are_refused(world):
+    data = TaskData(str(world.folder), batch_size=4)
+    data.setup("fit")
+    with pytest.raises(RuntimeError, match="once they are expected"):
+        data.add_mined(tasks(1, "mined"))
+    data.train_dataloader()
+    with pytest.raises(RuntimeError, match="once they are expected"):
+        data.add_mined(tasks(1, "mined"))

@@ -222,3 +222,99 @@ def test_a_source_too_small_for_its_weight_is_refused():
     ]
     with pytest.raises(UsageError, match=r"choice.jsonl: has 3 records, and up to 5 of them"):
         RecordLoader(parts, 8)
+
+
+def growing(batch_size=8, weight=1.0, records=40, told=None, **settings):
+    """Forty tasks and, with the same weight, a part that is empty yet."""
+    told = told or [Part(name="a.jsonl", records=tasks(records))]
+    return RecordLoader(
+        [*told, Part(name="new", records=[], weight=weight, grows=True)], batch_size, **settings
+    )
+
+
+def new(batch):
+    return sum(one.startswith("new") for one in batch)
+
+
+def test_a_part_that_is_empty_yet_changes_nothing():
+    assert served(growing(4, records=10), epochs=5) == served(loader(tasks(10), 4), epochs=5)
+    parts = [Part(name=name, records=tasks(9, name), weight=w) for name, w in {"a": 5, "b": 3}.items()]
+    assert served(growing(3, told=parts), epochs=4) == served(RecordLoader(parts, 3), epochs=4)
+
+
+@pytest.mark.parametrize(("weight", "each"), [(1.0, 4), (1 / 3, 2), (1 / 7, 1), (7.0, 7)])
+def test_it_has_its_share_of_every_batch_once_it_has_records(weight, each):
+    one = growing(weight=weight)
+    batches = served(one, epochs=2)
+    one.add(tasks(12, "new"), 1)
+    batches += served(one, epochs=2)
+    assert [new(batch) for batch in batches] == [0] * 10 + [each] * 10
+    assert all(len(set(batch)) == 8 for batch in batches)
+
+
+def test_shares_of_the_others_keep_their_proportion():
+    parts = [
+        Part(name="open", records=tasks(50, "open"), weight=0.75),
+        Part(name="choice", records=tasks(20, "choice"), weight=0.25),
+    ]
+    one = growing(8, told=parts)
+    one.add(tasks(9, "new"), 2)
+    for batch in served(one):
+        assert Counter(name.rstrip("0123456789") for name in batch) == {"new": 4, "open": 3, "choice": 1}
+
+
+def test_it_is_owed_nothing_for_the_time_when_it_had_too_few():
+    one = growing(8)
+    epoch = iter(one)
+    one.add(tasks(1, "new"), 1)
+    assert [new(ids(next(epoch))) for _ in range(3)] == [1, 1, 1]  # of a share of four
+    one.add(tasks(9, "newer"), 1)
+    assert [new(ids(batch)) for batch in epoch] == [4, 4]
+    seen = Counter(name for batch in served(one, epochs=2) for name in batch if name.startswith("new"))
+    assert len(seen) == 10 and set(seen.values()) <= {3, 4, 5}  # forty places, pass after pass
+
+
+def test_records_may_join_a_batch_later():
+    one = growing(8)
+    epoch = iter(one)
+    batch = next(epoch)
+    expected = ids(batch.ahead())
+    one.add(tasks(8, "new"), 1, later=1)
+    assert ids(batch.ahead()) == expected
+    second = next(epoch)
+    assert ids(second) == expected
+    ahead = ids(second.ahead())
+    assert new(ahead) == 4 and ahead == ids(next(epoch))
+
+
+@pytest.mark.parametrize("stop", range(8))
+def test_what_grew_survives_at_every_position(stop):
+    def stream(one, begin, end):
+        """Batches from `begin` to `end`; some join before batch 2, more before batch 5."""
+        batches = (batch for _ in range(9) for batch in one)
+        found = []
+        for number in range(begin, end):
+            if number in (2, 5):
+                one.add(tasks(number, f"new{number}-"), 1)
+            found.append(ids(next(batches)))
+        return found
+
+    wanted = stream(growing(), 0, 12)
+    first = growing()
+    assert stream(first, 0, stop) == wanted[:stop]
+    again = growing()
+    again.load_state_dict(first.state_dict())
+    assert stream(again, stop, 12) == wanted[stop:]
+
+
+def test_without_its_part_or_with_another_weight_what_was_added_is_refused():
+    one = growing()
+    one.load_state_dict(loader(tasks(40), 8).state_dict())  # mining may begin later
+    loader(tasks(40), 8).load_state_dict(one.state_dict())  # and end, if it brought nothing
+    one.add(tasks(3, "new"), 1)
+    for other, now in (
+        (loader(tasks(40), 8), "nothing that grows"),
+        (growing(weight=2.0), "'new' of weight 2"),
+    ):
+        with pytest.raises(UsageError, match=f"added to 'new' of weight 1, and now there is {now}"):
+            other.load_state_dict(one.state_dict())

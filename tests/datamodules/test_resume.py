@@ -175,6 +175,24 @@ def test_tasks_added_while_training_are_in_the_checkpoint(run, tmp_path):
     assert run("halves", ckpt_path=tmp_path / "a.ckpt", max_steps=6, max_epochs=-1) == whole
 
 
+def test_mined_tasks_have_their_share_after_a_resume_as_well(run, tmp_path):
+    class Mining(Callback):
+        def setup(self, trainer, module, stage):
+            trainer.datamodule.expect_mined(0.5)
+
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step in (1, 3):
+                mined = [task(id=f"mined{trainer.global_step}-{i}") for i in range(3)]
+                trainer.datamodule.add_mined(mined)
+
+    whole = run("whole", Mining(), max_epochs=4)
+    assert [sum(one.startswith("mined") for one in batch) for batch in whole] == [0] + [2] * 11
+    for steps in (1, 2, 3, 4):
+        run(f"halves{steps}", Mining(), EveryBatch(tmp_path / "a.ckpt"), max_steps=steps)
+        again = {"max_steps": 12, "max_epochs": -1, "ckpt_path": tmp_path / "a.ckpt"}
+        assert run(f"halves{steps}", Mining(), **again) == whole
+
+
 def test_a_limit_on_the_batches_of_an_epoch_loses_none(run):
     short = run("short", limit_train_batches=2, max_epochs=3)
     flat = [one for batch in short for one in batch]

@@ -1,0 +1,154 @@
+"""`eva augment`: new tasks of the kinds at which a policy failed. `FailureMining` does the same while one is
+trained.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from eva_lightning.commands.arguments import run_command
+from eva_lightning.faults import UsageError
+from eva_lightning.mining.author import TaskAuthor, Written
+from eva_lightning.mining.causes import Failure, clustered, failures_of
+from eva_lightning.mining.harvest import counts_of, harvest, write_down
+from eva_lightning.records import Task, Trajectory
+from eva_lightning.report.summary import table
+from eva_lightning.store import located, read
+from eva_lightning.synthesis.world import HELD_OUT, TASKS
+from eva_lightning.worlds.video_world import VideoWorld
+
+
+def main(words: Sequence[str]) -> None:
+    run_command(augment, words, "eva augment")
+
+
+def augment(
+    trajectories: str | list[str],
+    out: str,
+    count: int = 100,
+    world: str | None = None,
+    server: str | None = None,
+    served_name: str | None = None,
+    videos: str | None = None,
+    examples: int = 3,
+    per_reply: int = 2,
+    timeout: float = 300.0,
+    concurrency: int = 4,
+    verify: bool = True,
+    pool: list[str] | None = None,
+    seed: int = 0,
+) -> None:
+    """Find out where a policy fails, and have new tasks of exactly that kind written and checked.
+
+    With --world they are about new clips of the embedded world; with --server a teacher is shown failures and
+    frames of videos of yours. Rejected ones, with the reason, are written beside --out, as .rejected.jsonl.
+
+    Args:
+        trajectories: JSONL file of a policy's trajectories (eva collect), or several as [a.jsonl,b.jsonl].
+        out: JSONL file of tasks to write; new clips go to clips/ beside it.
+        count: Tasks that are wanted.
+        world: Folder of the embedded world that is trained on: new clips are like its own.
+        server: Address of an OpenAI-compatible server that writes the tasks.
+        served_name: Name of the model on that server; by default its first one. OPENAI_API_KEY is sent if
+            set.
+        videos: Folder of videos that no task shows yet, for the teacher.
+        examples: Failures the teacher is shown with each order.
+        per_reply: Questions it is asked for at once.
+        timeout: Seconds to wait for one reply.
+        concurrency: Orders under way at once.
+        verify: Let the teacher answer each task from its evidence, and without any.
+        pool: More files of tasks that are not to be asked again.
+        seed: Dice.
+    """
+    if count < 1:
+        raise UsageError(f"count is {count}; want 1 or more")
+    if (world is None) == (server is None) or (server is None) != (videos is None):
+        raise UsageError("say who writes: --world FOLDER, or --server URL with --videos FOLDER")
+    files = [trajectories] if isinstance(trajectories, str) else trajectories
+    made = [one for file in files for one in _read(Path(file))]
+    failures = failures_of(made)
+    print(_failures_table(failures, len(made)))
+    if not failures:
+        raise UsageError(
+            f"{', '.join(files)}: none of {len(made)} trajectories failed; nothing is to be mined"
+        )
+    known = [one.task for one in made] + _pool(world, pool or [])
+    author: TaskAuthor
+    if world is not None:
+        from eva_lightning.mining.world_author import WorldAuthor
+
+        author = WorldAuthor(world)
+    else:
+        from eva_lightning.engines.server_engine import ServerEngine
+        from eva_lightning.mining.teacher_author import TeacherAuthor
+
+        author = TeacherAuthor(
+            ServerEngine(str(server), served_name, api_key=os.environ.get("OPENAI_API_KEY", "none")),
+            str(videos),
+            examples=examples,
+            per_reply=per_reply,
+            timeout=timeout,
+            concurrency=concurrency,
+            verify=verify,
+        )
+    written = _harvested(author, failures, count, known, Path(out).parent, seed)
+    write_down(written, Path(out))
+    print(_rejections_table(written))
+    print(f"{len(written.tasks)} new tasks in {out}; {len(written.rejected)} rejected")
+
+
+def _harvested(
+    author: TaskAuthor, failures: Sequence[Failure], count: int, pool: Sequence[Task], folder: Path, seed: int
+) -> Written:
+    seen = VideoWorld()
+    try:
+        author.settle(folder, seen)
+        with tqdm(total=count, desc="writing", unit="task") as bar:
+            return harvest(
+                author, failures, count, pool=pool, world=seen, seed=seed, progress=lambda n: _advance(bar, n)
+            )
+    finally:
+        author.close()
+        seen.close()
+
+
+def _advance(bar: tqdm, count: int) -> None:
+    """What is asked for again, because too much was rejected, is more than the bar expected."""
+    bar.total = max(bar.total, bar.n + count)
+    bar.update(count)
+
+
+def _read(file: Path) -> list[Trajectory]:
+    return [replace(one, task=located(one.task, file.parent)) for one in read(file, Trajectory)]
+
+
+def _pool(world: str | None, files: Sequence[str]) -> list[Task]:
+    """All tasks that a new one must differ from."""
+    if world is not None:
+        files = [*files, *(str(Path(world) / name) for name in (TASKS, HELD_OUT))]
+    return [located(task, Path(file).parent) for file in files for task in read(file, Task)]
+
+
+def _failures_table(failures: Sequence[Failure], attempts: int) -> str:
+    """Where the policy fails, the commonest first."""
+    rows = [
+        [one.source or "(no source)", one.cause, str(one.attempts), f"{one.attempts / attempts:.1%}"]
+        for one in clustered(failures)
+    ]
+    return table(("failed at", "cause", "attempts", "share"), rows)
+
+
+def _rejections_table(written: Written) -> str:
+    """What became of what was written, and one example of each cause."""
+    rows, examples = [["accepted", str(len(written.tasks))]], [""]
+    for cause, count in counts_of(written.rejected).most_common():
+        reason = next(one.reason for one in written.rejected if one.cause == cause)
+        rows.append([cause, str(count)])
+        examples.append(f"  for example: {reason[:80]}")
+    lines = table(("written", "tasks"), rows).splitlines()
+    return "\n".join(line + example for line, example in zip(lines, ["", *examples], strict=True))

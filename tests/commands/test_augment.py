@@ -1,0 +1,90 @@
+"""eva augment: trajectories that failed in, new tasks out, and what became of the rest."""
+
+import json
+
+import pytest
+
+from eva_lightning.commands import augment
+from eva_lightning.faults import UsageError
+from eva_lightning.mining.author import Rejected
+from eva_lightning.records import Task
+from eva_lightning.store import portable, read, write
+from eva_lightning.synthesis.script import ScriptSettings
+from eva_lightning.synthesis.world import build_world, load_tasks
+from tests.engines.test_server_engine import says, serving
+from tests.making import task, trajectory
+
+SMALL = ScriptSettings(duration=(30, 30), height=112, width=112, fps=2)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return build_world(tmp_path_factory.mktemp("world"), 2, SMALL, families=["shape_at"], per_family=2)
+
+
+def collected(world, folder):
+    """Two attempts at every task: one is wrong, the other was ended by a fault."""
+    rows = [trajectory(task=portable(one, folder), answer="?", replica=0) for one in world.tasks]
+    write(folder / "a.jsonl", [*rows, *(trajectory(task=one.task, stop="fault") for one in rows)])
+    return str(folder / "a.jsonl")
+
+
+def test_new_tasks_of_the_world_lie_beside_their_clips_and_both_tables_add_up(world, tmp_path, capsys):
+    out = tmp_path / "new" / "tasks.jsonl"
+    given = ["--trajectories", collected(world, tmp_path), "--out", str(out)]
+    augment.main([*given, "--world", str(world.folder), "--count", "5"])
+    rows = read(out, Task)
+    assert len(rows) == 5 and {one.source for one in rows} == {"shape_at"}
+    for one in load_tasks(out.parent, out.name):
+        assert one.clips[0].path.startswith(f"{out.parent}/clips/")
+        with open(one.clips[0].path, "rb") as file:
+            assert b"ftyp" in file.read(12)
+    assert read(tmp_path / "new" / "tasks.rejected.jsonl", Rejected) == []
+    said = capsys.readouterr().out
+    failed = [line.split() for line in said.splitlines() if line.startswith("shape_at")]
+    assert sum(int(words[-2]) for words in failed) == len(world.tasks)  # faults are ours
+    assert [line.split() for line in said.splitlines()[-2:]] == [
+        ["accepted", "5"],
+        ["5", "new", "tasks", "in", *f"{out}; 0 rejected".split()],
+    ]
+
+
+def test_a_server_writes_about_a_folder_of_videos_and_what_it_spoils_is_counted(world, tmp_path, capsys):
+    good = {"question": "Which ink?", "answer": "pink", "start": 1.0, "end": 30.0}
+
+    def teacher(number, body):
+        content = body["messages"][0]["content"]
+        if isinstance(content, str):
+            return says("no idea")
+        ordered = "failed at these questions" in content[0]["text"]
+        return says(json.dumps([good, {"question": "What?"}]) if ordered else "pink")
+
+    videos = build_world(tmp_path / "videos", 1, SMALL, seed=3).folder / "clips"
+    write(tmp_path / "a.jsonl", [trajectory(task=task(kind="text", value="blue"), answer="red")])
+    with serving(teacher) as (url, _):
+        given = ["--trajectories", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "new.jsonl")]
+        augment.main([*given, "--server", url, "--videos", str(videos), "--count", "2"])
+    (one,) = read(tmp_path / "new.jsonl", Task)
+    assert (one.question, one.answer.value) == ("Which ink?", "pink")
+    causes = [one.cause for one in read(tmp_path / "new.rejected.jsonl", Rejected)]
+    assert causes == ["not a task", "surplus", "duplicate"]  # the second try was for one task
+    said = capsys.readouterr().out
+    assert "1 new tasks in" in said and "for example: want an object of answer, end, question, start" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--world FOLDER, or --server URL with --videos"),
+        (["--server", "http://localhost:1"], "--world FOLDER, or --server URL with --videos"),
+        (["--world", "w", "--videos", "v"], "--world FOLDER, or --server URL with --videos"),
+        (["--world", "w", "--count", "0"], "count is 0"),
+        (["--world", "w"], "none of 1 trajectories failed"),
+    ],
+)
+def test_what_can_not_be_done_is_refused_in_a_line(words, said, tmp_path):
+    write(tmp_path / "a.jsonl", [trajectory()])
+    with pytest.raises(UsageError, match=said):
+        augment.main(
+            ["--trajectories", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "n.jsonl"), *words]
+        )
