@@ -21,12 +21,16 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
     "dialects": {"records", "timecode", "tools", "video", "worlds"},
     "policy": {"records", "faults", "video"},
     "engines": {"records", "faults", "video", "policy"},
+    "asking": {"records", "faults", "video", "engines"},
+    "judging": {"records", "faults", "store", "scoring", "video", "worlds", "engines", "asking"},
     "objectives": {"records"},
     "diagnosis": {"records", "faults", "video", "policy", "engines"},
-    "rewards": {"records", "faults", "scoring", "video", "worlds", "dialects", "engines"},
+    "rewards": {
+        *("records", "faults", "scoring", "video", "worlds", "dialects", "engines", "asking", "judging"),
+    },
     "mining": {
         *("records", "faults", "store", "scoring", "video", "worlds", "dialects", "engines", "rollout"),
-        "synthesis",
+        *("asking", "synthesis"),
     },
     "viewer": {"records", "faults", "scoring", "timecode", "video", "worlds"},
     "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines"},

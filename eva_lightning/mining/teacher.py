@@ -5,13 +5,13 @@ reply means, is said elsewhere.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
-from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
-from eva_lightning.faults import EngineFault
-from eva_lightning.records import Clip, FrameRef, Message, Part
-from eva_lightning.video.decoder import Pixels
+from eva_lightning.asking import ask, some_at_once
+from eva_lightning.engines.base import Engine, Sampling, Utterance
+from eva_lightning.records import Clip, Part
 from eva_lightning.video.sampling import snap, spread
 from eva_lightning.worlds.base import World
 
@@ -39,22 +39,10 @@ class Teacher:
         self, parts: Sequence[Part], clip: Clip, *, max_tokens: int, temperature: float = 0.0, seed: int = 0
     ) -> Utterance:
         """The reply to one message; EngineFault if none comes in time."""
-        messages = (Message(role="user", parts=tuple(parts)),)
-        renderer = self.engine.renderer
-
-        def pixels(frame: FrameRef) -> Pixels:
-            return self.world.pixels(clip, frame)
-
-        context = Context(
-            messages=messages,
-            ids=() if renderer is None else tuple(renderer.opening(messages)),
-            pixels=pixels,
-        )
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
-        try:
-            return await asyncio.wait_for(self.engine.write(context, sampling), self.timeout)
-        except TimeoutError:
-            raise EngineFault(f"the teacher did not reply in {self.timeout:g} s") from None
+        return await ask(
+            self.engine, parts, partial(self.world.pixels, clip), sampling, timeout=self.timeout
+        )
 
     async def frames(self, clip: Clip, spans: Sequence[tuple[float, float]], count: int) -> list[Part]:
         """`count` frames, spread over some ranges of a clip, with their times; at least one of each range."""
@@ -72,20 +60,5 @@ class Teacher:
 
     def all(self, asking: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
         """What comes of each, in order, some of them at once. In an event loop of its own."""
-        made: dict[int, T] = {}
-        queue = iter(enumerate(asking))
-
-        async def worker(queue: Iterator[tuple[int, Callable[[], Coroutine[Any, Any, T]]]]) -> None:
-            with self.engine.seat():
-                await asyncio.sleep(0)  # every worker is seated before the first one asks
-                for place, ask in queue:
-                    made[place] = await ask()
-
-        async def together() -> None:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.concurrency, len(asking))):
-                    group.create_task(worker(queue))
-
         with self.engine.awake():
-            asyncio.run(together())
-        return [made[place] for place in range(len(asking))]
+            return asyncio.run(some_at_once(self.engine, asking, self.concurrency))

@@ -8,15 +8,16 @@ frame: a world of words shows none, and takes the accuracy reward instead.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
+from eva_lightning.asking import ask, some_at_once
 from eva_lightning.dialects.base import Dialect
-from eva_lightning.engines.base import Context, Engine, Sampling
+from eva_lightning.engines.base import Engine, Sampling
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.records import Clip, FrameRef, Message, Part, Task, Trajectory
+from eva_lightning.records import Clip, FrameRef, Part, Task, Trajectory
 from eva_lightning.rewards.base import Outcome, Reward
 from eva_lightning.scoring import score
 from eva_lightning.video.decoder import Pixels
@@ -134,42 +135,26 @@ class CompletenessReward(Reward):
 
     async def _ask_all(self, unknown: Sequence[Evidence]) -> dict[Evidence, str | Fault]:
         """Put all questions, `concurrency` at a time; a fault is an answer here, and is not remembered."""
-        said: dict[Evidence, str | Fault] = {}
-        queue = iter(enumerate(unknown))
-
-        async def worker(queue: Iterator[tuple[int, Evidence]]) -> None:
-            with self.judge.seat():
-                await asyncio.sleep(0)  # every worker is seated before the first one asks
-                for place, evidence in queue:
-                    try:
-                        said[evidence] = self._known[evidence] = await self._ask(evidence, place)
-                    except Fault as fault:
-                        said[evidence] = fault
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self.concurrency, len(unknown))):
-                group.create_task(worker(queue))
+        asking = [partial(self._ask, evidence, place) for place, evidence in enumerate(unknown)]
+        heard = await some_at_once(self.judge, asking, self.concurrency)
+        said = dict(zip(unknown, heard, strict=True))
+        self._known |= {one: answer for one, answer in said.items() if not isinstance(answer, Fault)}
         while len(self._known) > self.remember:
             del self._known[next(iter(self._known))]
         return said
 
-    async def _ask(self, evidence: Evidence, place: int) -> str:
+    async def _ask(self, evidence: Evidence, place: int) -> str | Fault:
         """What the judge answers, as the scorer reads it; empty if it asks for a tool instead."""
         clips = {clip.id: clip for clip in evidence.clips}
 
         def pixels(frame: FrameRef) -> Pixels:
             return self.world.pixels(clips[frame.clip], frame)
 
-        messages = (Message(role="user", parts=self._prompt(evidence)),)
-        renderer = self.judge.renderer
-        context = Context(
-            messages=messages,
-            ids=() if renderer is None else tuple(renderer.opening(messages)),
-            pixels=pixels,
-            place=place,
-        )
         sampling = Sampling(temperature=0.0, max_tokens=self.max_tokens)
-        text = (await self.judge.write(context, sampling)).text
+        try:
+            text = (await ask(self.judge, self._prompt(evidence), pixels, sampling, place=place)).text
+        except Fault as fault:
+            return fault
         parsed = self.dialect.parse(text)
         if parsed.answer is None:
             return "" if parsed.calls or parsed.problem else text

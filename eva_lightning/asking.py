@@ -1,0 +1,71 @@
+"""One-off questions to any engine: a message, a reply, nothing remembered. Teachers, examiners and judges ask
+this way; what is asked, and what a reply means, is said by them. The agent loop is elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
+
+from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
+from eva_lightning.faults import EngineFault
+from eva_lightning.records import FrameRef, Message, Part
+from eva_lightning.video.decoder import Pixels
+
+T = TypeVar("T")
+
+LIKELIEST = Sampling(temperature=0.0)
+"""The same question has the same reply, as far as that is in the engine's hands."""
+
+
+async def ask(
+    engine: Engine,
+    parts: Sequence[Part],
+    pixels: Callable[[FrameRef], Pixels],
+    sampling: Sampling = LIKELIEST,
+    *,
+    timeout: float | None = None,
+    place: int = 0,
+) -> Utterance:
+    """The reply to one message; EngineFault if none comes in time.
+
+    Args:
+        engine: Who is asked.
+        parts: The message of the user, text and frames.
+        pixels: Reads its frames.
+        sampling: How the reply is drawn.
+        timeout: Seconds to wait; None leaves it to the engine.
+        place: Of the question among those that are asked together.
+    """
+    messages = (Message(role="user", parts=tuple(parts)),)
+    renderer = engine.renderer
+    context = Context(
+        messages=messages,
+        ids=() if renderer is None else tuple(renderer.opening(messages)),
+        pixels=pixels,
+        place=place,
+    )
+    try:
+        return await asyncio.wait_for(engine.write(context, sampling), timeout)
+    except TimeoutError:
+        raise EngineFault(f"{type(engine).__name__} did not reply in {timeout:g} s") from None
+
+
+async def some_at_once(
+    engine: Engine, asking: Sequence[Callable[[], Coroutine[Any, Any, T]]], concurrency: int
+) -> list[T]:
+    """What comes of each, in order, `concurrency` of them under way. What one raises ends them all."""
+    made: dict[int, T] = {}
+    queue = iter(enumerate(asking))
+
+    async def worker(queue: Iterator[tuple[int, Callable[[], Coroutine[Any, Any, T]]]]) -> None:
+        with engine.seat():
+            await asyncio.sleep(0)  # every worker is seated before the first one asks
+            for place, put in queue:
+                made[place] = await put()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(concurrency, len(asking))):
+            group.create_task(worker(queue))
+    return [made[place] for place in range(len(asking))]
