@@ -3,12 +3,9 @@ here."""
 
 from __future__ import annotations
 
-from lightning.pytorch.utilities import rank_zero_info
-
 from datamodules.base import RecordData
 from datamodules.sources import Source, Sources, read_trajectories
 from eva_lightning.faults import UsageError
-from eva_lightning.objectives.kto import recommended_band
 from eva_lightning.records import Trajectory
 
 
@@ -59,21 +56,23 @@ class FeedbackData(RecordData[Trajectory]):
         good, bad = self.n_desirable, self.n_undesirable
         if not good or not bad:
             files = ", ".join(source.path for source in self.sources)
-            raise UsageError(f"{files}: {good} good and {bad} bad trajectories; KTO needs both")
-        low, high = recommended_band(good, bad)
-        rank_zero_info(
-            f"{good} good and {bad} bad trajectories: desirable_weight {low:.2f} to {high:.2f} balances them"
-        )
+            raise UsageError(f"{files}: {good:g} good and {bad:g} bad trajectories; KTO needs both")
 
     @property
-    def n_desirable(self) -> int:
-        """Good trajectories; 0 before `setup`."""
+    def n_desirable(self) -> float:
+        """Good trajectories in what is served of as many as there are; 0 before `setup`."""
         return self._marked(True)
 
     @property
-    def n_undesirable(self) -> int:
-        """Bad trajectories; 0 before `setup`."""
+    def n_undesirable(self) -> float:
+        """Bad ones, likewise."""
         return self._marked(False)
 
-    def _marked(self, mark: bool) -> int:
-        return sum(one.desirable is mark for part in self._parts for one in part.records)
+    def _marked(self, mark: bool) -> float:
+        """How many of an epoch's records have a mark: sources with weights are not served by their size."""
+        counts = [sum(one.desirable is mark for one in part.records) for part in self._parts]
+        if len(counts) < 2:
+            return sum(counts)
+        served = sum(len(part.records) for part in self._parts) / sum(part.weight for part in self._parts)
+        shares = zip(counts, self._parts, strict=True)
+        return served * sum(part.weight * count / len(part.records) for count, part in shares)

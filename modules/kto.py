@@ -11,11 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from eva_lightning.faults import UsageError
 from eva_lightning.objectives.kto import (
     KTOSettings,
+    MarkedData,
+    balancing_weight,
     kto_loss,
     kto_means,
     log_ratio,
@@ -40,16 +43,47 @@ class KTOModule(PolicyModule):
     def __init__(self, objective: KTOSettings | None = None, **settings: Any) -> None:
         """
         Args:
-            objective: Which loss, how steep, and how good and bad weigh.
+            objective: Which loss, how steep, and how good and bad weigh; by default good ones weigh what
+                balances the data.
             settings: What every stage has.
         """
         super().__init__(**settings)
         self.objective = objective or KTOSettings()
+        self.settled_weight: float | None = None  # of good trajectories, where the settings leave it open
 
     def configure_model(self) -> None:
         super().configure_model()
         if not hasattr(self, "reference"):
             self.reference = Reference(self.policy)
+
+    def on_train_start(self) -> None:
+        """Settle the weight of good trajectories by the balance of the whole data set, once for a run: one
+        that goes on keeps the weight it began with."""
+        if self.objective.desirable_weight is not None:
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        if self.settled_weight is not None:
+            told = "as this run began"
+        elif isinstance(data, MarkedData):
+            good, bad, other = data.n_desirable, data.n_undesirable, self.objective.undesirable_weight
+            self.settled_weight = balancing_weight(good, bad, other)
+            low, high = recommended_band(good, bad, other)
+            told = f"for {good:g} good and {bad:g} bad trajectories (recommended: {low:.2f} to {high:.2f})"
+        else:
+            raise UsageError(
+                "nobody tells how many trajectories are good and how many bad: set "
+                "model.objective.desirable_weight, or take FeedbackData"
+            )
+        rank_zero_info(f"desirable_weight {self.settled_weight:.2f}, {told}")
+        self.objective = replace(self.objective, desirable_weight=self.settled_weight)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["desirable_weight"] = self.settled_weight
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.settled_weight = checkpoint.get("desirable_weight")
 
     def training_step(self, batch: Sequence[Trajectory], batch_idx: int) -> None:
         self.phases = {}
@@ -119,7 +153,12 @@ class KTOModule(PolicyModule):
             return {}
         low, high = recommended_band(int(good), int(bad), self.objective.undesirable_weight)
         weight = self.objective.desirable_weight
-        return {"balance": weight / low, "balance_in_band": float(low <= weight <= high)}
+        assert weight is not None
+        return {
+            "balance": weight / low,
+            "balance_in_band": float(low <= weight <= high),
+            "desirable_weight": weight,
+        }
 
 
 def mismatched(one: Trajectory, other: Trajectory) -> Trajectory:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -33,8 +33,8 @@ class KTOSettings:
     """kto compares with a point z at or above the reference; apo_zero_unpaired needs none: half the cost."""
     beta: float = 0.1
     """How steeply the loss reacts to the log-ratio; long trajectories saturate it, see length_normalize."""
-    desirable_weight: float = 1.0
-    """Weight of good trajectories; see recommended_band."""
+    desirable_weight: float | None = None
+    """Weight of good trajectories; None is what balances the data, see balancing_weight."""
     undesirable_weight: float = 1.0
     """Weight of bad ones."""
     length_normalize: Literal["none", "token", "sqrt"] = "none"
@@ -43,7 +43,7 @@ class KTOSettings:
     def __post_init__(self) -> None:
         if self.beta <= 0:
             raise ValueError(f"beta is {self.beta}: want more than 0")
-        if min(self.desirable_weight, self.undesirable_weight) < 0:
+        if min(self.desirable_weight or 0.0, self.undesirable_weight) < 0:
             raise ValueError(
                 f"weights are {self.desirable_weight} and {self.undesirable_weight}: want 0 or more"
             )
@@ -98,6 +98,8 @@ def kto_loss(
         raise ValueError("the kto loss needs its reference point z; apo_zero_unpaired does not")
     if len(policy) > totals.sequences:
         raise ValueError(f"a micro-batch of {len(policy)} trajectories in a step of {totals.sequences}")
+    if settings.desirable_weight is None:
+        raise ValueError("desirable_weight is not settled: set it, or take the balancing_weight of the data")
     ratio = log_ratio(policy, reference.detach(), lengths, settings)
     point = z.detach() if settings.loss == "kto" and z is not None else ratio.new_zeros(())
     gain = settings.beta * (ratio - point)
@@ -131,18 +133,40 @@ def kto_means(tally: Tally) -> dict[str, float]:
     return means
 
 
+@runtime_checkable
+class MarkedData(Protocol):
+    """Data that know their balance, over all ranks, as they are served."""
+
+    @property
+    def n_desirable(self) -> float:
+        """Good trajectories."""
+
+    @property
+    def n_undesirable(self) -> float:
+        """Bad ones."""
+
+
 def recommended_band(
-    desirable: int, undesirable: int, undesirable_weight: float = 1.0
+    desirable: float, undesirable: float, undesirable_weight: float = 1.0
 ) -> tuple[float, float]:
     """Where the paper wants desirable_weight (its Eq. 8): good weighs 1 to 4/3 times as much as bad in all.
 
     >>> recommended_band(desirable=63, undesirable=37)  # doctest: +ELLIPSIS
     (0.587..., 0.783...)
     """
-    if desirable < 1 or undesirable < 1:
-        raise ValueError(f"{desirable} good and {undesirable} bad trajectories: want both")
+    if desirable <= 0 or undesirable <= 0:
+        raise ValueError(f"{desirable:g} good and {undesirable:g} bad trajectories: want both")
     even = undesirable * undesirable_weight / desirable
     return even, even * 4 / 3
+
+
+def balancing_weight(desirable: float, undesirable: float, undesirable_weight: float = 1.0) -> float:
+    """The middle of that band: good weighs 7/6 as much as bad in all.
+
+    >>> balancing_weight(desirable=700, undesirable=600)
+    1.0
+    """
+    return sum(recommended_band(desirable, undesirable, undesirable_weight)) / 2
 
 
 def mismatched_partners(task_ids: Sequence[str], seed: int = 0) -> list[int]:

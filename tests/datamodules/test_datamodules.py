@@ -76,6 +76,12 @@ def test_feedback_needs_a_mark_on_every_row_and_both_marks(tmp_path):
     data = FeedbackData(str(tmp_path / "f.jsonl"), batch_size=2)
     data.setup("fit")
     assert (data.n_desirable, data.n_undesirable) == (2, 1)
+    write(tmp_path / "g.jsonl", [good])
+    files = [Source(path=str(tmp_path / "f.jsonl"), weight=1.0)]
+    files += [Source(path=str(tmp_path / "g.jsonl"), weight=3.0)]
+    data = FeedbackData(files, batch_size=2)
+    data.setup("fit")  # of four served one comes from f, two thirds of it good, and three from g
+    assert (data.n_desirable, data.n_undesirable) == pytest.approx((3 + 2 / 3, 1 / 3))
     write(tmp_path / "f.jsonl", [good, replace(bad, desirable=None)])
     with pytest.raises(UsageError, match=r"attempt 0 at task 't2' is marked neither good nor bad.*eva label"):
         FeedbackData(str(tmp_path / "f.jsonl"), batch_size=2).setup("fit")

@@ -56,7 +56,7 @@ ONE_EACH = PackingConfig(micro_batch_tokens=1)
 """Every trajectory alone in its forward pass."""
 ALL_IN_ONE = PackingConfig(micro_batch_tokens=100_000)
 """All of them in one, padded."""
-PER_TOKEN = KTOSettings(length_normalize="token")
+PER_TOKEN = KTOSettings(length_normalize="token", desirable_weight=1.0)
 """A tiny policy moves far; per token its log-ratios stay where the sigmoid is steep."""
 WITH_KL = PolicyGradientSettings(kl_weight=0.5)
 NO_CLIP = {"max_grad_norm": 0.0}
@@ -96,6 +96,8 @@ def weighed(trajectories):
 
 def make(stage, folder, *, lora=None, freeze_vision=False, lr=1e-3, packing=None, optimizer=None, **more):
     """A stage over the tiny policy of `folder`."""
+    if stage == "kto":
+        more.setdefault("objective", KTOSettings(desirable_weight=1.0))
     adapter = Lora(rank=4, alpha=8) if lora is True else lora
     torch.manual_seed(0)  # of the adapter
     return STAGES[stage](

@@ -1,5 +1,6 @@
 """KTO's reference point: what was written for one question under another, frames and all."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,10 @@ import torch
 
 import modules.kto
 from eva_lightning.faults import UsageError
+from eva_lightning.objectives.kto import KTOSettings
 from eva_lightning.policy.inputs import trajectory_inputs
 from modules.kto import mismatched
-from tests.modules.stages import ONE_EACH, PER_TOKEN, Watching, fit, make, marked
+from tests.modules.stages import ONE_EACH, PER_TOKEN, Batches, Watching, fit, make, marked, trainer
 
 
 @pytest.fixture
@@ -97,3 +99,47 @@ def test_a_batch_of_one_question_has_no_reference_point_and_goes_on(feedback, sc
 def test_a_trajectory_without_a_mark_is_refused(taught, tiny_folder):
     with pytest.raises(UsageError, match="is not marked good or bad: run eva label"):
         fit(make("kto", tiny_folder), taught)
+
+
+class Counted(Batches):
+    """Batches that know the balance of the data: so many good and bad ones."""
+
+    def __init__(self, good, bad, *batches):
+        super().__init__(*batches)
+        self.n_desirable, self.n_undesirable = good, bad
+
+
+AUTOMATIC = KTOSettings(length_normalize="token")
+
+
+def weight_of(module, path, good, bad, batches, **settings):
+    """The weight of good trajectories while a module is trained; a checkpoint is written at the end."""
+    watching = Watching()
+    run = trainer(callbacks=[watching], **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run.fit(module, Counted(good, bad, *batches), ckpt_path=path if path.exists() else None)
+    run.save_checkpoint(path)
+    assert watching.told("desirable_weight") == [pytest.approx(module.objective.desirable_weight)]
+    return module.objective.desirable_weight
+
+
+def test_good_ones_weigh_what_balances_the_data_told_once_and_kept_by_a_run_that_goes_on(
+    feedback, tiny_folder, tmp_path, caplog
+):
+    def run(good, bad, epochs, objective=AUTOMATIC, name="a.ckpt"):
+        module = make("kto", tiny_folder, objective=objective)
+        return weight_of(module, tmp_path / name, good, bad, [feedback], max_epochs=epochs)
+
+    with caplog.at_level("INFO"):
+        assert run(6300, 3700, 1) == pytest.approx(3700 / 6300 * 7 / 6)
+    said = "desirable_weight 0.69, for 6300 good and 3700 bad trajectories (recommended: 0.59 to 0.78)"
+    assert [line for line in caplog.messages if "desirable_weight" in line] == [said]
+    assert run(1, 1, 2) == pytest.approx(3700 / 6300 * 7 / 6), "the run goes on with the weight it began with"
+    assert run(1, 1, 1, name="b.ckpt") == pytest.approx(7 / 6)
+    assert run(1, 1, 1, KTOSettings(desirable_weight=0.5), name="c.ckpt") == 0.5
+
+
+def test_data_that_do_not_know_their_balance_want_a_weight(feedback, tiny_folder):
+    with pytest.raises(UsageError, match="nobody tells how many .*set model.objective.desirable_weight"):
+        fit(make("kto", tiny_folder, objective=AUTOMATIC), feedback)

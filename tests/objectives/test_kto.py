@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from eva_lightning.objectives.kto import (
     KTOSettings,
+    balancing_weight,
     kto_loss,
     kto_means,
     log_ratio,
@@ -22,6 +23,7 @@ POLICY = torch.tensor([-10.0, -20.0, -5.0, -8.0], dtype=torch.float64)
 REFERENCE = torch.tensor([-12.0, -15.0, -9.0, -8.0], dtype=torch.float64)
 DESIRABLE = torch.tensor([True, False, False, True])
 LENGTHS = torch.tensor([4, 25, 9, 1])
+EVEN = KTOSettings(desirable_weight=1.0)
 TOTALS = Totals.of(LENGTHS.tolist())
 
 
@@ -52,13 +54,13 @@ def ours(policy=POLICY, settings=None, z=0.5, rows=slice(None), totals=TOTALS):
         DESIRABLE[rows],
         z=torch.tensor(z, dtype=torch.float64),
         lengths=LENGTHS[rows],
-        settings=settings or KTOSettings(),
+        settings=settings or EVEN,
         totals=totals,
     )
 
 
 def test_numbers_one_can_check_by_head():
-    loss, _ = ours(settings=KTOSettings(beta=1.0), z=1.0)
+    loss, _ = ours(settings=KTOSettings(beta=1.0, desirable_weight=1.0), z=1.0)
     # r - z is 1, -6, 3, -1: good, bad, bad, good
     expected = (sigmoid(-1) + sigmoid(-6) + sigmoid(3) + sigmoid(1)) / 4
     assert loss.item() == pytest.approx(expected)
@@ -71,7 +73,7 @@ def test_at_the_reference_every_trajectory_costs_one_half():
         DESIRABLE,
         z=torch.zeros(()),
         lengths=LENGTHS,
-        settings=KTOSettings(),
+        settings=EVEN,
         totals=TOTALS,
     )
     assert same[0].item() == 0.5
@@ -117,7 +119,7 @@ def test_a_batch_of_one_label_or_of_nobody_is_fine(rows):
 
 
 def test_measurements():
-    _, tally = ours(settings=KTOSettings(beta=1.0), z=1.0)
+    _, tally = ours(settings=KTOSettings(beta=1.0, desirable_weight=1.0), z=1.0)
     means = kto_means(tally)
     assert means == pytest.approx(
         {
@@ -134,7 +136,7 @@ def test_measurements():
 
 
 def test_apo_ignores_the_reference_point():
-    settings = KTOSettings(loss="apo_zero_unpaired")
+    settings = KTOSettings(loss="apo_zero_unpaired", desirable_weight=1.0)
     assert ours(settings=settings, z=7.0)[0] == ours(settings=settings, z=0.0)[0]
     loss, tally = kto_loss(POLICY, REFERENCE, DESIRABLE, lengths=LENGTHS, settings=settings, totals=TOTALS)
     assert loss == ours(settings=settings)[0] and tally.means()["kl"] == 0.0
@@ -161,9 +163,7 @@ def test_no_gradient_flows_into_the_reference_point_or_the_reference():
     reference = REFERENCE.clone().requires_grad_()
     policy = POLICY.clone().requires_grad_()
     z = (mismatched * 1).sum()
-    loss, _ = kto_loss(
-        policy, reference, DESIRABLE, z=z, lengths=LENGTHS, settings=KTOSettings(), totals=TOTALS
-    )
+    loss, _ = kto_loss(policy, reference, DESIRABLE, z=z, lengths=LENGTHS, settings=EVEN, totals=TOTALS)
     loss.backward()
     assert reference.grad is None and mismatched.grad is None
 
@@ -178,13 +178,17 @@ def test_length_normalisation():
 
 
 def test_wrong_use_is_refused():
-    rest = {"lengths": LENGTHS, "settings": KTOSettings(), "totals": TOTALS}
+    rest = {"lengths": LENGTHS, "settings": EVEN, "totals": TOTALS}
     with pytest.raises(ValueError, match="reference point"):
         kto_loss(POLICY, REFERENCE, DESIRABLE, **rest)
     with pytest.raises(ValueError, match="want bool"):
         kto_loss(POLICY, REFERENCE, DESIRABLE.long(), z=torch.zeros(()), **rest)
     with pytest.raises(ValueError, match="4 trajectories in a step of 2"):
         ours(totals=Totals(tokens=9, sequences=2))
+    with pytest.raises(ValueError, match="desirable_weight is not settled"):
+        kto_loss(
+            POLICY, REFERENCE, DESIRABLE, z=torch.zeros(()), **rest | {"settings": KTOSettings(beta=1.0)}
+        )
     with pytest.raises(ValueError, match="beta is 0"):
         KTOSettings(beta=0)
 
@@ -194,6 +198,13 @@ def test_the_recommended_band():
     assert recommended_band(10, 5, undesirable_weight=2.0) == pytest.approx((1.0, 4 / 3))
     with pytest.raises(ValueError, match="want both"):
         recommended_band(10, 0)
+
+
+def test_the_balancing_weight_is_the_middle_of_the_band():
+    assert recommended_band(6300, 3700) == pytest.approx((0.587, 0.783), abs=1e-3)
+    assert balancing_weight(6300, 3700) == pytest.approx(0.685, abs=1e-3)
+    assert balancing_weight(1200, 1200) == pytest.approx(7 / 6)  # good then weighs 7/6 of bad in all
+    assert balancing_weight(10, 5, undesirable_weight=2.0) == pytest.approx(7 / 6)
 
 
 def test_partners_are_rotated():
