@@ -25,5 +25,9 @@ class EngineFault(Fault):
     """The engine that writes the tokens did not answer."""
 
 
+class EngineRefusal(EngineFault):
+    """It answered that it will not write this: it is in reach, and asking again is no use."""
+
+
 class UsageError(Exception):
     """Bad input from the user: what is wrong, where it is, what to do."""

@@ -42,6 +42,7 @@ PLUG_INS = (
     "rewards.completeness",
     "rewards.cost",
     "rewards.format",
+    "rewards.judge",
     "rewards.rouge",
     "tools.frame_select_official",
 )

@@ -88,6 +88,11 @@ class Engine(ABC):
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         """The next turn. Raises EngineFault if the engine is out of reach."""
 
+    def model_name(self) -> str | None:
+        """Which model writes, for caches of what it wrote; None if its weights may change, so that nothing
+        may be kept. May ask a server, so call it in a thread."""
+        return None
+
     @contextmanager
     def seat(self) -> Iterator[None]:
         """Held by each of a rollout's workers for as long as it may ask for more."""

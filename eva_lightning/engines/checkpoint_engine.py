@@ -43,6 +43,9 @@ class CheckpointEngine(Engine):
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         return await self._inner.write(context, sampling)
 
+    def model_name(self) -> str:
+        return self.path
+
     @contextmanager
     def seat(self) -> Iterator[None]:
         with self._inner.seat():

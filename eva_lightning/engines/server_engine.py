@@ -18,7 +18,7 @@ from typing import Any, Literal
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
-from eva_lightning.faults import EngineFault
+from eva_lightning.faults import EngineFault, EngineRefusal
 from eva_lightning.records import FrameRef, Message, Part
 from eva_lightning.video.decoder import Pixels
 
@@ -63,16 +63,19 @@ class ServerEngine(Engine):
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._write, context, sampling)
 
+    def model_name(self) -> str:
+        if self.model is None:
+            self.model = self._first_model()
+        return self.model
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _write(self, context: Context, sampling: Sampling) -> Utterance:
-        if self.model is None:
-            self.model = self._first_model()
         reply = self._ask(
             "/chat/completions",
             {
-                "model": self.model,
+                "model": self.model_name(),
                 "messages": [self._message(message, context.pixels) for message in context.messages],
                 "temperature": sampling.temperature,
                 "max_tokens": sampling.max_tokens,
@@ -110,7 +113,7 @@ class ServerEngine(Engine):
             except Refused as refusal:
                 problem = str(refusal)
                 if refusal.status not in _WORTH_ANOTHER_TRY:
-                    raise EngineFault(f"{self.url}{path} refused: {problem}") from None
+                    raise EngineRefusal(f"{self.url}{path} refused: {problem}") from None
             except Unreachable as silence:
                 problem = str(silence)
         raise EngineFault(f"{self.url}{path} did not answer in {self.retries + 1} tries; last: {problem}")

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
-from eva_lightning.faults import EngineFault, UsageError
+from eva_lightning.faults import EngineRefusal, UsageError
 from eva_lightning.policy.generate import Draft, write_turns
 from eva_lightning.policy.loading import Policy
 from eva_lightning.policy.pixels import patches
@@ -96,7 +96,7 @@ class TransformersEngine(Engine):
         ids = self.renderer.expand(context.ids, frames)
         room = self.policy.max_positions - len(ids)
         if room < 1 or not ids:
-            raise EngineFault(
+            raise EngineRefusal(
                 f"task {context.task_id!r}: a conversation of {len(ids)} tokens; this model takes 1 to "
                 f"{self.policy.max_positions - 1} and its turn. Lower the token budget."
             )
