@@ -1,19 +1,30 @@
-"""`eva label`: marks trajectories good or bad by rule, for KTO. The rules are in `synthesis/feedback.py`."""
+"""`eva label`: marks trajectories good or bad, for KTO: by rule, and by a judge where there is one.
+
+The rules are in `synthesis/feedback.py`, the judge's part in `second_opinion.py`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from eva_lightning.commands.arguments import run_command
-from eva_lightning.faults import UsageError
-from eva_lightning.objectives.kto import recommended_band
+from eva_lightning.commands.engine_choice import DecoderChoice
+from eva_lightning.commands.second_opinion import bill, choose_judge, mark_with
+from eva_lightning.faults import Fault, UsageError
+from eva_lightning.judging.judge import Judge
+from eva_lightning.judging.sufficiency import SUFFICIENCY
+from eva_lightning.objectives.kto import balancing_weight, recommended_band
 from eva_lightning.records import Trajectory
 from eva_lightning.report.summary import table
 from eva_lightning.store import located, portable, read, write
-from eva_lightning.synthesis.feedback import FeedbackRules, Judgement, judge
+from eva_lightning.synthesis.balance import thinned
+from eva_lightning.synthesis.feedback import FeedbackRules, Marked, mark
+from eva_lightning.video.frame_store import FrameStore
+from eva_lightning.worlds.video_world import VideoWorld
 
 DEFAULTS = FeedbackRules()
 
@@ -22,46 +33,92 @@ def main(words: Sequence[str]) -> None:
     run_command(label, words, "eva label")
 
 
-def label(trajectories: str | list[str], out: str, rules: FeedbackRules = DEFAULTS) -> None:
+def label(
+    trajectories: str | list[str],
+    out: str,
+    rules: FeedbackRules = DEFAULTS,
+    judge_server: str | None = None,
+    judge_name: str | None = None,
+    judge_model: str | None = None,
+    judge_cache: str | None = None,
+    judge_concurrency: int = 16,
+    share: float | None = None,
+    seed: int = 0,
+    decoder: DecoderChoice = "auto",
+) -> None:
     """Mark every trajectory good or bad, say why, and print the balance.
 
-    Good is right, on evidence and not wasteful; the reason stands in scores.feedback of each row.
+    Good is right, on evidence and not wasteful; the reason stands in scores.feedback of each row. With a
+    judge, a good one is shown to it, frames, question and answer, and is bad after all if what was seen does
+    not suffice for the answer. Calling it again goes on where it stopped.
 
     Args:
         trajectories: JSONL file of trajectories, or several as [a.jsonl,b.jsonl]: right attempts at a
             family of questions are compared over all of them.
         out: JSONL file to write.
         rules: Where the borders are.
+        judge_server: Address of an OpenAI-compatible server with a judge that sees images; None asks none.
+        judge_name: Name of the model on that server; by default its first one. OPENAI_API_KEY is sent if
+            set.
+        judge_model: Folder or hub id of a Qwen2.5-VL checkpoint that judges here instead.
+        judge_cache: JSONL file of verdicts to go on with; None is beside --out, as .judged.jsonl.
+        judge_concurrency: Trajectories before the judge at once.
+        share: Thin out the commoner mark until this share is good (EVA: 0.63); None keeps all.
+        seed: Dice of the thinning.
+        decoder: Which video decoder reads the frames for the judge; auto takes the GPU where there is one.
     """
+    if share is not None and not 0 < share < 1:
+        raise UsageError(f"share is {share:g}: want more than 0 and less than 1, for example 0.63")
     files = [trajectories] if isinstance(trajectories, str) else trajectories
     made = [one for file in files for one in _read(Path(file))]
-    judgements = judge(made, rules)
-    marked = [one.trajectory for one in judgements if one.trajectory.desirable is not None]
+    cache = Path(judge_cache) if judge_cache else Path(out).with_suffix(".judged.jsonl")
+    engine = choose_judge(judge_server, judge_name, judge_model, judge_concurrency)
+    if engine is None:
+        marks = mark(made, rules)
+    else:
+        with closing(VideoWorld(FrameStore(device=decoder))) as world:
+            judge = Judge(engine, SUFFICIENCY, world=world, cache=str(cache), concurrency=judge_concurrency)
+            marks = _judged(judge, made, rules, cache)
+    marked = [one.trajectory for one in marks if one.trajectory.desirable is not None]
     if not marked:
         raise UsageError(
             f"{', '.join(files)}: none of {len(made)} trajectories can be marked; they need a gold answer "
             "and an end other than a fault"
         )
+    kept = marked if share is None else thinned(marked, share, seed)
     root = Path(out).parent
-    write(out, [replace(one, task=portable(one.task, root)) for one in marked])
-    print(_causes(judgements))
-    print(f"\n{len(marked)} of {len(made)} trajectories marked in {out}")
-    print(_balance(marked))
+    write(out, [replace(one, task=portable(one.task, root)) for one in kept])
+    print(_causes(marks))
+    thin = "" if share is None else f", {len(kept)} kept for a share of {share:.0%}"
+    print(f"\n{len(marked)} of {len(made)} trajectories marked{thin} in {out}")
+    print(_balance(kept))
+
+
+def _judged(judge: Judge, made: Sequence[Trajectory], rules: FeedbackRules, cache: Path) -> list[Marked]:
+    """Marks of rules and judge. Whatever ends it, the verdicts so far are in the cache."""
+    with closing(judge):
+        try:
+            marks = mark_with(judge, made, rules)
+        except Fault as fault:
+            kept = f"{len(judge.rulings)} verdicts are kept in {cache}: call it again to go on"
+            raise Fault(f"{fault}; {kept}") from None
+    print(bill(judge, cache))
+    return marks
 
 
 def _read(file: Path) -> list[Trajectory]:
     return [replace(one, task=located(one.task, file.parent)) for one in read(file, Trajectory)]
 
 
-def _causes(judgements: Sequence[Judgement]) -> str:
+def _causes(marks: Sequence[Marked]) -> str:
     """How often each cause came up, commonest first, and one trajectory to look at."""
-    counts = Counter(one.cause for one in judgements)
+    counts = Counter(one.cause for one in marks)
     rows, examples = [], ["for example"]
     for cause, count in counts.most_common():
-        one = next(one.trajectory for one in judgements if one.cause == cause)
+        one = next(one.trajectory for one in marks if one.cause == cause)
         mark = {True: "good", False: "bad", None: "left out"}[one.desirable]
         reason = one.scores["feedback"].reason.removeprefix(f"{cause}: ")
-        rows.append([cause, mark, str(count), f"{count / len(judgements):.1%}"])
+        rows.append([cause, mark, str(count), f"{count / len(marks):.1%}"])
         examples.append(f"{one.task.id}: {reason if len(reason) <= 60 else reason[:57] + '...'}")
     lines = table(("cause", "mark", "count", "share"), rows).splitlines()
     return "\n".join(f"{line}  {example}" for line, example in zip(lines, examples, strict=True))
@@ -74,4 +131,5 @@ def _balance(marked: Sequence[Trajectory]) -> str:
     if not good or not bad:
         return f"{line}; KTO needs both"
     low, high = recommended_band(good, bad)
-    return f"{line}; for KTO set desirable_weight between {low:.2f} and {high:.2f} (undesirable_weight 1)"
+    weight = balancing_weight(good, bad)
+    return f"{line}; KTO will take desirable_weight {weight:.2f} (recommended: {low:.2f} to {high:.2f})"

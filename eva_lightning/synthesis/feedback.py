@@ -1,9 +1,10 @@
-"""Which attempts are good and which are bad, by rule, and why: the marks that KTO learns from. No model
-judges.
+"""Which attempts are good and which are bad, by rule, and why: the marks that KTO learns from. No model is
+asked here.
 
 EVA's authors name what makes a trajectory bad: it answers although what was seen does not suffice, or takes
 too many frames of a short window, or too few of a long one. Where the evidence of a task is known,
-"suffices" is checked against it. Good is what remains: right, on evidence, and not wasteful.
+"suffices" is checked against it; where a judge has weighed what was seen (`judging/sufficiency.py`), its
+verdict counts. Good is what remains: right, on evidence, and not wasteful.
 """
 
 from __future__ import annotations
@@ -13,16 +14,27 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
+from eva_lightning.judging.sufficiency import SCORE
 from eva_lightning.records import Observation, Score, ToolCall, Trajectory
 from eva_lightning.scoring import score
 from eva_lightning.timecode import parse_seconds
 
 Cause = Literal[
-    "good", "stopped", "malformed", "wrong", "blind", "off evidence", "sparse", "dense", "wasteful", "unclear"
+    "good",
+    "stopped",
+    "malformed",
+    "wrong",
+    "blind",
+    "off evidence",
+    "sparse",
+    "dense",
+    "insufficient",
+    "wasteful",
+    "unclear",
 ]
 """good | ended without an answer | a call went wrong | wrong answer | answered without a look | saw nothing
-of the evidence | too few frames of a long window | too many of a short one | right, but others needed far
-less | left out as ambiguous."""
+of the evidence | too few frames of a long window | too many of a short one | a judge finds that what was
+seen does not suffice | right, but others needed far less | left out as ambiguous."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +44,8 @@ class FeedbackRules:
     waste: float = 2.0
     """Frames or visual tokens, as a multiple of the median of the right attempts at the same family of
     questions."""
-    dense_fps: float = 2.0
-    """Frames per second above which a look is too dense..."""
+    dense_fps: float = 1.0
+    """Frames per second above which a look is too dense (EVA's audit of calls: 1)..."""
     dense_frames: int = 8
     """...if it has more frames than this."""
     sparse_seconds: float = 60.0
@@ -55,7 +67,7 @@ class FeedbackRules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Marked:
     """A trajectory with its mark."""
 
     trajectory: Trajectory
@@ -74,28 +86,33 @@ class Norm:
     """Median visual tokens."""
 
 
-def judge(trajectories: Sequence[Trajectory], rules: FeedbackRules) -> list[Judgement]:
+def mark(trajectories: Sequence[Trajectory], rules: FeedbackRules) -> list[Marked]:
     """Every trajectory with its mark and the reason for it, in the same order.
 
-    What a fault ended and what has no gold answer can not be judged and is left out. What is ambiguous
+    What a fault ended and what has no gold answer can not be marked and is left out. What is ambiguous
     stays without a mark if the rules drop it.
     """
-    judged = [one for one in trajectories if one.stop != "fault" and one.task.answer is not None]
-    flaws = [_flaw(one, rules) for one in judged]
-    norms = _norms([one for one, flaw in zip(judged, flaws, strict=True) if flaw is None])
-    judgements = []
-    for one, flaw in zip(judged, flaws, strict=True):
+    sound = [one for one in trajectories if markable(one)]
+    flaws = [_flaw(one, rules) for one in sound]
+    norms = _norms([one for one, flaw in zip(sound, flaws, strict=True) if flaw is None])
+    marks = []
+    for one, flaw in zip(sound, flaws, strict=True):
         cause, reason = flaw or _waste(one, norms[one.task.source], rules) or ("good", _praise(one))
         doubt = _doubt(one, cause, rules) if rules.drop_ambiguous else None
         if doubt is not None:
-            judgements.append(Judgement(trajectory=_marked(one, None, f"unclear: {doubt}"), cause="unclear"))
+            marks.append(Marked(trajectory=_with(one, None, f"unclear: {doubt}"), cause="unclear"))
         else:
-            marked = _marked(one, cause == "good", f"{cause}: {reason}")
-            judgements.append(Judgement(trajectory=marked, cause=cause))
-    return judgements
+            marked = _with(one, cause == "good", f"{cause}: {reason}")
+            marks.append(Marked(trajectory=marked, cause=cause))
+    return marks
 
 
-def _marked(one: Trajectory, mark: bool | None, reason: str) -> Trajectory:
+def markable(one: Trajectory) -> bool:
+    """Whether there is something to hold it against, and no fault of ours in it."""
+    return one.stop != "fault" and one.task.answer is not None
+
+
+def _with(one: Trajectory, mark: bool | None, reason: str) -> Trajectory:
     value = 0.5 if mark is None else float(mark)
     return replace(one, desirable=mark, scores={**one.scores, "feedback": Score(value=value, reason=reason)})
 
@@ -118,7 +135,15 @@ def _flaw(one: Trajectory, rules: FeedbackRules) -> tuple[Cause, str] | None:
         where = ", ".join(f"{start:g} to {end:g}" for start, end in evidence)
         return "off evidence", f"saw nothing of {where} s"
     windows = [window for observation in observations for window in _windows(observation)]
-    return _density(windows, rules)
+    return _density(windows, rules) or _insufficiency(one)
+
+
+def _insufficiency(one: Trajectory) -> tuple[Cause, str] | None:
+    """What a judge has against it."""
+    verdict = one.scores.get(SCORE)
+    if verdict is None or verdict.value >= 0.5:
+        return None
+    return "insufficient", verdict.reason.removeprefix("insufficient: ")
 
 
 def _density(windows: Sequence[Sequence[float]], rules: FeedbackRules) -> tuple[Cause, str] | None:

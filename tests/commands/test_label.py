@@ -20,7 +20,9 @@ def test_rows_get_a_mark_a_reason_and_a_balance(tmp_path, capsys):
     assert rows[2].scores["feedback"].reason == "wrong: chose C, gold B"
     said = capsys.readouterr().out
     assert "3 of 3 trajectories marked" in said
-    assert "2 good, 1 bad (66.7% good); for KTO set desirable_weight between 0.50 and 0.67" in said
+    assert (
+        "2 good, 1 bad (66.7% good); KTO will take desirable_weight 0.58 (recommended: 0.50 to 0.67)" in said
+    )
     (row,) = [line.split(maxsplit=4) for line in said.splitlines() if line.startswith("wrong")]
     assert row == ["wrong", "bad", "1", "33.3%", "t2: chose C, gold B"]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eva_lightning.records import Observation, ToolCall, Turn
-from eva_lightning.synthesis.feedback import FeedbackRules, judge
+from eva_lightning.synthesis.feedback import FeedbackRules, mark
 from tests.making import frame, task, trajectory
 
 RULES = FeedbackRules()
@@ -27,7 +27,7 @@ def attempt(*looks, answer="B", error=None, size=28, **fields):
 
 
 def causes(*attempts, rules=RULES):
-    return [one.cause for one in judge(attempts, rules)]
+    return [one.cause for one in mark(attempts, rules)]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def causes(*attempts, rules=RULES):
     ],
 )
 def test_every_named_failure_is_found(one, cause, reason):
-    (said,) = judge([one], RULES)
+    (said,) = mark([one], RULES)
     assert said.cause == cause
     assert said.trajectory.desirable is (cause == "good")
     assert said.trajectory.scores["feedback"].value == float(cause == "good")

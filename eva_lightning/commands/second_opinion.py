@@ -1,0 +1,86 @@
+"""The judge of `eva label`: from the command's words to an engine with a rubric, and from its verdicts to
+marks. What it is asked stands in `judging/sufficiency.py`; the rules are in `synthesis/feedback.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from eva_lightning.engines.base import Engine
+from eva_lightning.faults import Fault, UsageError
+from eva_lightning.judging.judge import Judge
+from eva_lightning.judging.sufficiency import SCORE, weigh
+from eva_lightning.records import Trajectory
+from eva_lightning.synthesis.feedback import FeedbackRules, Marked, mark, markable
+
+
+def choose_judge(server: str | None, name: str | None, model: str | None, concurrency: int) -> Engine | None:
+    """A served judge, one that runs here, or none; UsageError if the words do not go together."""
+    if server is not None and model is not None:
+        raise UsageError("two judges: say --judge_server URL or --judge_model FOLDER|HUB_ID, one of them")
+    if name is not None and server is None:
+        raise UsageError("--judge_name names a model on a server: say --judge_server URL as well")
+    if server is not None:
+        from eva_lightning.engines.server_engine import ServerEngine
+
+        key = os.environ.get("OPENAI_API_KEY", "none")
+        return ServerEngine(server, name, api_key=key, concurrency=concurrency)
+    if model is not None:
+        from eva_lightning.engines.checkpoint_engine import CheckpointEngine
+
+        return CheckpointEngine(model)
+    return None
+
+
+def mark_with(judge: Judge, trajectories: Sequence[Trajectory], rules: FeedbackRules) -> list[Marked]:
+    """Marks by rule, where no attempt is good before the judge has found that what it saw suffices.
+
+    What it rejects no longer counts as usual, which may turn waste into good work: that is judged, too. An
+    attempt that only listened has no frames to show and keeps its mark. What the judge gave no verdict on is
+    left out; if it can not be reached, a Fault says so.
+    """
+    ones = [_unweighed(one) for one in trajectories if markable(one)]
+    with tqdm(total=0, desc="judging", unit="trajectory") as bar, judge.engine.awake():
+        while True:
+            marks = mark(ones, rules)
+            good = [
+                place for place, one in enumerate(marks) if one.cause == "good" and _unseen(one.trajectory)
+            ]
+            if not good:
+                return marks
+            bar.total += len(good)
+            bar.refresh()
+            weighed = asyncio.run(weigh([ones[place] for place in good], judge, bar.update))
+            if judge.out_of_reach is not None:
+                raise judge.out_of_reach
+            for place, one in zip(good, weighed, strict=True):
+                ones[place] = one
+            silent = [one for one in weighed if not markable(one)]
+            if len(silent) == len(good):
+                raise Fault(f"the judge ruled on none of {len(good)} trajectories: {silent[-1].faults[-1]}")
+            ones = [one for one in ones if markable(one)]
+
+
+def bill(judge: Judge, cache: Path) -> str:
+    """What judging took."""
+    costs = judge.costs
+    said = f"judge, prompt {judge.rubric.title}: {costs.asked} asked, {costs.recalled} from {cache}"
+    if costs.reminded:
+        said += f", {costs.reminded} asked twice"
+    return said + (f", {costs.silent} without a verdict and left out" if costs.silent else "")
+
+
+def _unweighed(one: Trajectory) -> Trajectory:
+    """Without what another judge said of it."""
+    return replace(one, scores={name: score for name, score in one.scores.items() if name != SCORE})
+
+
+def _unseen(one: Trajectory) -> bool:
+    """Whether the judge is still to see its frames."""
+    return bool(one.frames) and SCORE not in one.scores
