@@ -63,7 +63,8 @@ def mark_with(judge: Judge, trajectories: Sequence[Trajectory], rules: FeedbackR
                 ones[place] = one
             silent = [one for one in weighed if not markable(one)]
             if len(silent) == len(good):
-                raise Fault(f"the judge ruled on none of {len(good)} trajectories: {silent[-1].faults[-1]}")
+                last = silent[-1].faults[-1].removeprefix("judge: ")
+                raise Fault(f"the judge ruled on none of {len(good)} trajectories; the last: {last}")
             ones = [one for one in ones if markable(one)]
 
 

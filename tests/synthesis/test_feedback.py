@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from eva_lightning.records import Observation, ToolCall, Turn
+from eva_lightning.records import Observation, Score, ToolCall, Turn
 from eva_lightning.synthesis.feedback import FeedbackRules, mark
 from tests.making import frame, task, trajectory
 
@@ -41,6 +41,12 @@ def causes(*attempts, rules=RULES):
         (attempt([12], error="not JSON"), "malformed", "malformed: not JSON"),
         (attempt([0, 15, 90]), "sparse", "sparse: 3 frames of 90 s, and no closer look"),
         (attempt([10 + i / 4 for i in range(9)]), "dense", "dense: 9 frames of 2.0 s"),
+        (attempt([10 + i / 1.25 for i in range(11)]), "dense", "dense: 11 frames of 8.0 s"),
+        (
+            attempt([12, 14], scores={"sufficiency": Score(value=0.0, reason="insufficient: too small")}),
+            "insufficient",
+            "insufficient: too small",
+        ),
     ],
 )
 def test_every_named_failure_is_found(one, cause, reason):
@@ -77,6 +83,19 @@ def test_waste_is_held_against_its_own_family_and_against_good_attempts_only():
     assert causes(*cheap, long) == ["good"] * 4
     lucky = [attempt()] * 9  # blind guesses do not make looking a waste
     assert causes(*lucky, attempt([12])) == ["blind"] * 9 + ["good"]
+
+
+def test_a_judge_is_believed_on_what_the_rules_find_nothing_wrong_with():
+    def weighed(value, *looks, **fields):
+        return attempt(*looks, scores={"sufficiency": Score(value=value)}, **fields)
+
+    assert causes(weighed(1.0, [12]), weighed(1.0, [12], answer="C"), weighed(0.0, [30])) == [
+        "good",
+        "wrong",
+        "off evidence",
+    ]
+    guesses = [weighed(0.0, [12])] * 3  # they do not make looking a waste, either
+    assert causes(*guesses, weighed(1.0, [12, 13, 14, 15])) == ["insufficient"] * 3 + ["good"]
 
 
 def test_without_known_evidence_any_look_will_do():
