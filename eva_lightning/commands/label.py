@@ -7,24 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.commands.engine_choice import DecoderChoice
-from eva_lightning.commands.second_opinion import bill, choose_judge, mark_with
-from eva_lightning.faults import Fault, UsageError
-from eva_lightning.judging.judge import Judge
-from eva_lightning.judging.sufficiency import SUFFICIENCY
+from eva_lightning.commands.second_opinion import choose_judge, mark_with
+from eva_lightning.faults import UsageError
 from eva_lightning.objectives.kto import balancing_weight, recommended_band
 from eva_lightning.records import Trajectory
 from eva_lightning.report.summary import table
 from eva_lightning.store import located, portable, read, write
 from eva_lightning.synthesis.balance import thinned
 from eva_lightning.synthesis.feedback import FeedbackRules, Marked, mark
-from eva_lightning.video.frame_store import FrameStore
-from eva_lightning.worlds.video_world import VideoWorld
 
 DEFAULTS = FeedbackRules()
 
@@ -67,18 +62,18 @@ def label(
         seed: Dice of the thinning.
         decoder: Which video decoder reads the frames for the judge; auto takes the GPU where there is one.
     """
-    if share is not None and not 0 < share < 1:
-        raise UsageError(f"share is {share:g}: want more than 0 and less than 1, for example 0.63")
+    if judge_concurrency < 1 or (share is not None and not 0 < share < 1):
+        raise UsageError(
+            f"judge_concurrency {judge_concurrency}, share {share}: want 1 or more, and between 0 and 1"
+        )
     files = [trajectories] if isinstance(trajectories, str) else trajectories
     made = [one for file in files for one in _read(Path(file))]
-    cache = Path(judge_cache) if judge_cache else Path(out).with_suffix(".judged.jsonl")
-    engine = choose_judge(judge_server, judge_name, judge_model, judge_concurrency)
+    engine = choose_judge(judge_server, judge_name, judge_model, judge_cache, judge_concurrency)
     if engine is None:
         marks = mark(made, rules)
     else:
-        with closing(VideoWorld(FrameStore(device=decoder))) as world:
-            judge = Judge(engine, SUFFICIENCY, world=world, cache=str(cache), concurrency=judge_concurrency)
-            marks = _judged(judge, made, rules, cache)
+        cache = Path(judge_cache) if judge_cache else Path(out).with_suffix(".judged.jsonl")
+        marks = mark_with(engine, made, rules, cache, judge_concurrency, decoder)
     marked = [one.trajectory for one in marks if one.trajectory.desirable is not None]
     if not marked:
         raise UsageError(
@@ -92,18 +87,6 @@ def label(
     thin = "" if share is None else f", {len(kept)} kept for a share of {share:.0%}"
     print(f"\n{len(marked)} of {len(made)} trajectories marked{thin} in {out}")
     print(_balance(kept))
-
-
-def _judged(judge: Judge, made: Sequence[Trajectory], rules: FeedbackRules, cache: Path) -> list[Marked]:
-    """Marks of rules and judge. Whatever ends it, the verdicts so far are in the cache."""
-    with closing(judge):
-        try:
-            marks = mark_with(judge, made, rules)
-        except Fault as fault:
-            kept = f"{len(judge.rulings)} verdicts are kept in {cache}: call it again to go on"
-            raise Fault(f"{fault}; {kept}") from None
-    print(bill(judge, cache))
-    return marks
 
 
 def _read(file: Path) -> list[Trajectory]:

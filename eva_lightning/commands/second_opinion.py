@@ -7,25 +7,33 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from eva_lightning.commands.engine_choice import DecoderChoice
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.judging.judge import Judge
-from eva_lightning.judging.sufficiency import SCORE, weigh
+from eva_lightning.judging.sufficiency import SCORE, SUFFICIENCY, weigh
 from eva_lightning.records import Trajectory
 from eva_lightning.synthesis.feedback import FeedbackRules, Marked, mark, markable
+from eva_lightning.video.frame_store import FrameStore
+from eva_lightning.worlds.video_world import VideoWorld
 
 
-def choose_judge(server: str | None, name: str | None, model: str | None, concurrency: int) -> Engine | None:
+def choose_judge(
+    server: str | None, name: str | None, model: str | None, cache: str | None, concurrency: int
+) -> Engine | None:
     """A served judge, one that runs here, or none; UsageError if the words do not go together."""
     if server is not None and model is not None:
         raise UsageError("two judges: say --judge_server URL or --judge_model FOLDER|HUB_ID, one of them")
     if name is not None and server is None:
         raise UsageError("--judge_name names a model on a server: say --judge_server URL as well")
+    if cache is not None and server is None and model is None:
+        raise UsageError("--judge_cache keeps the verdicts of a judge: say --judge_server or --judge_model")
     if server is not None:
         from eva_lightning.engines.server_engine import ServerEngine
 
@@ -38,7 +46,30 @@ def choose_judge(server: str | None, name: str | None, model: str | None, concur
     return None
 
 
-def mark_with(judge: Judge, trajectories: Sequence[Trajectory], rules: FeedbackRules) -> list[Marked]:
+def mark_with(
+    engine: Engine,
+    trajectories: Sequence[Trajectory],
+    rules: FeedbackRules,
+    cache: Path,
+    concurrency: int,
+    decoder: DecoderChoice,
+) -> list[Marked]:
+    """Marks of the rules and of a judge over video files. Whatever ends it, verdicts are kept in `cache`."""
+    with closing(VideoWorld(FrameStore(device=decoder))) as world:
+        judge = Judge(
+            engine, SUFFICIENCY, world=world, cache=str(cache), concurrency=concurrency, patient=False
+        )
+        with closing(judge):
+            try:
+                marks = judged(judge, trajectories, rules)
+            except Fault as fault:
+                kept = f"{len(judge.rulings)} verdicts are kept in {cache}: call it again to go on"
+                raise Fault(f"{fault}; {kept}") from None
+    print(_bill(judge, cache))
+    return marks
+
+
+def judged(judge: Judge, trajectories: Sequence[Trajectory], rules: FeedbackRules) -> list[Marked]:
     """Marks by rule, where no attempt is good before the judge has found that what it saw suffices.
 
     What it rejects no longer counts as usual, which may turn waste into good work: that is judged, too. An
@@ -57,8 +88,6 @@ def mark_with(judge: Judge, trajectories: Sequence[Trajectory], rules: FeedbackR
             bar.total += len(good)
             bar.refresh()
             weighed = asyncio.run(weigh([ones[place] for place in good], judge, bar.update))
-            if judge.out_of_reach is not None:
-                raise judge.out_of_reach
             for place, one in zip(good, weighed, strict=True):
                 ones[place] = one
             silent = [one for one in weighed if not markable(one)]
@@ -68,7 +97,7 @@ def mark_with(judge: Judge, trajectories: Sequence[Trajectory], rules: FeedbackR
             ones = [one for one in ones if markable(one)]
 
 
-def bill(judge: Judge, cache: Path) -> str:
+def _bill(judge: Judge, cache: Path) -> str:
     """What judging took."""
     costs = judge.costs
     said = f"judge, prompt {judge.rubric.title}: {costs.asked} asked, {costs.recalled} from {cache}"

@@ -60,6 +60,7 @@ class Judge:
         timeout: float = 300.0,
         concurrency: int = 16,
         give_up: int = 32,
+        patient: bool = True,
     ) -> None:
         """
         Args:
@@ -71,6 +72,7 @@ class Judge:
             timeout: Seconds to wait for one reply.
             concurrency: Cases under way at once.
             give_up: Cases in a row without a verdict after which nobody is asked any more.
+            patient: False gives it up the first time it is out of reach: where stopping costs nothing.
         """
         if min(max_tokens, concurrency, give_up) < 1 or timeout <= 0:
             raise UsageError(
@@ -81,9 +83,9 @@ class Judge:
         self.rulings = Rulings(cache)
         self.sampling = Sampling(temperature=0.0, max_tokens=max_tokens, seed=0)
         self.timeout, self.concurrency, self.give_up = timeout, concurrency, give_up
+        self.patient = patient
         self.costs = Costs()
         self._silent_in_a_row = 0
-        self.out_of_reach: EngineFault | None = None  # the last time it was
         self._gone: Fault | None = None
 
     async def rule(
@@ -147,12 +149,13 @@ class Judge:
         return ruling
 
     def _note(self, fault: Fault) -> Fault:
-        """Count a case without a verdict; with too many of them in a row the judge is given up."""
+        """Count a case without a verdict, and give the judge up if that is one too many."""
         self.costs.silent += 1
         self._silent_in_a_row += 1
-        if isinstance(fault, EngineFault) and not isinstance(fault, EngineRefusal):
-            self.out_of_reach = fault
-        if self._silent_in_a_row >= self.give_up and self._gone is None:
+        gone = isinstance(fault, EngineFault) and not isinstance(fault, EngineRefusal)
+        if self._gone is None and gone and not self.patient:
+            self._gone = fault
+        if self._gone is None and self._silent_in_a_row >= self.give_up:
             self._gone = Fault(
                 f"the judge gave no verdict {self.give_up} times in a row; the last time: {fault}"
             )

@@ -11,7 +11,7 @@ import pytest
 
 from eva_lightning.cli import main
 from eva_lightning.commands import label
-from eva_lightning.commands.second_opinion import mark_with
+from eva_lightning.commands.second_opinion import judged as marked_by
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.engines.server_engine import ServerEngine
@@ -97,10 +97,7 @@ def test_what_was_judged_is_not_asked_again(attempts, tmp_path, capsys):
     assert f"0 asked, 6 from {cache}" in capsys.readouterr().out
 
 
-def test_where_the_judge_dies_the_command_stops_in_one_line_and_goes_on_later(
-    attempts, tmp_path, capsys, monkeypatch
-):
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between tries
+def test_where_the_judge_dies_the_command_stops_in_one_line_and_goes_on_later(attempts, tmp_path, capsys):
     out = tmp_path / "f.jsonl"
     with serving(lambda n, body: verdict("sufficient") if n <= 2 else (503, {})) as (url, _):
         assert run(attempts, out, url, "--judge_concurrency", "1") == 1
@@ -148,7 +145,7 @@ def looked(frames, name, **fields):
 def judged(script, *ones):
     with serving(script) as (url, asked):
         judge = Judge(ServerEngine(url, "m", retries=0), SUFFICIENCY, world=StillWorld(), concurrency=1)
-        return [one.cause for one in mark_with(judge, ones, FeedbackRules())], asked
+        return [one.cause for one in marked_by(judge, ones, FeedbackRules())], asked
 
 
 def test_what_was_waste_beside_lucky_guesses_is_judged_once_they_are_found_out():
@@ -177,7 +174,9 @@ def test_without_frames_there_is_nothing_to_show_and_what_another_judge_said_doe
         (["--judge_server", "http://x", "--judge_model", "y"], "two judges"),
         (["--judge_name", "x"], "say --judge_server URL as well"),
         (["--judge_server", "nowhere"], "is no address of a server"),
-        (["--share", "1"], "share is 1: want more than 0 and less than 1"),
+        (["--judge_cache", "x.jsonl"], "say --judge_server or --judge_model"),
+        (["--judge_server", "http://x", "--judge_concurrency", "0"], "judge_concurrency 0"),
+        (["--share", "1"], r"share 1.0: want 1 or more, and between 0 and 1"),
     ],
 )
 def test_words_that_do_not_go_together_are_refused(words, said, attempts, tmp_path):

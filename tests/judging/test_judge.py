@@ -109,7 +109,8 @@ def test_one_refusal_is_one_fault_and_the_others_are_judged():
         one = judge(url)
         rulings = rule(one, "red", "long", "blue")
     assert words(rulings) == ["yes", "EngineRefusal", "yes"] and "too long" in str(rulings[1])
-    assert one.out_of_reach is None
+    with serving(script) as (url, _):
+        assert words(rule(judge(url, patient=False), "long", "red")) == ["EngineRefusal", "yes"]
 
 
 def test_a_silent_judge_is_given_up_and_not_asked_any_more():
@@ -120,7 +121,15 @@ def test_a_silent_judge_is_given_up_and_not_asked_any_more():
         assert len(asked) == 3
         with pytest.raises(Fault, match="3 times in a row"):
             rule(one, "x")
-        assert len(asked) == 3 and isinstance(one.out_of_reach, EngineFault)
+        assert len(asked) == 3
+
+
+def test_where_stopping_costs_nothing_a_judge_out_of_reach_is_given_up_at_once():
+    with serving(lambda n, body: (503, {"error": "busy"})) as (url, asked):
+        one = judge(url, concurrency=1, patient=False)
+        with pytest.raises(EngineFault, match="did not answer in 1 tries"):
+            rule(one, *"abcdefgh")
+    assert len(asked) == 1
 
 
 def test_silence_now_and_then_is_borne_and_what_was_said_before_the_end_is_kept(tmp_path):

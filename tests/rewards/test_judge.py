@@ -154,7 +154,7 @@ def by_turns(number, body):
 def test_a_run_is_rewarded_by_a_judge_named_in_its_config(config, tmp_path):
     cache = tmp_path / "grades.jsonl"
     with serving(by_turns) as (url, asked):
-        assert main(config(url, cache=str(cache))) == 0
+        assert main(config(url, cache=str(cache), kinds=["text", "number"])) == 0
     (log,) = (tmp_path / "run").rglob("metrics.csv")
     rewards = [float(row["train/reward/judge"]) for row in csv.DictReader(log.open())]
     assert len(rewards) == 3 and all(0 < reward < 1 for reward in rewards)
