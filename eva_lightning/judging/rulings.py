@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -44,18 +44,22 @@ class Ruling:
 
 def key_of(case: Case, rubric: Rubric, model: str) -> str:
     """Equal for equal questions to equal judges, wherever the process was started."""
-    clips = {clip.id: clip for clip in case.clips}
-    asked = [rubric.title, model, *(_name(part, clips) for part in rubric.prompt(case)), rubric.reminder]
+    places = {clip.id: (_place(clip), clip.begin or 0.0) for clip in case.clips}
+    asked = [rubric.title, model, *(_name(part, places) for part in rubric.prompt(case)), rubric.reminder]
     return blake2b(json.dumps(asked, ensure_ascii=False).encode(), digest_size=16).hexdigest()
 
 
-def _name(part: Part, clips: dict[str, Clip]) -> str | list[object]:
+def _place(clip: Clip) -> str:
+    """Where a clip is, from wherever one looks."""
+    return os.path.realpath(clip.path) if clip.path else clip.id
+
+
+def _name(part: Part, places: Mapping[str, tuple[str, float]]) -> str | list[object]:
     """Text as it is; a frame by file, second of the file and size."""
     if isinstance(part, str):
         return part
-    clip = clips[part.clip]
-    where = os.path.realpath(clip.path) if clip.path else clip.id
-    return [where, round((clip.begin or 0.0) + part.time, 6), part.height, part.width]
+    where, begin = places[part.clip]
+    return [where, round(begin + part.time, 6), part.height, part.width]
 
 
 class Rulings:
