@@ -160,7 +160,8 @@ def _density(windows: Sequence[Sequence[float]], rules: FeedbackRules) -> tuple[
         )
     for times in windows:
         span = times[-1] - times[0]
-        if len(times) > rules.dense_frames and len(times) - 1 > rules.dense_fps * span:
+        # Half a frame of slack: frames begin a little before or after the second that was asked for.
+        if len(times) > rules.dense_frames and len(times) - 1.5 > rules.dense_fps * span:
             return "dense", f"{len(times)} frames of {span:.1f} s"
     return None
 

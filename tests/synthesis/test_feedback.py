@@ -62,6 +62,9 @@ def test_a_wide_look_followed_by_a_close_one_is_a_plan_and_not_sparse():
 
 
 def test_one_frame_a_second_is_not_dense_and_few_frames_never_are():
+    assert causes(attempt([10 + i * 0.9999 for i in range(11)])) == [
+        "good"
+    ]  # of 10 s, the last one cut short
     assert (
         causes(attempt([float(i) for i in range(20)]), attempt([10 + i / 8 for i in range(8)]))
         == ["good"] * 2
