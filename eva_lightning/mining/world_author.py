@@ -40,7 +40,8 @@ class WorldAuthor(TaskAuthor):
     ) -> None:
         """
         Args:
-            world: Folder of the embedded world that is trained on: new clips are of its lengths and sizes.
+            world: Folder of the embedded world that is trained on: new clips are of its lengths and sizes. None
+                finds it by the clips of the failed tasks.
             settings: What kind of clips to draw, instead.
             folder: Where to write them, in clips/; None is beside the mined tasks.
             per_clip: Questions about one clip.
@@ -67,6 +68,7 @@ class WorldAuthor(TaskAuthor):
             known = ", ".join(FAMILIES)
             reason = f"no failure is of a family of the embedded world ({known})"
             return Written(rejected=(Rejected(cause="nothing to ask", reason=reason),))
+        settings = self.settings or _settings_around(clusters)
         dice = random.Random(f"mined/{seed}")
         wanted = shares(clusters, count)
         dice.shuffle(wanted)  # or else a clip would have questions of one kind only
@@ -74,7 +76,7 @@ class WorldAuthor(TaskAuthor):
         clips = 0
         while wanted and clips < count + PATIENCE and not self.stopped:
             # Seeds of 60 bits: no clip of `build_world`, whose seeds are small.
-            script = write_script(derive_seed("mined", seed, clips) >> 3, self.settings)
+            script = write_script(derive_seed("mined", seed, clips) >> 3, settings)
             clips += 1
             found, wanted = self._asked(script, wanted, dice)
             if found:
@@ -128,6 +130,15 @@ def _ask(script: Script, cluster: Cluster, dice: random.Random, asked: Collectio
     )
     new = next((one for one in drawn if one.question not in asked), None)
     return new and replace(new, extra={**new.extra, "mined": cluster.cause})
+
+
+def _settings_around(clusters: Sequence[Cluster]) -> ScriptSettings | None:
+    """Those of the world whose clips the failed tasks show; None if the clips lie alone."""
+    for task in (failure.task for cluster in clusters for failure in cluster.failures):
+        scripts = Path(task.clips[0].path).parent.parent / SCRIPTS
+        if scripts.is_file():
+            return settings_like(read(scripts, Script))
+    return None
 
 
 def settings_like(scripts: Sequence[Script]) -> ScriptSettings:

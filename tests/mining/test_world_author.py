@@ -56,6 +56,16 @@ def test_new_tasks_are_of_the_failed_families_about_new_clips_that_can_be_watche
     seen.close()
 
 
+def test_an_author_that_is_told_nothing_draws_clips_like_those_of_the_failed_tasks(world, tmp_path):
+    found = mined(WorldAuthor(), failed(world, "mark_at"), 2, folder=tmp_path)
+    seen = VideoWorld()
+    for one in found.tasks:
+        facts = seen.describe(one.clips[0])
+        assert 30 <= facts.duration <= 40 and (facts.height, facts.fps) == (112, 2.0)
+    seen.close()
+    assert len(found.tasks) == 2
+
+
 @pytest.mark.parametrize("options", [True, False])
 def test_a_failed_multiple_choice_brings_multiple_choices_and_an_open_question_open_ones(
     options, world, tmp_path
