@@ -23,6 +23,7 @@ COMMANDS = {
     "ask": "ask a question about a video and watch the agent plan, look and answer",
     "synthesize": "make videos, questions and teacher trajectories of the embedded world",
     "collect": "roll a policy or a teacher over tasks into trajectories",
+    "sift": "keep the tasks that are neither too easy nor out of reach",
     "label": "mark trajectories good or bad, for KTO",
     "augment": "new tasks of the kinds at which a policy failed",
     "view": "one page to read trajectories in a browser: filter them, see what was watched",

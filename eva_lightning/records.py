@@ -307,6 +307,9 @@ class Trajectory:
     """Which of the attempts at this task it is."""
     seed: int = 0
     """The dice: the same seed, policy and batch replay it byte for byte."""
+    hint: str = ""
+    """How a teacher was briefed while it wrote this: format, experience, workflow or reflection. The briefing
+    itself is in none of the messages. Empty where there was none."""
 
     @property
     def reward(self) -> float:

@@ -32,6 +32,10 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
         *("records", "faults", "store", "scoring", "video", "worlds", "dialects", "engines", "rollout"),
         *("asking", "synthesis"),
     },
+    "teaching": {
+        *("records", "faults", "store", "scoring", "video", "worlds", "tools", "dialects", "engines"),
+        "rollout",
+    },
     "viewer": {"records", "faults", "scoring", "timecode", "video", "worlds"},
     "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines"},
 }

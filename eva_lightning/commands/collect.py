@@ -1,32 +1,47 @@
-"""`eva collect`: a policy's attempts at many tasks, written as they finish. Judges and trains nothing.
+"""`eva collect`: a policy's or a teacher's attempts at many tasks, written as they finish. Trains nothing.
 
-An interrupted run is taken up where it stopped: what is in the file is not made again, save for what a
-fault ended.
+An interrupted run is taken up where it stopped: what is in the files is not made again, save for what a
+fault ended. How a teacher is briefed, and what is kept of it, is in `teaching/`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
 from eva_lightning.commands.arguments import run_command
-from eva_lightning.commands.engine_choice import DecoderChoice, Here, Timestamps, choose_engine, make_agent
+from eva_lightning.commands.engine_choice import (
+    DecoderChoice,
+    Here,
+    Timestamps,
+    ToolRole,
+    choose_engine,
+    make_agent,
+)
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.report.summary import SUMMARY_HEADER, by_source, summarize, summary_row, table
-from eva_lightning.rollout import Agent, Job, jobs_for, rollout
+from eva_lightning.rollout import Job, jobs_for, rollout
 from eva_lightning.scoring import score
-from eva_lightning.store import Appender, located, portable, read, repair, write
+from eva_lightning.store import located, read
 from eva_lightning.synthesis.script import Script
 from eva_lightning.synthesis.teachers import Oracle
 from eva_lightning.synthesis.world import SCRIPTS, TASKS
+from eva_lightning.teaching.attempts import Attempts
+from eva_lightning.teaching.audits import AuditRules
+from eva_lightning.teaching.costs import Prices, cost_rows, read_costs
+from eva_lightning.teaching.filters import KeepRules
+from eva_lightning.teaching.hints import HintKind
+from eva_lightning.teaching.lesson import Lesson, Teaching
+
+GOOD, AUDITS = KeepRules(), AuditRules()
 
 
 def main(words: Sequence[str]) -> None:
@@ -40,6 +55,7 @@ def collect(
     engine: Here = "transformers",
     server: str | None = None,
     served_name: str | None = None,
+    tool_role: ToolRole = "tool",
     oracle: bool = False,
     attempts: int = 1,
     temperature: float = 1.0,
@@ -53,10 +69,22 @@ def collect(
     max_visual_tokens: int = 12_000,
     timestamps: Timestamps | None = None,
     decoder: DecoderChoice = "auto",
+    uniform: int | None = None,
+    coach: bool = False,
+    hints: list[HintKind] | None = None,
+    bank: str | None = None,
+    audit: bool = False,
+    audits: AuditRules = AUDITS,
+    keep: Literal["all", "good"] = "all",
+    good: KeepRules = GOOD,
+    price_in: float | None = None,
+    price_out: float | None = None,
 ) -> None:
-    """Let a policy attempt every task of a file, and write the trajectories.
+    """Let a policy or a teacher attempt every task of a file, and write the trajectories.
 
-    Calling it again goes on where it stopped; attempts that a fault ended are made again.
+    Calling it again goes on where it stopped; attempts that a fault ended are made again. Beside --out lie,
+    where there is something to tell, what was dropped and why (.dropped.jsonl) and what all runs cost so far
+    (.cost.json).
 
     Args:
         tasks: JSONL file of tasks, or a folder of the embedded world (its tasks.jsonl).
@@ -66,6 +94,7 @@ def collect(
         server: Address of an OpenAI-compatible server to ask instead, for example http://localhost:8000.
         served_name: Name of the model on that server; by default its first one. OPENAI_API_KEY is sent if
             set.
+        tool_role: Role in which frames are sent to that server; "user" where it wants tool calls of its own.
         oracle: Let the oracle of the embedded world answer; needs scripts.jsonl beside the tasks.
         attempts: Trajectories per task, each with its own dice.
         temperature: 0 takes the likeliest token.
@@ -80,24 +109,46 @@ def collect(
         timestamps: How frame labels say the time: "[01:15]" (clock) or "75 seconds"; None takes seconds for
             the embedded world and the clock elsewhere.
         decoder: Which video decoder to use; auto takes the GPU where there is one.
+        uniform: Show so many frames of the whole clip at once, and offer no tool: the baseline by which
+            `eva sift` finds questions that need no search.
+        coach: Tell a model that does not know EVA's format how to call the tool and how to answer, and give
+            it a hint. What it was told is not written: the trajectories have the plain opening.
+        hints: Kinds of hints to draw from, one for each trajectory by its dice: experience (a success at a
+            similar question about another video), workflow, reflection, format (none). None takes the first
+            three.
+        bank: JSONL file of good trajectories to take experiences from; good ones of this run join them.
+        audit: Check every call by rule before it is made, and let the writer mend what breaks one. Only the
+            mended message is written.
+        audits: The rules.
+        keep: Write all attempts to --out, or the good ones only: right, well-formed, looked first, no rule
+            of --audit broken, the briefing not given away.
+        good: What a good attempt may take.
+        price_in: What a million prompt tokens cost, to be told with the other costs.
+        price_out: What a million written tokens cost.
     """
     if attempts < 1 or concurrency < 1 or (limit is not None and limit < 1):
         raise UsageError(f"attempts {attempts}, concurrency {concurrency}, limit {limit}: want 1 or more")
     if sum(map(bool, (model, server, oracle))) != 1:
         raise UsageError("say who answers: --model FOLDER|HUB_ID, --server URL or --oracle, one of them")
+    if uniform is not None and (uniform < 1 or coach or audit):
+        raise UsageError(f"uniform is {uniform}: want 1 or more, and neither --coach nor --audit with it")
+    if not coach and (hints is not None or bank is not None):
+        raise UsageError("hints and bank are for --coach; add it, or leave them out")
     file = Path(tasks) / TASKS if Path(tasks).is_dir() else Path(tasks)
     questions = _questions(file, video_root, limit)
     embedded = (file.parent / SCRIPTS).is_file()
     said_as: Timestamps = timestamps or ("seconds" if embedded else "clock")
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
-    done = _take_up(Path(out), jobs)
+    book = Attempts(out, jobs)
+    done = book.done
     left = [job for job in jobs if (job.task.id, job.replica) not in done]
     made: list[Trajectory] = []
     if left:
         told = (model, server, served_name, engine)
-        writer = _oracle(file, questions, said_as) if oracle else choose_engine(*told)
         agent = make_agent(
-            writer,
+            _oracle(file, questions, said_as)
+            if oracle
+            else choose_engine(*told, tool_role=tool_role, concurrency=concurrency),
             temperature=temperature,
             max_turns=max_turns,
             max_turn_tokens=max_turn_tokens,
@@ -105,9 +156,19 @@ def collect(
             max_visual_tokens=max_visual_tokens,
             timestamps=said_as,
             decoder=decoder,
+            uniform=uniform,
         )
-        made = _roll(left, agent, Path(out), list(done.values()), concurrency)
-    _report([*done.values(), *made], Path(out))
+        teaching = Teaching(
+            coach=coach,
+            hints=("experience", "workflow", "reflection") if hints is None else tuple(hints),
+            bank=bank,
+            audits=audits if audit else None,
+            keep_all=keep == "all",
+            good=good,
+            visual_tokens=max_visual_tokens,
+        )
+        made = _roll(left, Lesson(teaching, agent, left, book), book, concurrency)
+    _report([*done.values(), *made], book, Prices(read=price_in, written=price_out))
     if made and all(one.stop == "fault" for one in made):
         raise Fault(f"all {len(made)} attempts ended by a fault, the first one: {made[0].faults[-1]}")
 
@@ -125,25 +186,6 @@ def _questions(file: Path, video_root: str | None, limit: int | None) -> list[Ta
     return questions
 
 
-def _take_up(out: Path, jobs: Sequence[Job]) -> dict[tuple[str, int], Trajectory]:
-    """What is done already, by task and attempt. Attempts that a fault ended leave the file: they are made
-    again."""
-    repair(out)
-    rows = read(out, Trajectory) if out.exists() else []
-    sound = [one for one in rows if one.stop != "fault"]
-    if len(sound) < len(rows):
-        write(out, sound)
-    seeds = {(job.task.id, job.replica): job.seed for job in jobs}
-    done = {(one.task.id, one.replica): one for one in sound if (one.task.id, one.replica) in seeds}
-    for key, one in done.items():
-        if one.seed != seeds[key]:
-            raise UsageError(
-                f"{out}: attempt {one.replica} at task {one.task.id!r} was made with another --seed; "
-                "give that seed, or another --out"
-            )
-    return done
-
-
 def _oracle(file: Path, questions: Sequence[Task], timestamps: Timestamps) -> Engine:
     scripts = file.parent / SCRIPTS
     if not scripts.is_file():
@@ -151,13 +193,12 @@ def _oracle(file: Path, questions: Sequence[Task], timestamps: Timestamps) -> En
     return ScriptedEngine(Oracle(read(scripts, Script), questions, EvaDialect(timestamps=timestamps)))
 
 
-def _roll(
-    jobs: Sequence[Job], agent: Agent, out: Path, done: Sequence[Trajectory], concurrency: int
-) -> list[Trajectory]:
+def _roll(jobs: Sequence[Job], lesson: Lesson, book: Attempts, concurrency: int) -> list[Trajectory]:
     """Make the trajectories and append each as it finishes."""
     tally = [0, 0]
+    done = list(book.done.values())
     total = len(jobs) + len(done)
-    with Appender(out) as file, tqdm(total=total, desc="collecting", unit="trajectory") as bar:
+    with book, tqdm(total=total, desc="collecting", unit="trajectory") as bar:
 
         def count(one: Trajectory) -> None:
             if one.stop != "fault" and one.task.answer is not None:
@@ -167,11 +208,12 @@ def _roll(
             bar.update()
 
         def finish(one: Trajectory) -> None:
-            file.append(replace(one, task=portable(one.task, out.parent)))
+            lesson.settle(one)
             count(one)
 
         for one in done:
             count(one)
+        agent = lesson.agent
         try:
             return asyncio.run(rollout(jobs, agent, concurrency=concurrency, on_finish=finish))
         finally:
@@ -179,7 +221,7 @@ def _roll(
             agent.world.close()
 
 
-def _report(made: Sequence[Trajectory], out: Path) -> None:
+def _report(made: Sequence[Trajectory], book: Attempts, prices: Prices) -> None:
     graded = [one for one in made if one.task.answer is not None]
     if graded:
         families = by_source(graded)
@@ -187,4 +229,13 @@ def _report(made: Sequence[Trajectory], out: Path) -> None:
         if len(families) > 1:
             rows.append(summary_row("all", summarize(graded)))
         print(table(SUMMARY_HEADER, rows))
-    print(f"{len(made)} trajectories in {out}" + ("" if graded else "; no task has a gold answer to score"))
+    dropped = sum(book.causes.values())
+    if dropped:
+        causes = [[cause, str(count)] for cause, count in book.causes.most_common()]
+        print(table(("dropped", "trajectories"), causes))
+    if book.cost.exists():
+        spent = cost_rows(read_costs(book.cost), prices, len(made) - dropped)
+        print(table(("cost", "all runs"), spent))
+    kept = f"{len(made) - dropped} trajectories in {book.out}"
+    kept += f", {dropped} dropped to {book.beside}" if dropped else ""
+    print(kept + ("" if graded else "; no task has a gold answer to score"))

@@ -7,6 +7,7 @@ import os
 from typing import Literal
 
 from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.dialects.uniform import UniformFrames
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import UsageError
 from eva_lightning.rollout import Agent, Limits
@@ -26,14 +27,32 @@ Here = Literal["transformers", "vllm"]
 """Who writes with a checkpoint in this process: transformers, or vLLM, which is faster with many at once."""
 
 
-def choose_engine(model: str | None, server: str | None, served_name: str | None, here: Here) -> Engine:
+ToolRole = Literal["tool", "user"]
+"""How tool messages are sent to a server: OpenAI's own wants them as the user's."""
+
+
+def choose_engine(
+    model: str | None,
+    server: str | None,
+    served_name: str | None,
+    here: Here,
+    *,
+    tool_role: ToolRole = "tool",
+    concurrency: int = 16,
+) -> Engine:
     """A checkpoint that runs here, or a server; UsageError unless exactly one of them is named."""
     if (model is None) == (server is None):
         raise UsageError("say who answers: --model FOLDER|HUB_ID to run it here, or --server URL")
     if server is not None:
         from eva_lightning.engines.server_engine import ServerEngine
 
-        return ServerEngine(server, served_name, api_key=os.environ.get("OPENAI_API_KEY", "none"))
+        return ServerEngine(
+            server,
+            served_name,
+            api_key=os.environ.get("OPENAI_API_KEY", "none"),
+            concurrency=concurrency,
+            tool_role=tool_role,
+        )
     from eva_lightning.engines.transformers_engine import TransformersEngine
     from eva_lightning.policy.loading import PolicyConfig, load_policy
 
@@ -55,12 +74,13 @@ def make_agent(
     max_visual_tokens: int,
     timestamps: Timestamps,
     decoder: DecoderChoice,
+    uniform: int | None = None,
 ) -> Agent:
-    """EVA's agent over video files: its tags, its one tool."""
+    """EVA's agent over video files: its tags, its one tool; or with `uniform` so many frames and no tool."""
     return Agent(
         engine=engine,
-        dialect=EvaDialect(timestamps=timestamps),
-        tools=[FrameSelect(Budget(tokens=max_visual_tokens))],
+        dialect=UniformFrames(uniform, max_visual_tokens) if uniform else EvaDialect(timestamps=timestamps),
+        tools=[] if uniform else [FrameSelect(Budget(tokens=max_visual_tokens))],
         world=VideoWorld(FrameStore(device=decoder)),
         limits=Limits(turns=max_turns, turn_tokens=max_turn_tokens, total_tokens=max_tokens),
         temperature=temperature,

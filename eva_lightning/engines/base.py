@@ -19,6 +19,7 @@ from eva_lightning.video.decoder import Pixels
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from eva_lightning.engines.meter import Meter
     from eva_lightning.policy.renderer import Renderer
 
 
@@ -81,6 +82,8 @@ class Engine(ABC):
 
     renderer: Renderer | None = None
     """Turns messages into ids; None for an engine that speaks text only."""
+    meter: Meter | None = None
+    """Counts what it was asked for; None for an engine that costs nothing but time on this machine."""
     policy_version: int = 0
     """Version of its weights: the iteration after which the policy had them. Every turn records it."""
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.meter import Meter, Usage, usage_of
 from eva_lightning.faults import EngineFault, EngineRefusal
 from eva_lightning.records import FrameRef, Message, Part
 from eva_lightning.video.decoder import Pixels
@@ -54,6 +55,7 @@ class ServerEngine(Engine):
         base = url.rstrip("/")
         self.url = base if base.endswith("/v1") else f"{base}/v1"
         self._http = HttpJson(self.url, timeout, {"Authorization": f"Bearer {api_key}"})
+        self.meter: Meter = Meter()
         self.model = model
         self.retries = retries
         self.pause = pause
@@ -72,16 +74,18 @@ class ServerEngine(Engine):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _write(self, context: Context, sampling: Sampling) -> Utterance:
+        model, began = self.model_name(), time.perf_counter()
         reply = self._ask(
             "/chat/completions",
             {
-                "model": self.model_name(),
+                "model": model,
                 "messages": [self._message(message, context.pixels) for message in context.messages],
                 "temperature": sampling.temperature,
                 "max_tokens": sampling.max_tokens,
                 "seed": sampling.seed % 2**31,
             },
         )
+        self.meter.add(usage_of(reply, len(context.frames), time.perf_counter() - began))
         try:
             choice = reply["choices"][0]
             text, finish = choice["message"]["content"] or "", choice.get("finish_reason")
@@ -107,15 +111,18 @@ class ServerEngine(Engine):
         problem = ""
         for attempt in range(self.retries + 1):
             if attempt:
+                self.meter.add(Usage(retries=1))
                 time.sleep(self.pause * 2 ** (attempt - 1) * random.uniform(0.8, 1.2))
             try:
                 return self._http.get(path) if body is None else self._http.post(path, body)
             except Refused as refusal:
                 problem = str(refusal)
+                self.meter.add(Usage(failures={f"HTTP {refusal.status}": 1}))
                 if refusal.status not in _WORTH_ANOTHER_TRY:
                     raise EngineRefusal(f"{self.url}{path} refused: {problem}") from None
             except Unreachable as silence:
                 problem = str(silence)
+                self.meter.add(Usage(failures={problem.partition(":")[0]: 1}))
         raise EngineFault(f"{self.url}{path} did not answer in {self.retries + 1} tries; last: {problem}")
 
 

@@ -33,15 +33,15 @@ class FrameSelect(Tool):
 
     def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
         arguments = call.arguments
-        clip = _clip(arguments, clips)
+        clip = named_clip(arguments, clips)
         facts = world.describe(clip)
         start, end = self.within(*asked_range(arguments), facts.duration)
-        count = _count(arguments) if end > start else 1
+        count = asked_count(arguments) if end > start else 1
         request = plan(
             start,
             end,
             count,
-            _resize(arguments),
+            asked_resize(arguments),
             height=facts.height,
             width=facts.width,
             budget=self.budget,
@@ -65,7 +65,7 @@ class FrameSelect(Tool):
         return max(start, 0.0), min(end, duration)
 
 
-def _clip(arguments: Any, clips: Sequence[Clip]) -> Clip:
+def named_clip(arguments: Any, clips: Sequence[Clip]) -> Clip:
     """The clip that is meant: the only one, or the one named by id or number (from 1) under `video`."""
     if len(clips) == 1:
         return clips[0]
@@ -87,7 +87,8 @@ def asked_range(arguments: Any) -> tuple[float, float]:
         raise ToolError(str(problem)) from None
 
 
-def _count(arguments: Any) -> int:
+def asked_count(arguments: Any) -> int:
+    """The number of frames that the model wants."""
     count = _number(arguments, "nframes")
     if count is None:
         raise ToolError("nframes is missing")
@@ -96,7 +97,8 @@ def _count(arguments: Any) -> int:
     return int(count)
 
 
-def _resize(arguments: Any) -> float:
+def asked_resize(arguments: Any) -> float:
+    """Their size, as a ratio of the native one."""
     resize = _number(arguments, "resize")
     if resize is None:
         return 1.0

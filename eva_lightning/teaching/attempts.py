@@ -1,0 +1,103 @@
+"""The files of a collection: what is kept, and beside it what was dropped and why. Both count as done, so a
+resumed run makes neither again; only what a fault ended is made again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from eva_lightning.faults import UsageError
+from eva_lightning.records import Trajectory
+from eva_lightning.rollout import Job
+from eva_lightning.store import Appender, located, portable, read, repair, write
+from eva_lightning.teaching.filters import DropCause, Dropped
+
+Row = TypeVar("Row", Trajectory, Dropped)
+
+Key = tuple[str, int]
+"""Task and number of the attempt."""
+
+
+class Attempts:
+    """Takes up what is there, and appends each attempt as it finishes."""
+
+    def __init__(self, out: str | Path, jobs: Sequence[Job]) -> None:
+        self.out = Path(out)
+        self.beside = self.out.with_suffix(".dropped.jsonl")
+        self.cost = self.out.with_suffix(".cost.json")
+        seeds = {(job.task.id, job.replica): job.seed for job in jobs}
+        whole, aside = _sound(self.out, Trajectory), _sound(self.beside, Dropped)
+        self.kept: dict[Key, Trajectory] = {_key(one): self._here(one) for one in whole if _key(one) in seeds}
+        self.dropped: dict[Key, Trajectory] = {}
+        self.causes: Counter[DropCause] = Counter()
+        for row in aside:
+            if _key(row.trajectory) in seeds and _key(row.trajectory) not in self.kept:
+                self.dropped[_key(row.trajectory)] = self._here(row.trajectory)
+                self.causes[row.cause] += 1
+        for key, one in self.done.items():
+            if one.seed != seeds[key]:
+                raise UsageError(
+                    f"{self.out}: attempt {one.replica} at task {one.task.id!r} was made with another "
+                    "--seed; give that seed, or another --out"
+                )
+        self._files: dict[Path, Appender] = {}
+
+    @property
+    def done(self) -> dict[Key, Trajectory]:
+        """What need not be made again."""
+        return {**self.kept, **self.dropped}
+
+    def keep(self, one: Trajectory) -> None:
+        self._append(self.out, self._portable(one))
+
+    def drop(self, one: Trajectory, cause: DropCause, reason: str) -> None:
+        """Write an attempt to the file beside."""
+        self.causes[cause] += 1
+        self._append(self.beside, Dropped(cause=cause, reason=reason, trajectory=self._portable(one)))
+
+    def __enter__(self) -> Attempts:
+        self._files[self.out] = Appender(self.out)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def _append(self, path: Path, row: Trajectory | Dropped) -> None:
+        if path not in self._files:
+            self._files[path] = Appender(path)
+        self._files[path].append(row)
+
+    def _here(self, one: Trajectory) -> Trajectory:
+        """With clip paths that work from here."""
+        return replace(one, task=located(one.task, self.out.parent))
+
+    def _portable(self, one: Trajectory) -> Trajectory:
+        """With clip paths as they are written."""
+        return replace(one, task=portable(one.task, self.out.parent))
+
+
+def _key(one: Trajectory) -> Key:
+    return one.task.id, one.replica
+
+
+def _sound(path: Path, cls: type[Row]) -> list[Row]:
+    """The rows of a file. Attempts that a fault ended leave it: they are made again."""
+    repair(path)
+    rows = read(path, cls) if path.exists() else []
+    sound = [row for row in rows if _trajectory(row).stop != "fault"]
+    if len(sound) < len(rows):
+        write(path, sound)
+    return sound
+
+
+def _trajectory(row: Trajectory | Dropped) -> Trajectory:
+    return row.trajectory if isinstance(row, Dropped) else row
