@@ -5,6 +5,7 @@ told line by line. Prices are an argument: they change, and no file should go st
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,7 @@ class CostBook:
         self.path = Path(path)
         self._before = read_costs(self.path)
         self._faults, self._objections = Counter(self._before.faults), Counter(self._before.objections)
+        self._lock = threading.Lock()
         self._meter = meter or Meter()
         self._meter.on_change = self._save
 
@@ -61,16 +63,20 @@ class CostBook:
 
     def fault(self, text: str) -> None:
         """A trajectory was ended by this fault."""
-        self._faults[cause_of_fault(text)] += 1
-        self._meter.add(Usage())  # saves: one writer at a time
+        with self._lock:
+            self._faults[cause_of_fault(text)] += 1
+        self._meter.add(Usage())  # which saves
 
     def objection(self, cause: str) -> None:
         """The auditor objected for this cause."""
-        self._objections[cause] += 1
+        with self._lock:
+            self._objections[cause] += 1
         self._meter.add(Usage())
 
     def _save(self) -> None:
-        write(self.path, [replace(self.costs, usage=_rounded(self.costs.usage))])
+        with self._lock:
+            costs = self.costs
+            write(self.path, [replace(costs, usage=_rounded(costs.usage))])
 
 
 def read_costs(path: Path) -> Costs:
