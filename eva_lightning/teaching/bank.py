@@ -6,10 +6,11 @@ A question is never shown what was done at itself, or at any clip of its own: th
 
 from __future__ import annotations
 
+import heapq
 import math
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -27,14 +28,13 @@ class Experience:
     """Its task."""
     clips: frozenset[str]
     """Its clips, as `clips_of` names them."""
-    words: Counter[str]
-    """The words of its question."""
+    length: float
+    """By which its likeness is divided, or else long questions would be like everything."""
     story: str
     """What was asked, done and answered."""
 
-
 class ExperienceBank:
-    """Keeps experiences and finds those whose questions are most like a new one, by TF-IDF."""
+    """Keeps experiences and finds those whose questions are most like a new one: rare words weigh more."""
 
     def __init__(self, trajectories: Iterable[Trajectory] = ()) -> None:
         self._kept: list[Experience] = []
@@ -51,7 +51,12 @@ class ExperienceBank:
         for word in words:
             self._holders[word].append(len(self._kept))
         self._kept.append(
-            Experience(task_id=one.task.id, clips=clips_of(one.task), words=words, story=story_of(one))
+            Experience(
+                task_id=one.task.id,
+                clips=clips_of(one.task),
+                length=math.sqrt(len(words)),
+                story=story_of(one),
+            )
         )
 
     def nearest(self, task: Task, count: int = 1) -> list[Experience]:
@@ -59,36 +64,28 @@ class ExperienceBank:
         at most one of each task. Equals in the order in which they came."""
         own = clips_of(task)
         likeness: dict[int, float] = defaultdict(float)
-        for word, times in words_of(task.text).items():
-            holders = self._holders.get(word, [])
+        for word in words_of(task.text) & self._holders.keys():
+            holders = self._holders[word]
+            weight = math.log(1 + len(self._kept) / len(holders)) ** 2
             for place in holders:
-                weight = self._rarity(word) ** 2
-                likeness[place] += times * self._kept[place].words[word] * weight
+                likeness[place] += weight
+        order = [(-value / self._kept[place].length, place) for place, value in likeness.items()]
+        heapq.heapify(order)  # thousands of them, of which the first few are wanted
         found: dict[str, Experience] = {}
-        for place in sorted(likeness, key=lambda place: (-likeness[place] / self._length(place), place)):
-            one = self._kept[place]
+        while order and len(found) < count:
+            one = self._kept[heapq.heappop(order)[1]]
             if one.task_id != task.id and not one.clips & own:
                 found.setdefault(one.task_id, one)
-            if len(found) == count:
-                break
         return list(found.values())
 
-    def _rarity(self, word: str) -> float:
-        """Inverse document frequency; above 0 even for a word that all questions have."""
-        return math.log(1 + len(self._kept) / len(self._holders[word]))
 
-    def _length(self, place: int) -> float:
-        words = self._kept[place].words
-        return math.sqrt(sum((times * self._rarity(word)) ** 2 for word, times in words.items()))
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text, each once.
 
-
-def words_of(text: str) -> Counter[str]:
-    """How often each word occurs.
-
-    >>> words_of("Which colour? Which?")
-    Counter({'which': 2, 'colour': 1})
+    >>> sorted(words_of("Which colour? Which?"))
+    ['colour', 'which']
     """
-    return Counter(re.findall(r"\w+", text.lower()))
+    return frozenset(re.findall(r"\w+", text.lower()))
 
 
 def clips_of(task: Task) -> frozenset[str]:
