@@ -7,9 +7,12 @@ With a renderer it leaves the same token record as a real engine, so that its tr
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
-from eva_lightning.policy.renderer import Renderer
+
+if TYPE_CHECKING:
+    from eva_lightning.policy.renderer import Renderer
 
 
 class ScriptedEngine(Engine):

@@ -1,6 +1,8 @@
 """eva collect with a teacher behind a real HTTP server: briefed, audited, filtered, paid for, taken up."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -218,3 +220,8 @@ def test_the_config_of_the_teacher_runs(world, tmp_path, capsys):
     assert len(made) == 8 and all(one.hint for one in made)
     assert {(body["temperature"], body["max_tokens"]) for _, body, _ in asked} == {(1.0, 2048)}
     assert "requests" in capsys.readouterr().out
+
+
+def test_asking_a_server_loads_no_torch():
+    code = "import sys, eva_lightning.commands.collect; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
