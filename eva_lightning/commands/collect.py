@@ -39,7 +39,7 @@ from eva_lightning.teaching.audits import AuditRules
 from eva_lightning.teaching.costs import Prices, cost_rows, read_costs
 from eva_lightning.teaching.filters import KeepRules
 from eva_lightning.teaching.hints import HintKind
-from eva_lightning.teaching.lesson import Lesson, Teaching
+from eva_lightning.teaching.lesson import Lesson, Teaching, filled_bank
 
 GOOD, AUDITS = KeepRules(), AuditRules()
 
@@ -136,19 +136,28 @@ def collect(
         raise UsageError("hints and bank are for --coach; add it, or leave them out")
     file = Path(tasks) / TASKS if Path(tasks).is_dir() else Path(tasks)
     questions = _questions(file, video_root, limit)
-    embedded = (file.parent / SCRIPTS).is_file()
-    said_as: Timestamps = timestamps or ("seconds" if embedded else "clock")
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
     book = Attempts(out, jobs)
     done = book.done
     left = [job for job in jobs if (job.task.id, job.replica) not in done]
     made: list[Trajectory] = []
     if left:
-        told = (model, server, served_name, engine)
+        teaching = Teaching(
+            coach=coach,
+            hints=("experience", "workflow", "reflection") if hints is None else tuple(hints),
+            bank=filled_bank(bank, book.kept.values() if coach else (), good),
+            audits=audits if audit else None,
+            keep_all=keep == "all",
+            good=good,
+            visual_tokens=max_visual_tokens,
+        )
+        said_as: Timestamps = timestamps or ("seconds" if (file.parent / SCRIPTS).is_file() else "clock")
         agent = make_agent(
             _oracle(file, questions, said_as)
             if oracle
-            else choose_engine(*told, tool_role=tool_role, concurrency=concurrency),
+            else choose_engine(
+                model, server, served_name, engine, tool_role=tool_role, concurrency=concurrency
+            ),
             temperature=temperature,
             max_turns=max_turns,
             max_turn_tokens=max_turn_tokens,
@@ -157,15 +166,6 @@ def collect(
             timestamps=said_as,
             decoder=decoder,
             uniform=uniform,
-        )
-        teaching = Teaching(
-            coach=coach,
-            hints=("experience", "workflow", "reflection") if hints is None else tuple(hints),
-            bank=bank,
-            audits=audits if audit else None,
-            keep_all=keep == "all",
-            good=good,
-            visual_tokens=max_visual_tokens,
         )
         made = _roll(left, Lesson(teaching, agent, left, book), book, concurrency)
     _report([*done.values(), *made], book, Prices(read=price_in, written=price_out))

@@ -14,6 +14,8 @@ from eva_lightning.records import Task, Trajectory
 from eva_lightning.report.summary import table
 from eva_lightning.store import located, portable, read, stream, write
 from eva_lightning.synthesis.world import TASKS
+from eva_lightning.teaching.attempts import dropped_beside
+from eva_lightning.teaching.filters import Dropped
 from eva_lightning.teaching.sifting import Sifted, SiftRules, Tally, histogram, sift, tallied
 
 RULES = SiftRules()
@@ -35,8 +37,8 @@ def sift_tasks(
     """Drop the tasks that all attempts solve, or none, and those that need no search; say why and how many.
 
     Make the attempts with `eva collect --attempts 8`, and those of --uniform with `eva collect --uniform 4`.
-    An attempt that a fault ended does not count. Kept tasks say how often they were solved, in
-    extra.solved: [right, attempts].
+    Attempts that `--keep good` dropped lie beside the others, and count; those that a fault ended do not.
+    Kept tasks say how often they were solved, in extra.solved: [right, attempts].
 
     Args:
         tasks: JSONL file of tasks, or a folder of the embedded world (its tasks.jsonl).
@@ -78,7 +80,7 @@ def _tallied(questions: Sequence[Task], files: str | list[str]) -> dict[str, Tal
 
     def attempts() -> Iterator[Trajectory]:
         for name in several:
-            for one in stream(name, Trajectory):
+            for one in _attempts(Path(name)):
                 strangers[name] += one.task.id not in known
                 yield one
 
@@ -92,6 +94,14 @@ def _tallied(questions: Sequence[Task], files: str | list[str]) -> dict[str, Tal
         if count:
             print(f"{name}: {count} attempts at tasks that are not in the file are passed over")
     return tallies
+
+
+def _attempts(file: Path) -> Iterator[Trajectory]:
+    """All that were made: a rate over the good ones alone would be no rate."""
+    yield from stream(file, Trajectory)
+    beside = dropped_beside(file)
+    if beside.exists():
+        yield from (row.trajectory for row in stream(beside, Dropped))
 
 
 def _causes(sifted: Sequence[Sifted]) -> str:

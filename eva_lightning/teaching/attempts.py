@@ -23,12 +23,17 @@ Key = tuple[str, int]
 """Task and number of the attempt."""
 
 
+def dropped_beside(out: Path) -> Path:
+    """Where the attempts lie that were not kept in `out`."""
+    return out.with_suffix(".dropped.jsonl")
+
+
 class Attempts:
     """Takes up what is there, and appends each attempt as it finishes."""
 
     def __init__(self, out: str | Path, jobs: Sequence[Job]) -> None:
         self.out = Path(out)
-        self.beside = self.out.with_suffix(".dropped.jsonl")
+        self.beside = dropped_beside(self.out)
         self.cost = self.out.with_suffix(".cost.json")
         seeds = {(job.task.id, job.replica): job.seed for job in jobs}
         whole, aside = _sound(self.out, Trajectory), _sound(self.beside, Dropped)

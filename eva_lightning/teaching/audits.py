@@ -12,7 +12,7 @@ from typing import Literal
 
 from eva_lightning.dialects.base import Dialect, Parsed
 from eva_lightning.faults import ToolError
-from eva_lightning.records import Clip, Message, ToolCall, Trajectory
+from eva_lightning.records import PATCH, Clip, Message, ToolCall, Trajectory
 from eva_lightning.tools.frame_select import FrameSelect, asked_count, asked_range, asked_resize, named_clip
 from eva_lightning.video.sampling import snap
 from eva_lightning.worlds.base import ClipFacts
@@ -73,7 +73,7 @@ class Look:
 
     @property
     def visual_tokens(self) -> int:
-        return self.count * (self.height // 28) * (self.width // 28)
+        return self.count * (self.height // PATCH) * (self.width // PATCH)
 
 
 class Auditor:

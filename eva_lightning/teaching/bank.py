@@ -33,6 +33,7 @@ class Experience:
     story: str
     """What was asked, done and answered."""
 
+
 class ExperienceBank:
     """Keeps experiences and finds those whose questions are most like a new one: rare words weigh more."""
 

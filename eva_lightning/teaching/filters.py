@@ -82,7 +82,7 @@ def _unclean(one: Trajectory, auditor: Auditor | None) -> tuple[DropCause, str] 
     flaws = auditor.flaws(one) if auditor is not None else []
     if flaws:
         return "audited", flaws[0].reason
-    for turn in one.turns if one.hint else ():
+    for turn in one.turns if one.hint or auditor is not None else ():
         word = leaked(turn.text, one.task.text)
         if word is not None:
             return "leaked", f"a message says {word!r}"

@@ -56,8 +56,8 @@ def manual(dialect: Dialect, *, turns: int, visual_tokens: int, clips: tuple[str
         "- nframes: how many frames, spread evenly over the window.\n"
         "- resize: their size as a ratio of the original, 1.0 or less; a frame costs (height / 28) x "
         f"(width / 28) visual tokens, and one call at most {visual_tokens}.\n"
-        "Take few small frames of a long window and more or larger ones of a short window; never more than "
-        "one a second, and no window twice.\n"
+        "Take few small frames of a long window, and larger ones of a short window. Frames less than a "
+        "second apart, and windows you have seen before, seldom tell you more.\n"
         f"You may write {turns} messages at most. The answer is written like this, as short as the question "
         f"allows (the letter alone if there are options):\n{dialect.reply('...')}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,8 +28,8 @@ class Teaching:
     """Whether the teacher is told the format and given hints."""
     hints: tuple[HintKind, ...]
     """Kinds of hints to draw from."""
-    bank: str | None
-    """File of good trajectories."""
+    bank: ExperienceBank
+    """Good trajectories to tell of; those that are made join them."""
     audits: AuditRules | None
     """Rules for calls; None lets all of them pass."""
     keep_all: bool
@@ -56,17 +57,15 @@ class Lesson:
         )
         metered = agent.engine.meter is not None or self.auditor is not None
         self.costs = CostBook(book.cost, agent.engine.meter) if metered else None
-        self.bank = ExperienceBank()
         self.coach: Coach | None = None
         if teaching.coach:
-            self._fill_bank()
             self.coach = Coach(
                 jobs,
                 agent.dialect,
                 agent.limits,
                 visual_tokens=teaching.visual_tokens,
                 kinds=teaching.hints,
-                bank=self.bank,
+                bank=teaching.bank,
             )
         self.agent = agent
         if self.coach is not None or self.auditor is not None:
@@ -88,7 +87,7 @@ class Lesson:
         judged = self.coach is not None or not self.teaching.keep_all
         flaw = why_not(one, self.teaching.good, self.auditor) if judged else None
         if flaw is None and self.coach is not None:
-            self.bank.add(one)
+            self.teaching.bank.add(one)
         if flaw is None or self.teaching.keep_all:
             self.book.keep(one)
         else:
@@ -98,20 +97,19 @@ class Lesson:
         if self.costs is not None:
             self.costs.objection(cause)
 
-    def _fill_bank(self) -> None:
-        """With the good ones of the user's file, and with those of earlier runs. Calls are not audited here:
-        the videos of a bank may be elsewhere."""
-        good = self.teaching.good
-        if self.teaching.bank is not None:
-            file = Path(self.teaching.bank)
-            rows = [replace(one, task=located(one.task, file.parent)) for one in read(file, Trajectory)]
-            known = [one for one in rows if why_not(one, good) is None]
-            if not known:
-                raise UsageError(
-                    f"{file}: none of its {len(rows)} trajectories is good; want right answers after a look"
-                )
-            for one in known:
-                self.bank.add(one)
-        for one in self.book.kept.values():
-            if why_not(one, good) is None:
-                self.bank.add(one)
+
+def filled_bank(file: str | None, kept: Iterable[Trajectory], rules: KeepRules) -> ExperienceBank:
+    """With the good ones of the user's file, and with those of earlier runs. Calls are not audited here: the
+    videos of a bank may be elsewhere."""
+    bank = ExperienceBank(one for one in kept if why_not(one, rules) is None)
+    if file is not None:
+        root = Path(file).parent
+        rows = [replace(one, task=located(one.task, root)) for one in read(file, Trajectory)]
+        good = [one for one in rows if why_not(one, rules) is None]
+        if not good:
+            raise UsageError(
+                f"{file}: none of its {len(rows)} trajectories is good; want right answers after a look"
+            )
+        for one in good:
+            bank.add(one)
+    return bank

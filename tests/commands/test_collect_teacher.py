@@ -68,6 +68,19 @@ def test_a_briefed_teacher_leaves_trajectories_with_the_plain_opening(world, tmp
     assert "100.0%" in capsys.readouterr().out
 
 
+def test_a_run_in_two_parts_draws_the_hints_of_a_run_in_one(world, tmp_path):
+    words = ["--coach", "--hints", "[workflow,reflection,format]", "--attempts", "4"]
+    with serving(OracleServer(world)) as (url, _):
+        whole = run(world, tmp_path / "whole.jsonl", url, *words)
+        run(world, tmp_path / "parts.jsonl", url, *words, "--limit", "2")
+        parts = run(world, tmp_path / "parts.jsonl", url, *words)
+
+    def hints(made):
+        return {(one.task.id, one.replica): one.hint for one in made}
+
+    assert hints(parts) == hints(whole) and set(hints(whole).values()) == {"workflow", "reflection", "format"}
+
+
 def test_a_bank_of_an_earlier_run_is_told_from_the_first_question_on(world, tmp_path):
     with serving(OracleServer(world)) as (url, asked):
         run(world, tmp_path / "bank.jsonl", url)

@@ -1,11 +1,14 @@
 """eva sift: tasks and attempts in, the tasks worth training on out, and why the others are not."""
 
+from dataclasses import replace
+
 import pytest
 
 from eva_lightning.commands import sift
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Clip, Task
 from eva_lightning.store import read, write
+from eva_lightning.teaching.filters import Dropped
 from tests.making import task, trajectory
 
 CLIPS = (Clip(id="v", path="clips/v.mp4"),)
@@ -44,6 +47,16 @@ def test_what_some_attempts_solve_is_kept_with_its_rate(files, capsys):
     assert said[1:4] == [["kept", "2"], ["all", "right", "1"], ["all", "wrong", "1"]]
     assert ["none", "1", "#" * sift.BAR] in said and ["to", "50%", "1", "#" * sift.BAR] in said
     assert said[-1] == f"2 of 4 tasks kept in {files / 'kept.jsonl'}".split()
+
+
+def test_attempts_that_were_dropped_count_too(files):
+    good = [trajectory(task=task(id="a", clips=CLIPS), replica=number) for number in range(4)]
+    write(files / "good.jsonl", good)
+    wrong = Dropped(
+        cause="wrong", reason="chose C, gold B", trajectory=replace(good[0], answer="C", replica=4)
+    )
+    write(files / "good.dropped.jsonl", [wrong])
+    assert [one.extra["solved"] for one in run(files, attempts="good.jsonl")] == [[4, 5]]
 
 
 def test_what_uniform_frames_solve_is_dropped_and_gaps_are_told(files, capsys):

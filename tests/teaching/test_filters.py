@@ -64,3 +64,5 @@ def test_words_that_give_the_briefing_away_count_only_for_the_briefed():
     assert why_not(one, KeepRules()) == ("leaked", "a message says 'briefed'")
     one.hint = ""
     assert cause(one) is None
+    one.turns[0].text = "The auditor is right."
+    assert cause(one, Auditor(AuditRules(), EvaDialect(), StillWorld().describe)) == "leaked"
