@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from eva_lightning.dialects.base import Dialect, Parsed
@@ -58,14 +59,20 @@ class Objection:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """A call of frame_select that can be run, with its range cut to the clip."""
+    """A call of frame_select that can be run."""
 
     clip: str
+    """Id of the clip."""
     start: float
+    """First second, not before the clip's begin."""
     end: float
+    """Last second, not after the clip's end."""
     count: int
+    """Frames asked for; a moment holds one."""
     height: int
+    """Their height in pixels."""
     width: int
+    """Their width in pixels."""
 
     @property
     def span(self) -> float:
@@ -86,7 +93,10 @@ class Auditor:
             dialect: Reads calls out of messages.
             describe: Says how long and how large a clip is.
         """
-        self.rules, self.dialect, self.describe = rules, dialect, describe
+        self.rules, self.dialect = rules, dialect
+        self.describe = cache(
+            describe
+        )  # a long video takes seconds to open, and may be gone when all is done
 
     def object_to(self, text: str, before: Sequence[Message], clips: Sequence[Clip]) -> Objection | None:
         """What is wrong with a message, given the conversation before it; None if nothing is."""

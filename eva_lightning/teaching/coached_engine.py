@@ -9,6 +9,7 @@ words that nobody sampled from this conversation.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -56,7 +57,9 @@ class CoachedEngine(Engine):
         for number in range(1, self.patience + 1):
             if self.auditor is None or said.cut:
                 break
-            objection = self.auditor.object_to(said.text, context.messages, clips)
+            objection = await asyncio.to_thread(  # which may open a video
+                self.auditor.object_to, said.text, context.messages, clips
+            )
             if objection is None:
                 break
             self.on_objection(objection.cause)
