@@ -83,7 +83,7 @@ def told(printed):
 
 
 def test_a_killed_collection_becomes_marked_rows_of_both_kinds(world, tmp_path):
-    """Every third trajectory guesses; the others are the oracle's."""
+    """About a third of the trajectories guess; the others are the oracle's."""
     out, total = tmp_path / "attempts.jsonl", len(world.tasks) * ATTEMPTS
     teacher = OracleServer(world, wrong=3, pause=lambda number: time.sleep(0.05))
     with serving(teacher) as (url, asked):
