@@ -11,7 +11,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import set_parsing_settings
@@ -28,6 +27,7 @@ from callbacks import (
 )
 from datamodules import RecordData
 from eva_lightning.faults import UsageError
+from eva_lightning.named_configs import found
 from eva_lightning.refusals import TerseParser, in_a_line
 from modules import PolicyModule
 
@@ -47,8 +47,6 @@ PLUG_INS = (
     "tools.frame_select_official",
 )
 """Parts of the core that configs may name bare; what the modules import themselves need not be listed."""
-
-CONFIGS = Path(__file__).parent.parent / "configs"
 
 DEFAULTS: dict[str, Any] = {
     "max_epochs": 1,
@@ -108,7 +106,7 @@ def run_stage(words: Sequence[str]) -> None:
         import_module(f"eva_lightning.{name}")
     _quieten()
     # Lightning reads the words there, and starts the processes of the other devices with them.
-    typed, sys.argv = sys.argv, [sys.argv[0], *found(words)]
+    typed, sys.argv = sys.argv, [sys.argv[0], *_in_full(words)]
     try:
         _run()
     finally:
@@ -150,20 +148,9 @@ def _spelled_out(word: str) -> str:
     return SHORT.get(head, head) + ("=true" if alone else sign + value)
 
 
-def found(words: Sequence[str]) -> list[str]:
-    """The words with bare config names made paths: `grpo.yaml` is also looked for in configs/. In a test
-    short words stand for long ones.
-    """
-    whole: list[str] = []
-    if words[:1] == ["test"]:
-        words = [_spelled_out(word) for word in words]
-    for word, before in zip(words, ["", *words[:-1]], strict=True):
-        name = word.removeprefix("--config=")
-        named = before == "--config" or word != name
-        if named and not Path(name).exists() and (CONFIGS / name).exists():
-            word = word.removesuffix(name) + str(CONFIGS / name)
-        whole.append(word)
-    return whole
+def _in_full(words: Sequence[str]) -> list[str]:
+    """The words as Lightning wants them: configs as paths, and in a test long words for short ones."""
+    return found([_spelled_out(word) for word in words] if words[:1] == ["test"] else words)
 
 
 def _quieten() -> None:

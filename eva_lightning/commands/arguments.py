@@ -1,8 +1,8 @@
 """From words to a call: a command is a typed function whose docstring is its manual. jsonargparse does the
 work.
 
-What is added here: switches may be given without a value (`--json`), and help text comes from attribute
-docstrings too.
+What is added here: switches may be given without a value (`--json`), help text comes from attribute
+docstrings too, and `--config` finds shipped configs by their bare name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from jsonargparse import auto_cli, set_parsing_settings
 
+from eva_lightning.named_configs import found
 from eva_lightning.refusals import TerseParser
 
 
@@ -29,7 +30,7 @@ def run_command(
     }
     auto_cli(
         function,
-        args=_spell_out(words, switches),
+        args=_spell_out(found(words), switches),
         prog=prog,
         as_positional=positional,
         parser_class=TerseParser,
