@@ -22,6 +22,8 @@ STAGES = {
 COMMANDS = {
     "ask": "ask a question about a video and watch the agent plan, look and answer",
     "synthesize": "make videos, questions and teacher trajectories of the embedded world",
+    "prepare": "questions in whatever file people have, as tasks",
+    "convert": "trajectories to chat data of other trainers, and chat data of others to trajectories",
     "collect": "roll a policy or a teacher over tasks into trajectories",
     "sift": "keep the tasks that are neither too easy nor out of reach",
     "label": "mark trajectories good or bad, for KTO",

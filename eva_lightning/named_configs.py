@@ -13,8 +13,8 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 def found(words: Sequence[str]) -> list[str]:
     """The words of a command with the names of shipped configs made paths.
 
-    >>> Path(found(["--config", "grpo.yaml"])[1]) == CONFIGS / "grpo.yaml", found(["--config", "none.yaml"])[1]
-    (True, 'none.yaml')
+    >>> found(["--config", "grpo.yaml"])[1] == str(CONFIGS / "grpo.yaml"), found(["--config=no.yaml"])
+    (True, ['--config=no.yaml'])
     """
     whole: list[str] = []
     for word, before in zip(words, ["", *words[:-1]], strict=True):

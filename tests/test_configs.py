@@ -1,5 +1,5 @@
 """Every shipped config runs through the real front door: the tiny policy, a small world, two steps or three
-questions.
+questions; those of plain commands with a file of what they read.
 """
 
 import json
@@ -12,7 +12,8 @@ import yaml
 from eva_lightning.cli import main
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.dialects.eva import EvaDialect
-from eva_lightning.store import portable, write
+from eva_lightning.records import Task
+from eva_lightning.store import portable, read, write
 from eva_lightning.synthesis.captions import captions
 from eva_lightning.synthesis.script import ScriptSettings
 from eva_lightning.synthesis.teachers import Oracle
@@ -23,7 +24,9 @@ pytestmark = pytest.mark.system
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 BENCHMARKS = CONFIGS / "benchmarks"
-TRAINING = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path.parent != BENCHMARKS]
+EVERY = sorted(CONFIGS.rglob("*.yaml"))
+TRAINING = [path for path in EVERY if path.parent != BENCHMARKS and "class_path: " in path.read_text()]
+COMMANDS = [path for path in EVERY if path.parent != BENCHMARKS and path not in TRAINING]
 BESIDE = {"official.yaml", "uniform.yaml"}
 """Configs that change how the questions of another one are asked."""
 DATA = {"SFTModule": "trajectories", "KTOModule": "trajectories", "GRPOModule": "tasks"}
@@ -51,7 +54,7 @@ def named(path):
     return str(path.relative_to(CONFIGS))
 
 
-@pytest.mark.parametrize("config", sorted(CONFIGS.rglob("*.yaml")), ids=named)
+@pytest.mark.parametrize("config", EVERY, ids=named)
 def test_a_config_is_short_and_says_what_it_is_for(config):
     text = config.read_text()
     assert len(text.splitlines()) <= 40
@@ -113,3 +116,88 @@ def test_a_benchmark_is_asked_and_told(config, choices, tiny_folder, tmp_path):
     assert [tool.partition("(")[0] for tool in tools] == [
         "OfficialFrameSelect" if config.name == "official.yaml" else "FrameSelect"
     ]
+
+
+def command_of(config):
+    """The command that a config without a model is for: `prepare` for prepare_cgbench.yaml."""
+    return config.stem.partition("_")[0]
+
+
+def chat(*turns):
+    who = ("human", "gpt")
+    return [{"from": who[i % 2], "value": text} for i, text in enumerate(turns)]
+
+
+MC = "<image>\nWhat is on the arm?\nA. A tattoo\nB. A watch\nPlease respond with only the letter of the correct answer."
+LLAVA_VIDEO = [
+    {
+        "id": "v1",
+        "data_source": "0_30_s_academic_v0_1",
+        "video": "academic/a.mp4",
+        "conversations": conversation,
+    }
+    for conversation in (
+        chat(MC, "B."),
+        chat("<image>\nWhy does she stop?", "It rains.", "And then?", "She runs."),
+    )
+]
+LLAVA_VIDEO[1]["id"] = "v2"
+CG_BENCH = {
+    "qid": 0,
+    "video_uid": "a",
+    "question": "What is cooked?",
+    "choices": ["rice", "soup", "fish"],
+    "right_answer": "C",
+    "answer": "fish",
+    "clue_intervals": [[12, 20], [40.5, 44]],
+    "duration": 1800,
+    "domain": "Life Record",
+    "sub_category": "Entity Recognition",
+}
+ROWS = {"prepare_llava_video": LLAVA_VIDEO, "prepare_cgbench": [CG_BENCH]}
+
+
+def run_prepare(config, folder):
+    """`eva prepare` on rows as the data set has them; the tasks."""
+    (folder / "videos").mkdir()
+    (folder / "videos" / "a.mp4").touch()
+    (folder / "rows.json").write_text(json.dumps(ROWS[config.stem]))
+    words = [
+        "--config",
+        named(config),
+        "--rows",
+        str(folder / "rows.json"),
+        "--videos",
+        str(folder / "videos"),
+    ]
+    assert main(["prepare", *words, "--out", str(folder / "tasks.jsonl")]) == 0
+    return read(folder / "tasks.jsonl", Task)
+
+
+def check_llava_video(tasks):
+    ids = ["v1", "v2/1", "v2/2"]
+    assert [one.id for one in tasks] == [f"0_30_s_academic_v0_1/{one}" for one in ids]
+    assert [one.answer.value for one in tasks] == ["B", "It rains.", "She runs."]
+    assert tasks[0].text == "What is on the arm?\nA. A tattoo\nB. A watch"
+    assert [one.clips[0].path for one in tasks] == ["videos/a.mp4"] * 3
+
+
+def check_cgbench(tasks):
+    (one,) = tasks
+    assert (one.id, one.source, one.answer.value, one.options[2]) == ("cgbench/0", "cgbench", "C", "fish")
+    assert one.evidence == ((12.0, 20.0), (40.5, 44.0))
+    assert one.extra["category"] == "Entity Recognition" and one.extra["duration"] == 1800.0
+
+
+def prepares(config, folder):
+    checks = {"prepare_llava_video": check_llava_video, "prepare_cgbench": check_cgbench}
+    checks[config.stem](run_prepare(config, folder))
+
+
+RUNS = {"prepare": prepares}
+"""What shows that the configs of a plain command work."""
+
+
+@pytest.mark.parametrize("config", COMMANDS, ids=named)
+def test_a_config_of_a_plain_command_is_found_by_name_and_does_what_it_says(config, tmp_path):
+    RUNS[command_of(config)](config, tmp_path)

@@ -28,6 +28,7 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
     "rewards": {
         *("records", "faults", "scoring", "video", "worlds", "dialects", "engines", "asking", "judging"),
     },
+    "intake": {"records", "faults", "timecode"},
     "mining": {
         *("records", "faults", "store", "scoring", "video", "worlds", "dialects", "engines", "rollout"),
         *("asking", "synthesis"),

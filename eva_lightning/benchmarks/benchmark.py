@@ -5,10 +5,8 @@ reached. There is no code per benchmark: whoever has rows of this form adds a co
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-OptionStyle = Literal["A. ", "A: ", "(A) ", "none"]
-"""What stands before an option, at the begin of a line. none: an open question."""
+from eva_lightning.intake.wording import OptionStyle
 
 
 @dataclass(frozen=True, kw_only=True)

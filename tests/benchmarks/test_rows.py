@@ -5,8 +5,9 @@ from collections import Counter
 import pytest
 
 from eva_lightning.benchmarks.benchmark import Benchmark
-from eva_lightning.benchmarks.rows import causes, read_benchmark, split_options
+from eva_lightning.benchmarks.rows import causes, read_benchmark
 from eva_lightning.faults import UsageError
+from eva_lightning.intake.wording import split_options
 from tests.benchmarks.making_rows import row, write_rows
 
 

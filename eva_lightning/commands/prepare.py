@@ -1,0 +1,133 @@
+"""`eva prepare`: other people's questions about videos become tasks. It opens no video; a folder of videos
+without questions is for `eva augment`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from eva_lightning.commands.arguments import run_command
+from eva_lightning.faults import UsageError
+from eva_lightning.intake.bad_row import BadRow, counted
+from eva_lightning.intake.questions import tasks_of
+from eva_lightning.intake.row_shape import RowShape
+from eva_lightning.intake.tables import Row, Table, rows_of
+from eva_lightning.intake.video_folder import MISSING, VideoFolder
+from eva_lightning.records import Task
+from eva_lightning.report.summary import table as aligned
+from eva_lightning.store import portable, write
+
+AS_IS = RowShape()
+PLAIN = Table()
+Policy = Literal["refuse", "skip"]
+
+
+def main(words: Sequence[str]) -> None:
+    run_command(prepare, words, "eva prepare")
+
+
+def prepare(
+    rows: str | list[str],
+    videos: str,
+    out: str,
+    shape: RowShape = AS_IS,
+    table: Table = PLAIN,
+    missing: Policy = "refuse",
+    bad: Policy = "refuse",
+    limit: int | None = None,
+) -> None:
+    """Turn questions in JSONL, JSON, CSV, TSV, Parquet or a `datasets` folder or hub id into tasks.
+
+    Args:
+        rows: File, folder or hub id of the questions, or several as [a.json,b.json].
+        videos: Folder of their videos. A row's path counts from here; if it is not there, its longest tail
+            that is.
+        out: JSONL file of tasks to write.
+        shape: Which column says what; best in a config, as in eva/prepare_llava_video.yaml.
+        table: What must be known of the file of rows.
+        missing: A row whose video is not there: refuse stops at the first one, skip counts them.
+        bad: Any other row that can not be asked (no question, an answer that is no option, an id that came
+            before): refuse stops at the first one, skip counts them by cause.
+        limit: Take so many rows from the top; None takes all.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit is {limit}: want 1 or more")
+    if not Path(videos).expanduser().is_dir():
+        raise UsageError(f"{videos}: is no folder; give the folder of the videos")
+    files = [rows] if isinstance(rows, str) else rows
+    intake = Intake(shape, VideoFolder(videos), missing, bad)
+    named = ((Path(file).stem, row) for file in files for row in rows_of(file, table))
+    root = Path(out).parent
+    with tqdm(desc="preparing", unit="row") as bar:
+
+        def prepared() -> Iterator[Task]:
+            for name, row in islice(named, limit):
+                yield from (portable(task, root) for task in intake.take(row, name))
+                bar.update()
+            if not intake.ids:
+                said = f"none of {bar.n} rows can be asked ({counted(intake.left_out.elements()) or 'there is no row'})"
+                raise UsageError(f"{', '.join(files)}: {said}")
+
+        write(out, prepared())
+    print(intake.report())
+    print(f"{len(intake.ids)} tasks in {out}")
+
+
+class Intake:
+    """Rows taken in so far: what became tasks, and what did not."""
+
+    def __init__(self, shape: RowShape, videos: VideoFolder, missing: Policy, bad: Policy) -> None:
+        self.shape, self.videos, self.missing, self.bad = shape, videos, missing, bad
+        self.ids: set[str] = set()
+        self.left_out: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+        self._kinds: Counter[tuple[str, str]] = Counter()
+        self._seconds: dict[str, float | None] = {}
+
+    def take(self, row: Row, name: str) -> list[Task]:
+        """The tasks of a row; none if it is left out."""
+        try:
+            made = list(tasks_of(row.values, self.shape, self.videos, self.shape.name or name, row.number))
+            again = next((task.id for task in made if task.id in self.ids), None)
+            if again is not None:
+                column = self.shape.id or "number"
+                raise BadRow("duplicate id", f"{column}: {again} came before; shape.id null numbers the rows")
+        except BadRow as problem:
+            self._refuse(row, problem)
+            return []
+        for task in made:
+            self._count(task)
+        return made
+
+    def report(self) -> str:
+        """Tasks by source and kind of answer, videos and hours, and what was left out."""
+        lines = [[source or "(no source)", kind, str(count)] for (source, kind), count in self._kinds.items()]
+        said = [aligned(("source", "answer", "tasks"), sorted(lines))]
+        known = [seconds for seconds in self._seconds.values() if seconds is not None]
+        hours = f", {sum(known) / 3600:.1f} hours" if known else ", of unknown length"
+        part = f" ({len(known)} of known length)" if 0 < len(known) < len(self._seconds) else ""
+        said.append(f"{len(self._seconds)} videos{hours}{part}")
+        if self.left_out:
+            said.append(f"{self.left_out.total()} rows left out: {counted(self.left_out.elements())}")
+            said += [f"  {cause}, for example {first}" for cause, first in self._first.items()]
+        return "\n".join(said)
+
+    def _refuse(self, row: Row, problem: BadRow) -> None:
+        lost = problem.cause == MISSING
+        if (self.missing if lost else self.bad) == "refuse":
+            word = "--missing skip" if lost else "--bad skip"
+            raise UsageError(f"{row.place}: {problem.detail} ({word} leaves such rows out)") from None
+        self.left_out[problem.cause] += 1
+        self._first.setdefault(problem.cause, f"{row.place}: {problem.detail}")
+
+    def _count(self, task: Task) -> None:
+        self.ids.add(task.id)
+        self._kinds[task.source, task.answer.kind if task.answer else "unknown"] += 1
+        for clip in task.clips:
+            self._seconds[clip.path] = task.extra.get("duration", self._seconds.get(clip.path))

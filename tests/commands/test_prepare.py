@@ -1,0 +1,104 @@
+"""eva prepare: rows of files people have in, tasks out; what is left out is counted and told."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from eva_lightning.cli import main
+from eva_lightning.records import Task
+from eva_lightning.store import read
+
+GOOD = {"id": 1, "question": "Who?", "answer": "a dog", "video": "a.mp4", "length": 1800}
+
+
+@pytest.fixture
+def prepare(tmp_path, capsys):
+    """Runs `eva prepare` on rows; its status, what it wrote, what it said."""
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").touch()
+
+    def preparing(rows, *words, name="rows.jsonl"):
+        file = tmp_path / name
+        if name.endswith(".parquet"):
+            pq.write_table(pa.Table.from_pylist(rows), file)
+        else:
+            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        out = tmp_path / "tasks.jsonl"
+        given = ["--rows", str(file), "--videos", str(tmp_path / "clips"), "--out", str(out)]
+        status = main(["prepare", *given, *words])
+        said = capsys.readouterr()
+        return status, read(out, Task) if out.exists() else [], said.out + said.err
+
+    return preparing
+
+
+def test_tasks_videos_and_hours_are_told(prepare):
+    rows = [GOOD, GOOD | {"id": 2, "answer": 3}, GOOD | {"id": 3, "from": "tv"}]
+    status, tasks, said = prepare(rows, "--shape.duration", "length")
+    assert status == 0
+    assert [one.id for one in tasks] == ["rows/1", "rows/2", "rows/3"]
+    assert tasks[0].clips[0].path == "clips/a.mp4"  # the folder can be moved
+    assert "rows    number      1\nrows      text      2" in said
+    assert "1 videos, 0.5 hours\n3 tasks in" in said
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            GOOD | {"video": "b.mp4"},
+            "rows.jsonl:2: no file b.mp4 in {} (--missing skip leaves such rows out)",
+        ),
+        (GOOD, "rows.jsonl:2: id: rows/1 came before; shape.id null numbers the rows (--bad skip"),
+        (GOOD | {"id": 2, "question": " "}, "rows.jsonl:2: question is empty (--bad skip"),
+    ],
+)
+def test_a_row_that_can_not_be_asked_stops_it_with_its_place(prepare, tmp_path, row, said):
+    status, tasks, told = prepare([GOOD, row])
+    assert status == 1 and tasks == []
+    assert said.format(tmp_path / "clips") in told
+
+
+def test_in_parquet_the_place_is_the_row_s_number(prepare):
+    _, _, said = prepare([GOOD, GOOD], name="rows.parquet")
+    assert "rows.parquet row 2: id: rows/1 came before" in said
+
+
+def test_rows_left_out_are_counted_by_cause_with_one_of_each(prepare):
+    rows = [
+        GOOD,
+        GOOD | {"id": 2, "video": "b.mp4"},
+        GOOD | {"id": 3, "video": "c.mp4"},
+        GOOD | {"id": 4, "question": ""},
+        GOOD,
+    ]
+    status, tasks, said = prepare(rows, "--missing", "skip", "--bad", "skip")
+    assert status == 0 and len(tasks) == 1
+    assert "4 rows left out: 2 missing video, 1 empty question, 1 duplicate id" in said
+    assert "missing video, for example" in said and "rows.jsonl:2: no file b.mp4" in said
+
+
+def test_rows_of_which_none_can_be_asked_write_nothing(prepare):
+    status, tasks, said = prepare([GOOD | {"video": "b.mp4"}], "--missing", "skip")
+    assert status == 1 and tasks == []
+    assert "none of 1 rows can be asked (1 missing video)" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--limit", "0"], "limit is 0: want 1 or more"),
+        (["--videos", "nowhere"], "nowhere: is no folder"),
+        (["--shape.answer_kind", "guess"], "answer_kind"),
+        (["--config", "eva/none.yaml"], "none.yaml"),
+    ],
+)
+def test_wrong_words_are_refused_in_a_line(prepare, capsys, words, said):
+    try:
+        status, _, told = prepare([GOOD], *words)
+    except SystemExit as leaving:
+        status, told = leaving.code, capsys.readouterr().err
+    assert status in (1, 2)
+    assert said in told.splitlines()[-1] and "Traceback" not in told
