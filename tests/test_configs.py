@@ -128,7 +128,7 @@ def chat(*turns):
     return [{"from": who[i % 2], "value": text} for i, text in enumerate(turns)]
 
 
-MC = "<image>\nWhat is on the arm?\nA. A tattoo\nB. A watch\nPlease respond with only the letter of the correct answer."
+MC = "<image>\nWhat is on the arm?\nA. A tattoo\nB. A watch\nPlease respond with only the letter."
 LLAVA_VIDEO = [
     {
         "id": "v1",

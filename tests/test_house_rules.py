@@ -29,6 +29,7 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
         *("records", "faults", "scoring", "video", "worlds", "dialects", "engines", "asking", "judging"),
     },
     "intake": {"records", "faults", "timecode"},
+    "exchange": {"records", "faults", "encoding", "store", "video", "worlds", "dialects"},
     "mining": {
         *("records", "faults", "store", "scoring", "video", "worlds", "dialects", "engines", "rollout"),
         *("asking", "synthesis"),

@@ -71,8 +71,8 @@ def prepare(
                 yield from (portable(task, root) for task in intake.take(row, name))
                 bar.update()
             if not intake.ids:
-                said = f"none of {bar.n} rows can be asked ({counted(intake.left_out.elements()) or 'there is no row'})"
-                raise UsageError(f"{', '.join(files)}: {said}")
+                why = counted(intake.left_out.elements()) or "there is no row"
+                raise UsageError(f"{', '.join(files)}: none of {bar.n} rows can be asked ({why})")
 
         write(out, prepared())
     print(intake.report())

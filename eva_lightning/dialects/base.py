@@ -44,7 +44,7 @@ class Dialect(ABC):
         """The tool message: what the calls found and what was wrong with those that failed."""
 
     @abstractmethod
-    def call(self, name: str, **arguments: object) -> str:
+    def call(self, name: str, /, **arguments: object) -> str:
         """How this dialect writes a call: for teachers and scripts."""
 
     @abstractmethod

@@ -84,7 +84,7 @@ class EvaDialect(Dialect):
         )
         return _joined(parts)
 
-    def call(self, name: str, **arguments: object) -> str:
+    def call(self, name: str, /, **arguments: object) -> str:
         return f"<tool_call>{json.dumps({'tool': name, 'arguments': arguments})}</tool_call>"
 
     def reply(self, answer: str) -> str:

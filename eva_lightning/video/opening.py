@@ -1,4 +1,6 @@
-"""Which decoder opens a file: PyAV on machines without a card, torchcodec on those with one."""
+"""Which decoder opens a file: PyAV on machines without a card, torchcodec on those with one. A still picture
+is a video of one frame, and PyAV's everywhere: no card decodes it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,9 @@ from eva_lightning.faults import UsageError
 from eva_lightning.video.decoder import Decoder, Device
 from eva_lightning.video.header import MAX_FRAME_PIXELS
 from eva_lightning.video.pyav_decoder import PyAVDecoder
+
+STILLS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+"""Endings of picture files."""
 
 
 def open_decoder(
@@ -32,7 +37,8 @@ def open_decoder(
     """
     if device not in get_args(Device):
         raise UsageError(f"there is no decoder {device!r}; choose one of {', '.join(get_args(Device))}")
-    if device == "pyav" or (device == "auto" and not cuda_decodes()):
+    still = Path(path).suffix.lower() in STILLS
+    if device == "pyav" or still or (device == "auto" and not cuda_decodes()):
         return PyAVDecoder(path, max_frame_pixels=max_frame_pixels, index_dir=index_dir)
     from eva_lightning.video.torchcodec_decoder import TorchcodecDecoder
 
