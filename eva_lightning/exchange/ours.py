@@ -143,7 +143,7 @@ def _shown(
 ) -> Iterator[FrameRef]:
     """The frames where the messages speak of images: by the names of the files, or else in order."""
     wanted = sum(part is None for held in said for part in held)
-    if folders and conversation.images:
+    if folders and conversation.images is not None:
         known = {(folders[frame.clip], frame_name(frame)): frame for frame in frames}
         frames = []
         for place, image in enumerate(map(PurePath, conversation.images)):
