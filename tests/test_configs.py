@@ -25,7 +25,9 @@ pytestmark = pytest.mark.system
 CONFIGS = Path(__file__).parent.parent / "configs"
 BENCHMARKS = CONFIGS / "benchmarks"
 EVERY = sorted(CONFIGS.rglob("*.yaml"))
-TRAINING = [path for path in EVERY if path.parent != BENCHMARKS and "class_path: " in path.read_text()]
+TRAINING = [
+    path for path in EVERY if path.parent != BENCHMARKS and "model" in yaml.safe_load(path.read_text())
+]
 COMMANDS = [path for path in EVERY if path.parent != BENCHMARKS and path not in TRAINING]
 BESIDE = {"official.yaml", "uniform.yaml"}
 """Configs that change how the questions of another one are asked."""

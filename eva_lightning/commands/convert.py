@@ -17,7 +17,7 @@ from eva_lightning.commands.arguments import run_command
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.encoding import FieldError
 from eva_lightning.exchange.foreign import Reader
-from eva_lightning.exchange.forms import Form, Intake, Outlet
+from eva_lightning.exchange.forms import Form, Inlet, Outlet
 from eva_lightning.exchange.pictures import ImageType, PictureFolder
 from eva_lightning.exchange.sharegpt import dataset_entry
 from eva_lightning.faults import UsageError
@@ -76,11 +76,11 @@ def convert(
             root=file.parent if image_root is None else Path(image_root),
             image_tokens=image_tokens,
         )
-        intake = Intake(reader=reader, root=str(file.parent), source=file.stem)
+        inlet = Inlet(reader=reader, root=str(file.parent), source=file.stem)
         outlet = Outlet(form=to, reader=reader, root=root, pictures=pictures)
-        count = write(out, _converted(rows, table, intake, outlet))
+        count = write(out, _converted(rows, table, inlet, outlet))
     print(f"{count} rows in {out}")
-    for line in (*_told_of_reading(intake.counts), *_told_of_writing(outlet)):
+    for line in (*_told_of_reading(inlet.counts), *_told_of_writing(outlet)):
         print(line)
     if to == "sharegpt":
         _tell_dataset_info(Path(out), outlet, dataset_info)
@@ -95,12 +95,12 @@ def _check(to: Form, images: str | None, image_tokens: int | None, dataset_info:
         raise UsageError("trajectories hold references, not images: leave out --images")
 
 
-def _converted(rows: str, table: Table, intake: Intake, outlet: Outlet) -> Iterator[Any]:
+def _converted(rows: str, table: Table, inlet: Inlet, outlet: Outlet) -> Iterator[Any]:
     empty = True
     for row in tqdm(rows_of(rows, table), desc="converting", unit="row"):
         empty = False
         try:
-            trajectory = intake.trajectory(row.values, row.number)
+            trajectory = inlet.trajectory(row.values, row.number)
         except FieldError as problem:
             raise UsageError(f"{row.place}: {problem}") from None
         yield outlet.row(trajectory)

@@ -94,8 +94,8 @@ def spell(parts: Iterable[Part]) -> str:
 
 
 def bend(text: str) -> str:
-    """A text without the letters that stand for an image."""
-    return text.replace(IMAGE, "<image >")
+    """A text without the letters by which trainers know an image, a video or a sound."""
+    return re.sub("<(image|video|audio)>", r"<\1 >", text)
 
 
 def cut(text: str) -> tuple[Part, ...]:

@@ -5,6 +5,7 @@ them ids, as it does with a teacher's.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -36,8 +37,10 @@ class Reader:
     image_tokens: int | None
     """Visual tokens of an image at most; None takes any size."""
 
-    def trajectory(self, conversation: Conversation, id: str, source: str) -> Trajectory:
-        """The trajectory of a conversation; FieldError says which field can not be read."""
+    def trajectory(self, conversation: Conversation, source: str, number: int) -> Trajectory:
+        """The trajectory of a conversation, the `number`th of a file; FieldError says which field can not be
+        read. Several attempts at one question are attempts at one task, which KTO must know.
+        """
         begin = conversation.begin
         opening, rest = conversation.said[:begin], conversation.said[begin:]
         if not rest or rest[-1].role != "assistant":
@@ -50,12 +53,18 @@ class Reader:
         acted = bool(said.calls or said.problem)
         answer = said.answer if said.answer is not None or acted else turns[-1].text.strip() or None
         return Trajectory(
-            task=Task(id=id, source=source, clips=clips, question=_question(opening)),
+            task=Task(
+                id=f"{source}/{conversation.id or _digest(opening, conversation.images or ())}",
+                source=source,
+                clips=clips,
+                question=_question(opening),
+            ),
             prompt=prompt,
             turns=turns,
             stop="answered" if answer is not None else "turn_limit" if acted else "no_action",
             answer=answer,
             desirable=conversation.mark,
+            replica=number,
         )
 
     def _images(self, conversation: Conversation) -> tuple[tuple[Clip, ...], list[FrameRef]]:
@@ -99,6 +108,13 @@ def _question(opening: Sequence[Said]) -> str:
     if not words:
         raise FieldError("messages: no question; the first turn of the user has no words")
     return words
+
+
+def _digest(opening: Sequence[Said], images: Sequence[str]) -> str:
+    """The same for what was asked in the same words about the same images."""
+    shown = images[: sum(part is None for one in opening for part in one.parts)]
+    asked = repr(([(one.role, one.spelled) for one in opening], list(shown)))
+    return hashlib.blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
 def _turns(rest: Sequence[Said], shown: Iterator[FrameRef], dialect: Dialect) -> list[Turn]:

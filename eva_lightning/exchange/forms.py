@@ -22,7 +22,7 @@ Form = Literal["trajectories", "sharegpt", "trl", "trl-kto"]
 
 
 @dataclass(kw_only=True)
-class Intake:
+class Inlet:
     """Rows of any form as trajectories."""
 
     reader: Reader
@@ -43,8 +43,7 @@ class Intake:
             trajectory, edited = trajectory_of(conversation, self.reader.dialect)
             self.counts["edited" if edited else "whole"] += 1
             return self._ours(trajectory)
-        name = conversation.id or str(number)
-        trajectory = self.reader.trajectory(conversation, f"{self.source}/{name}", self.source)
+        trajectory = self.reader.trajectory(conversation, self.source, number)
         self._count(conversation, trajectory)
         return trajectory
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from eva_lightning.intake.bad_row import BadRow
@@ -14,6 +15,7 @@ from eva_lightning.intake.video_folder import VideoFolder
 from eva_lightning.intake.wording import (
     PLACEHOLDER,
     find_options,
+    is_a_letter,
     letter_of,
     literal,
     span,
@@ -176,6 +178,8 @@ def _answer(value: Any, options: tuple[str, ...], shape: RowShape, begin: float)
             return Answer(kind=kind, value=(first - begin, last - begin))
         if kind == "number":
             return Answer(kind=kind, value=float(value))
+        if shape.answer_kind == "auto" and is_a_letter(str(value)):
+            raise BadRow("no options", f"answer {value!r} is a letter, but no options are found")
         return Answer(kind=kind, value=str(value).strip())
     except (ValueError, TypeError) as problem:
         raise BadRow("no answer", f"{column}: {problem}") from None
@@ -214,9 +218,20 @@ def _interval(value: Any) -> tuple[float, float]:
     raise ValueError(f"{value!r:.60} is no range of seconds: want [start, end] or MM:SS-MM:SS")
 
 
+def _jsonable(value: Any) -> Any:
+    """A value as JSON can hold it: dates and the like become text, numbers that are none become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(one) for one in value]
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if value is None or isinstance(value, (str, int)) else str(value)
+
+
 def _extra(row: Mapping[str, Any], shape: RowShape, begin: float) -> dict[str, Any]:
     """What is kept beside the question. Evidence counts from the clip's begin, as all time does."""
-    extra: dict[str, Any] = {column: row[column] for column in shape.keep if row.get(column) is not None}
+    extra = {column: _jsonable(row[column]) for column in shape.keep if row.get(column) is not None}
     if shape.category is not None and row.get(shape.category) not in (None, ""):
         extra["category"] = str(row[shape.category])
     duration = _seconds(row, shape.duration)

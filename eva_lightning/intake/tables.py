@@ -120,13 +120,16 @@ def _parquet(path: Path, _: Table) -> Iterator[Row]:
     try:
         file = parquet.ParquetFile(path)
     except arrow.ArrowInvalid as problem:
-        raise UsageError(f"{path}: no Parquet ({str(problem).splitlines()[0]})") from None
+        raise UsageError(f"{path}: no Parquet ({_first_line(problem)})") from None
     number = 0
     with file:
-        for batch in file.iter_batches(batch_size=256):
-            for values in batch.to_pylist():
-                number += 1
-                yield Row(place=f"{path} row {number}", number=number, values=values)
+        try:
+            for batch in file.iter_batches(batch_size=256):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(place=f"{path} row {number}", number=number, values=values)
+        except (arrow.ArrowException, OSError) as problem:
+            raise UsageError(f"{path}: damaged after row {number} ({_first_line(problem)})") from None
 
 
 def _from_datasets(source: str, path: Path, table: Table) -> Iterator[Row]:
@@ -140,12 +143,15 @@ def _from_datasets(source: str, path: Path, table: Table) -> Iterator[Row]:
             found = found.to_iterable_dataset()
         else:
             found = library.load_dataset(source, table.subset, split=table.split, streaming=True)
-        stream = iter(found.decode(False))
-    except (KeyError, ValueError, OSError) as problem:
-        first = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise UsageError(f"{source}: `datasets` can not read split {table.split!r} of it ({first})") from None
-    for number, values in enumerate(stream, start=1):
-        yield Row(place=f"{source} row {number}", number=number, values=values)
+        for number, values in enumerate(found.decode(False), start=1):
+            yield Row(place=f"{source} row {number}", number=number, values=values)
+    except (KeyError, ValueError, OSError, library.exceptions.DatasetsError) as problem:
+        why = _first_line(problem)
+        raise UsageError(f"{source}: `datasets` can not read split {table.split!r} of it ({why})") from None
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0]
 
 
 def needed(module: str) -> Any:

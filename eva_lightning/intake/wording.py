@@ -25,7 +25,7 @@ OPTION = {
 PLACEHOLDER = re.compile(r"\s*<(?:image|video|audio)>\s*")
 """Where chat data says that a video is shown."""
 
-_LETTER = re.compile(r"(?:[(]([A-Za-z])[)]|([A-Za-z])[.:)]?)\.?(?:\s+(.+))?", re.DOTALL)
+_LETTER = re.compile(r"(?:[(]([A-Za-z])[)]\.?|([A-Za-z])[.:)])(?:\s*(.+))?|([A-Za-z])", re.DOTALL)
 
 
 def split_options(wording: str, style: str) -> tuple[str, tuple[str, ...]]:
@@ -62,21 +62,32 @@ def find_options(wording: str) -> tuple[str, tuple[str, ...]]:
 
 
 def letter_of(said: str, options: Sequence[str]) -> str:
-    """The letter of the option that a gold answer names, by letter, by words or by both.
+    """The letter of the option that a gold answer names, by letter, by words or by both. A letter counts more
+    than its words, unless they are those of another option.
 
-    >>> [letter_of(said, ["Black", "Silver"]) for said in ("A.", "(b)", "B. Silver.", "silver")]
-    ['A', 'B', 'B', 'B']
+    >>> [letter_of(said, ["Black", "Silver"]) for said in ("A.", "(b)", "B. Silver.", "silver", "B. grey")]
+    ['A', 'B', 'B', 'B', 'B']
     """
     texts = [_plain(option) for option in options]
     if texts.count(_plain(said)) == 1:
         return chr(ord("A") + texts.index(_plain(said)))
     found = _LETTER.fullmatch(said.strip())
     letters = [chr(ord("A") + i) for i in range(len(options))]
-    letter = (found[1] or found[2]).upper() if found else ""
+    letter = (found[1] or found[2] or found[4]).upper() if found else ""
     words = _plain(found[3] or "") if found else ""
-    if letter not in letters or (words and words != texts[letters.index(letter)]):
+    if letter not in letters or (words in texts and words != texts[letters.index(letter)]):
         raise BadRow("no such option", f"answer {said[:60]!r} is none of {len(options)} options")
     return letter
+
+
+def is_a_letter(said: str) -> bool:
+    """Whether an answer is the letter of an option and nothing more.
+
+    >>> is_a_letter("B."), is_a_letter("(c)"), is_a_letter("Be")
+    (True, True, False)
+    """
+    found = _LETTER.fullmatch(said.strip())
+    return bool(found and not found[3])
 
 
 def _plain(text: str) -> str:

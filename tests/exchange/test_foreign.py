@@ -17,6 +17,8 @@ from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.policy.logprobs import token_logprobs
 from eva_lightning.records import Clip, Trajectory
 from eva_lightning.store import located, read
+from eva_lightning.video.opening import open_decoder
+from eva_lightning.video.pyav_decoder import PyAVDecoder
 from eva_lightning.worlds.video_world import VideoWorld
 
 CALL = {"name": "zoom", "arguments": {"name": "left", "factor": 2}}
@@ -105,7 +107,7 @@ def trl(**more):
 @pytest.mark.parametrize("row", [sharegpt(), openai(), trl()], ids=["sharegpt", "openai", "trl"])
 def test_one_conversation_is_one_trajectory_in_every_form(read_rows, row):
     (one,), said = read_rows(row)
-    assert (one.task.id, one.task.source, one.task.question) == ("agents/1", "agents", "What is on the left?")
+    assert (one.task.source, one.task.question, one.replica) == ("agents", "What is on the left?", 1)
     assert [(clip.id, clip.path) for clip in one.task.clips] == [("image 1", "a.png"), ("image 2", "b.jpg")]
     assert [message.role for message in one.prompt] == ["system", "user"]
     assert one.turns[0].calls[0].arguments == {"name": "left", "factor": 2}
@@ -149,6 +151,15 @@ def test_images_may_stand_in_the_messages(read_rows):
     assert one.prompt[0].parts == (one.frames[0], "Which?")
 
 
+def test_attempts_at_one_question_are_attempts_at_one_task(read_rows):
+    other = sharegpt(images=["b.jpg", "a.png"])
+    later = sharegpt(images=["a.png", "a.png"])  # another look at the same picture
+    made, _ = read_rows(sharegpt(kto_tag=True), sharegpt(kto_tag=False), other, later)
+    first, second, third, fourth = (one.task.id for one in made)
+    assert first == second == fourth != third
+    assert [one.replica for one in made] == [1, 2, 3, 4]
+
+
 def test_an_image_shown_twice_is_one_clip(read_rows):
     (one,), _ = read_rows(sharegpt(images=["a.png", "a.png"]))
     assert len(one.task.clips) == 1 and len(one.frames) == 2
@@ -183,6 +194,7 @@ def test_a_large_image_is_shrunk_to_what_it_may_cost(read_rows, tmp_path):
     [
         (sharegpt(images=["a.png"]), "images: 1 files, but the messages speak of 2 images"),
         (sharegpt(images=["a.png", "none.png"]), r"images\[1\]: .*none.png: No such file"),
+        (sharegpt(images=["a.png", "agents.jsonl"]), r"images\[1\]: .*agents.jsonl: can not be read as a"),
         (sharegpt(images=["a.png", 3]), r"images\[1\]: want the path of an image file"),
         (
             sharegpt(videos=["a.mp4"]),
@@ -247,6 +259,12 @@ def test_a_picture_file_is_a_clip_of_one_frame(name, saved, tmp_path):
     with Image.open(tmp_path / name) as image:
         truth = np.asarray(image.convert("RGB")).astype(int)
     assert np.abs(shown - truth).mean() < (2 if "j" in name.lower() else 0.01)
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda", "torchcodec-cpu"])
+def test_pictures_need_no_card(device, tmp_path):
+    with open_decoder(picture(tmp_path / "x.PNG"), device) as decoder:
+        assert isinstance(decoder, PyAVDecoder)
 
 
 def test_sft_learns_from_the_pixels_of_a_foreign_row(read_rows, tmp_path, tiny_folder):

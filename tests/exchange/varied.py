@@ -29,6 +29,7 @@ WORDS = (
     "\\n",
     " ",
     "<image >",
+    "<video>",
     "\u2028",
 )
 ANSWERS = (

@@ -1,5 +1,7 @@
 """Rows of any shape become tasks; what can not be asked is refused with its column."""
 
+from datetime import date
+
 import pytest
 
 from eva_lightning.intake.bad_row import BadRow
@@ -28,6 +30,7 @@ def asked(tmp_path):
         ("B", {}, "choice", "B"),
         ("(b)", {}, "choice", "B"),
         ("B. blue.", {}, "choice", "B"),
+        ("B. the blue one", {}, "choice", "B"),
         ("Blue", {}, "choice", "B"),
         (1, {"answer_index": 0}, "choice", "B"),
         ("2", {"answer_index": 1}, "choice", "B"),
@@ -100,7 +103,7 @@ def test_time_counts_from_the_clip_s_begin(asked):
 def test_several_videos_are_numbered_and_what_is_wanted_is_kept(asked):
     row = {
         "question": "Which?",
-        "answer": "u",
+        "answer": "the second",
         "video": ["v.mp4", "far/away/u.mp4"],
         "len": "1:30",
         "k": "w",
@@ -110,6 +113,12 @@ def test_several_videos_are_numbered_and_what_is_wanted_is_kept(asked):
     assert [clip.id for clip in task.clips] == ["video 1", "video 2"]
     assert task.clips[1].path.endswith("/u.mp4")
     assert task.extra == {"x": [1], "category": "w", "duration": 90.0}
+
+
+def test_what_json_can_not_hold_is_kept_as_text(asked):
+    row = {"question": "Who?", "answer": "a dog", "day": date(2024, 5, 1), "x": {"a": [1, float("nan")]}}
+    (task,) = asked(row, keep=["day", "x"])
+    assert task.extra == {"day": "2024-05-01", "x": {"a": [1, None]}}
 
 
 def test_a_chat_gives_a_task_for_each_of_its_questions(asked):
@@ -159,6 +168,7 @@ def test_the_words_of_the_row_can_be_kept(asked):
             "answer 'C' is none of 2 options",
         ),
         ({"question": "W?\nA. a\nB. b", "answer": "A. b"}, {}, "no such option", "'A. b' is none of 2"),
+        ({"question": "W? A. a B. b", "answer": "A."}, {}, "no options", "'A.' is a letter, but no options"),
         (
             {"question": "W?", "answer": "A"},
             {"option_style": "(A) "},
