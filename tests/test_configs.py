@@ -25,10 +25,16 @@ pytestmark = pytest.mark.system
 CONFIGS = Path(__file__).parent.parent / "configs"
 BENCHMARKS = CONFIGS / "benchmarks"
 EVERY = sorted(CONFIGS.rglob("*.yaml"))
-TRAINING = [
-    path for path in EVERY if path.parent != BENCHMARKS and "model" in yaml.safe_load(path.read_text())
-]
-COMMANDS = [path for path in EVERY if path.parent != BENCHMARKS and path not in TRAINING]
+
+
+def trains(path):
+    """Whether a config is of a stage: it says which module to train."""
+    model = yaml.safe_load(path.read_text()).get("model")
+    return isinstance(model, dict) and "class_path" in model
+
+
+TRAINING = [path for path in EVERY if path.parent != BENCHMARKS and trains(path)]
+COMMANDS = [path for path in EVERY if path.parent != BENCHMARKS and not trains(path)]
 BESIDE = {"official.yaml", "uniform.yaml"}
 """Configs that change how the questions of another one are asked."""
 DATA = {"SFTModule": "trajectories", "KTOModule": "trajectories", "GRPOModule": "tasks"}
