@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from eva_lightning.dialects.base import Dialect
+from eva_lightning.dialects.base import Dialect, Parsed
 from eva_lightning.encoding import FieldError, decode, encode
 from eva_lightning.exchange.conversation import Conversation, Part, Said, bend, cut
 from eva_lightning.exchange.pictures import frame_name
@@ -57,9 +57,9 @@ def conversation_of(
 def trajectory_of(conversation: Conversation, dialect: Dialect) -> tuple[Trajectory, bool]:
     """The trajectory that `conversation_of` wrote, and whether its words were changed since."""
     row = _read_extra(conversation.extra or "")
-    frames = decode(list[FrameRef], row.pop("frames", []))
-    words, folders = row.pop("words", None), row.pop("pictures", {})
-    parts, opening = row.pop("parts", {}), row.pop("opening", None)
+    frames = decode(list[FrameRef], row.pop("frames"))
+    words, folders = row.pop("words", None), row.pop("pictures")
+    parts, opening = row.pop("parts"), row.pop("opening", None)
     edited = words != _fingerprint(conversation.said)
     said = [one.parts for one in conversation.said]
     if not edited:
@@ -74,7 +74,6 @@ def trajectory_of(conversation: Conversation, dialect: Dialect) -> tuple[Traject
     if conversation.mark is not None:
         row["desirable"] = conversation.mark
     after = conversation.said[begin:]
-    row.setdefault("turns", [])
     if edited:
         _without_what_is_stale(row, sum(one.role == "assistant" for one in after))
     row["turns"] = _turns(row["turns"], after, messages[begin:])
@@ -132,6 +131,12 @@ def _read_extra(text: str) -> dict[str, Any]:
         raise FieldError(f"eva: not JSON ({problem.msg} at column {problem.colno})") from None
     if not isinstance(row, dict) or row.pop("version", None) != VERSION:
         raise FieldError(f"eva: not of version {VERSION}; take the column out to read the words alone")
+    for field, kind in (("frames", list), ("turns", list), ("pictures", dict), ("parts", dict)):
+        if not isinstance(row.setdefault(field, kind()), kind):
+            raise FieldError(f"eva.{field}: want {'a list' if kind is list else 'an object'}")
+    for place, turn in enumerate(row["turns"]):
+        if not isinstance(turn, dict) or not isinstance(turn.get("observation", {}), dict):
+            raise FieldError(f"eva.turns[{place}]: want an object")
     return row
 
 
@@ -144,7 +149,7 @@ def _shown(
     """The frames where the messages speak of images: by the names of the files, or else in order."""
     wanted = sum(part is None for held in said for part in held)
     if folders and conversation.images is not None:
-        known = {(folders[frame.clip], frame_name(frame)): frame for frame in frames}
+        known = {(folders.get(frame.clip), frame_name(frame)): frame for frame in frames}
         frames = []
         for place, image in enumerate(map(PurePath, conversation.images)):
             frame = known.get((image.parent.name, image.stem))
@@ -199,7 +204,8 @@ def _finished(row: dict[str, Any], dialect: Dialect, edited: bool) -> Trajectory
     if not told:
         trajectory.answer = _answer(trajectory, dialect)
     if edited and trajectory.stop != "fault":
-        acted = bool(trajectory.turns and trajectory.turns[-1].calls)
+        last = dialect.parse(trajectory.turns[-1].text) if trajectory.turns else Parsed()
+        acted = bool(last.calls or last.problem)
         unanswered: StopReason = "turn_limit" if acted else "no_action"
         trajectory.stop = unanswered if trajectory.answer is None else "answered"
     return trajectory

@@ -39,9 +39,8 @@ def tasks_of(
     extra = _extra(row, shape, begin or 0.0)
     pairs = list(_pairs(row, shape))
     for turn, (asked, answered) in enumerate(pairs, start=1):
-        wording = (
-            PLACEHOLDER.sub("\n", asked).strip().replace("\\n", "\n")
-        )  # some files have the two characters
+        # Some files have the two characters \\n.
+        wording = PLACEHOLDER.sub("\n", asked).strip().replace("\\n", "\n")
         if not wording:
             raise BadRow("empty question", f"{_asked_in(shape)} is empty")
         question, options = _options(row, shape, wording)
@@ -121,7 +120,7 @@ def _clips(
     if not names or not all(isinstance(one, (str, int)) and one != "" for one in names):
         raise BadRow(f"no {shape.video}", f"{shape.video}: {named!r:.60} is no path")
     try:
-        return videos.clips([shape.video_path.format(one) for one in names], begin, end)
+        return videos.clips([shape.video_path.replace("{}", str(one)) for one in names], begin, end)
     except ValueError as problem:
         raise BadRow("no clip", f"{shape.begin}, {shape.end}: {problem}") from None
 
@@ -140,7 +139,8 @@ def _options(row: Mapping[str, Any], shape: RowShape, wording: str) -> tuple[str
     if held is None or held in ("", []):
         return wording, ()  # an open question among others
     if isinstance(held, dict):
-        held = [held[letter] for letter in sorted(held) if held[letter] is not None]
+        order = sorted(held) if all(len(key) == 1 for key in held) else list(held)
+        held = [held[key] for key in order if held[key] is not None]
     if (
         not isinstance(held, list)
         or not all(isinstance(one, (str, int, float)) for one in held)

@@ -71,6 +71,8 @@ def _json_lines(path: Path, _: Table) -> Iterator[Row]:
                     raise UsageError(
                         f"{path}:{number}: not JSON ({problem.msg} at column {problem.colno})"
                     ) from None
+                if _may_hold_halves(text):
+                    _check_characters(value, f"{path}:{number}")
                 yield _row(value, f"{path}:{number}", number)
         except UnicodeDecodeError as problem:
             raise UsageError(f"{path}: not UTF-8 text ({problem.reason} at byte {problem.start})") from None
@@ -78,7 +80,8 @@ def _json_lines(path: Path, _: Table) -> Iterator[Row]:
 
 def _json(path: Path, table: Table) -> Iterator[Row]:
     try:
-        whole = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        whole, halves = json.loads(text), _may_hold_halves(text)
     except json.JSONDecodeError as problem:
         lines = "; one object a line is JSONL: name it .jsonl" if problem.msg == "Extra data" else ""
         raise UsageError(f"{path}:{problem.lineno}: not JSON ({problem.msg}){lines}") from None
@@ -95,6 +98,8 @@ def _json(path: Path, table: Table) -> Iterator[Row]:
     elif not isinstance(whole, list):
         raise UsageError(f"{path}: want a list of rows, not {type(whole).__name__}")
     for number, value in enumerate(whole, start=1):
+        if halves:
+            _check_characters(value, f"{path} row {number}")
         yield _row(value, f"{path} row {number}", number)
 
 
@@ -148,6 +153,19 @@ def _from_datasets(source: str, path: Path, table: Table) -> Iterator[Row]:
     except (KeyError, ValueError, OSError, library.exceptions.DatasetsError) as problem:
         why = _first_line(problem)
         raise UsageError(f"{source}: `datasets` can not read split {table.split!r} of it ({why})") from None
+
+
+def _may_hold_halves(text: str) -> bool:
+    """Whether JSON spells characters in halves, as it does beyond the first 65,536."""
+    return "\\ud" in text or "\\uD" in text
+
+
+def _check_characters(value: Any, place: str) -> None:
+    """Refuse half a character: JSON can hold it, and no file can."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as problem:
+        raise UsageError(f"{place}: holds half a character ({problem.reason}); repair its text") from None
 
 
 def _first_line(problem: Exception) -> str:

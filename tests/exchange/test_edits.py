@@ -132,7 +132,15 @@ def test_an_answer_taken_out_is_no_answer():
 
 @pytest.mark.parametrize(
     ("extra", "said"),
-    [("{", "eva: not JSON"), ("[]", "eva: not of version 1"), ('{"version": 2}', "eva: not of version 1")],
+    [
+        ("{", "eva: not JSON"),
+        ("[]", "eva: not of version 1"),
+        ('{"version": 2}', "eva: not of version 1"),
+        ('{"version": 1, "turns": [3]}', r"eva.turns\[0\]: want an object"),
+        ('{"version": 1, "frames": {}}', "eva.frames: want a list"),
+        ('{"version": 1, "frames": [{"clip": "v"}]}', "time: missing"),
+        ('{"version": 1}', "messages: speak of 2 images, but there are 0 frames"),
+    ],
 )
 def test_a_column_that_is_not_ours_is_told(extra, said):
     row = sharegpt.to_row(conversation_of(made(), DIALECT)) | {"eva": extra}

@@ -81,6 +81,7 @@ def test_a_list_inside_an_object_is_named_by_its_key(tmp_path):
     ("name", "text", "said"),
     [
         ("a.jsonl", '{"a": 1}\n{"a": \n', r"a.jsonl:2: not JSON"),
+        ("a.jsonl", '{"a": "\\ud83d\\ude00"}\n{"a": "\\ud83d"}\n', r"a.jsonl:2: holds half a character"),
         ("a.jsonl", "[1]\n", r"a.jsonl:1: holds no object but list"),
         ("a.json", '{"a": 1}\n{"a": 2}\n', r"a.json:2: not JSON \(Extra data\); one object a line is JSONL"),
         ("a.json", "3", r"a.json: want a list of rows, not int"),
