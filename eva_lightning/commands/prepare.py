@@ -25,7 +25,7 @@ from eva_lightning.store import portable, write
 
 AS_IS = RowShape()
 PLAIN = Table()
-Policy = Literal["refuse", "skip"]
+Treatment = Literal["refuse", "skip"]
 
 
 def main(words: Sequence[str]) -> None:
@@ -38,8 +38,8 @@ def prepare(
     out: str,
     shape: RowShape = AS_IS,
     table: Table = PLAIN,
-    missing: Policy = "refuse",
-    bad: Policy = "refuse",
+    missing: Treatment = "refuse",
+    bad: Treatment = "refuse",
     limit: int | None = None,
 ) -> None:
     """Turn questions in JSONL, JSON, CSV, TSV, Parquet or a `datasets` folder or hub id into tasks.
@@ -82,8 +82,9 @@ def prepare(
 class Intake:
     """Rows taken in so far: what became tasks, and what did not."""
 
-    def __init__(self, shape: RowShape, videos: VideoFolder, missing: Policy, bad: Policy) -> None:
+    def __init__(self, shape: RowShape, videos: VideoFolder, missing: Treatment, bad: Treatment) -> None:
         self.shape, self.videos, self.missing, self.bad = shape, videos, missing, bad
+        self.rows = 0
         self.ids: set[str] = set()
         self.left_out: Counter[str] = Counter()
         self._first: dict[str, str] = {}
@@ -92,8 +93,9 @@ class Intake:
 
     def take(self, row: Row, name: str) -> list[Task]:
         """The tasks of a row; none if it is left out."""
+        self.rows += 1
         try:
-            made = list(tasks_of(row.values, self.shape, self.videos, self.shape.name or name, row.number))
+            made = list(tasks_of(row.values, self.shape, self.videos, self.shape.name or name, self.rows))
             again = next((task.id for task in made if task.id in self.ids), None)
             if again is not None:
                 column = self.shape.id or "number"

@@ -31,7 +31,7 @@ ANSWERS = ("gpt", "assistant")
 def tasks_of(
     row: Mapping[str, Any], shape: RowShape, videos: VideoFolder, name: str, number: int
 ) -> Iterator[Task]:
-    """The tasks of a row. `name` is the source where no column says it, `number` the row's number."""
+    """The tasks of a row. `name` is the source where no column says it, `number` counts the rows."""
     source = str(_value(row, shape.source)) if shape.source else name
     own = str(number) if shape.id is None else str(_value(row, shape.id))
     begin, end = _seconds(row, shape.begin), _seconds(row, shape.end)
@@ -39,7 +39,7 @@ def tasks_of(
     extra = _extra(row, shape, begin or 0.0)
     pairs = list(_pairs(row, shape))
     for turn, (asked, answered) in enumerate(pairs, start=1):
-        # Some files have the two characters \\n.
+        # Some files have the two characters \n.
         wording = PLACEHOLDER.sub("\n", asked).strip().replace("\\n", "\n")
         if not wording:
             raise BadRow("empty question", f"{_asked_in(shape)} is empty")

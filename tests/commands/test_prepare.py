@@ -61,6 +61,14 @@ def test_a_row_that_can_not_be_asked_stops_it_with_its_place(prepare, tmp_path, 
     assert said.format(tmp_path / "clips") in told
 
 
+def test_rows_of_several_files_are_numbered_on(prepare, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps([GOOD, GOOD]))
+    words = ["--rows", f"[{tmp_path / 'rows.jsonl'},{other}]", "--shape.id", "null", "--shape.name", "tv"]
+    _, tasks, _ = prepare([GOOD], *words)
+    assert [one.id for one in tasks] == ["tv/1", "tv/2", "tv/3"]
+
+
 def test_in_parquet_the_place_is_the_row_s_number(prepare):
     _, _, said = prepare([GOOD, GOOD], name="rows.parquet")
     assert "rows.parquet row 2: id: rows/1 came before" in said
