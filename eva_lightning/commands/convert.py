@@ -55,7 +55,7 @@ def convert(
         images: Folder into which the frames are written as image files, each once; what is there is kept.
             None writes none: the rows can be read back here, but others can train only on those without
             frames.
-        image_type: png keeps every pixel, jpeg is smaller.
+        image_type: png keeps every pixel, jpeg is smaller where a scene was filmed.
         image_root: Folder from which relative image paths in rows of others count; None is the folder of the
             file.
         image_tokens: Visual tokens (28 x 28 pixels each) that an image of others may take; a larger one is

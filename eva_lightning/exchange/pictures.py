@@ -19,7 +19,7 @@ from eva_lightning.video.packet_index import file_identity
 from eva_lightning.worlds.base import World
 
 ImageType = Literal["png", "jpeg"]
-"""png keeps every pixel; jpeg takes about a tenth of the space."""
+"""png keeps every pixel; jpeg is smaller where a scene was filmed."""
 
 
 def frame_name(frame: FrameRef) -> str:
