@@ -21,7 +21,9 @@ from eva_lightning.intake.tables import Row, Table, rows_of
 from eva_lightning.intake.video_folder import MISSING, VideoFolder
 from eva_lightning.records import Task
 from eva_lightning.report.summary import table as aligned
+from eva_lightning.rollout import derive_seed
 from eva_lightning.store import portable, write
+from eva_lightning.synthesis.world import HELD_OUT
 
 AS_IS = RowShape()
 PLAIN = Table()
@@ -40,6 +42,7 @@ def prepare(
     table: Table = PLAIN,
     missing: Treatment = "refuse",
     bad: Treatment = "refuse",
+    held_out: float = 0.0,
     limit: int | None = None,
 ) -> None:
     """Turn questions in JSONL, JSON, CSV, TSV, Parquet or a `datasets` folder or hub id into tasks.
@@ -54,29 +57,52 @@ def prepare(
         missing: A row whose video is not there: refuse stops at the first one, skip counts them.
         bad: Any other row that can not be asked (no question, an answer that is no option, an id that came
             before): refuse stops at the first one, skip counts them by cause.
+        held_out: Share of the videos whose questions go to held_out.jsonl beside `out`, for evaluation. Which
+            videos they are follows from their names.
         limit: Take so many rows from the top; None takes all.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit is {limit}: want 1 or more")
+    if not 0 <= held_out < 1:
+        raise UsageError(f"held_out is {held_out:g}: want 0 or more, and less than 1")
     if not Path(videos).expanduser().is_dir():
         raise UsageError(f"{videos}: is no folder; give the folder of the videos")
     files = [rows] if isinstance(rows, str) else rows
     intake = Intake(shape, VideoFolder(videos), missing, bad)
     named = ((Path(file).stem, row) for file in files for row in rows_of(file, table))
-    root = Path(out).parent
+    root, kept = Path(out).parent, list[Task]()
     with tqdm(desc="preparing", unit="row") as bar:
 
         def prepared() -> Iterator[Task]:
             for name, row in islice(named, limit):
-                yield from (portable(task, root) for task in intake.take(row, name))
+                for task in intake.take(row, name):
+                    if is_held_out(task, held_out):
+                        kept.append(portable(task, root))
+                    else:
+                        yield portable(task, root)
                 bar.update()
             if not intake.ids:
                 why = counted(intake.left_out.elements()) or "there is no row"
                 raise UsageError(f"{', '.join(files)}: none of {bar.n} rows can be asked ({why})")
 
-        write(out, prepared())
+        count = write(out, prepared())
     print(intake.report())
-    print(f"{len(intake.ids)} tasks in {out}")
+    print(f"{count} tasks in {out}")
+    if held_out:
+        if not kept or not count:
+            raise UsageError(
+                f"held_out {held_out:g} takes {'all' if kept else 'none'} of the videos; want another share"
+            )
+        write(root / HELD_OUT, kept)
+        print(f"{len(kept)} tasks in {root / HELD_OUT}")
+
+
+def is_held_out(task: Task, share: float) -> bool:
+    """Whether one of its videos is among those kept from training. That follows from the name of the file alone:
+    a video stays on its side when rows are added, or folders moved.
+    """
+    names = (Path(clip.path).name for clip in task.clips)
+    return any(derive_seed("held out", name) / 2**63 < share for name in names)
 
 
 class Intake:

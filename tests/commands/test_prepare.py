@@ -110,3 +110,26 @@ def test_wrong_words_are_refused_in_a_line(prepare, capsys, words, said):
         status, told = leaving.code, capsys.readouterr().err
     assert status in (1, 2)
     assert said in told.splitlines()[-1] and "Traceback" not in told
+
+
+def test_held_out_videos_are_trained_on_by_nobody_and_stay_held_out_when_rows_are_added(prepare, tmp_path):
+    rows = [
+        GOOD | {"id": i, "video": f"{i // 2}.mp4"} for i in range(80)
+    ]  # two questions about each of 40 videos
+    for number in range(50):
+        (tmp_path / "clips" / f"{number}.mp4").touch()
+    status, tasks, said = prepare(rows, "--held_out", "0.25")
+    kept = read(tmp_path / "held_out.jsonl", Task)
+    videos = {one.clips[0].path for one in kept}
+    assert status == 0 and len(tasks) + len(kept) == 80 and len(kept) == 2 * len(videos)
+    assert 4 <= len(videos) <= 16 and not videos & {one.clips[0].path for one in tasks}
+    assert f"{len(tasks)} tasks in" in said and f"{len(kept)} tasks in" in said
+    more = [GOOD | {"id": 100 + i, "video": f"{40 + i}.mp4"} for i in range(10)]
+    prepare(more + rows, "--held_out", "0.25")
+    again = {one.clips[0].path for one in read(tmp_path / "held_out.jsonl", Task)}
+    assert videos <= again and not again & {one.clips[0].path for one in tasks}
+
+
+def test_a_share_that_takes_no_video_is_told(prepare):
+    status, _, said = prepare([GOOD], "--held_out", "0.01")
+    assert status == 1 and "held_out 0.01 takes none of the videos; want another share" in said
