@@ -98,8 +98,8 @@ def prepare(
 
 
 def is_held_out(task: Task, share: float) -> bool:
-    """Whether one of its videos is among those kept from training. That follows from the name of the file alone:
-    a video stays on its side when rows are added, or folders moved.
+    """Whether one of its videos is among those kept from training. That follows from the name of the file
+    alone: a video stays on its side when rows are added, or folders moved.
     """
     names = (Path(clip.path).name for clip in task.clips)
     return any(derive_seed("held out", name) / 2**63 < share for name in names)
