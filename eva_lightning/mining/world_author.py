@@ -40,8 +40,8 @@ class WorldAuthor(TaskAuthor):
     ) -> None:
         """
         Args:
-            world: Folder of the embedded world that is trained on: new clips are of its lengths and sizes. None
-                finds it by the clips of the failed tasks.
+            world: Folder of the embedded world that is trained on: new clips are of its lengths and sizes.
+                None finds it by the clips of the failed tasks.
             settings: What kind of clips to draw, instead.
             folder: Where to write them, in clips/; None is beside the mined tasks.
             per_clip: Questions about one clip.
