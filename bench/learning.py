@@ -1,16 +1,11 @@
 """How much each stage teaches: `python bench/learning.py [--json] [--rerun] [--seeds 0 1 2]`.
 
 Runs `eva demo` from nothing on several seeds and compares the stages on questions about clips that no
-training task
-shows: temperature 1, four attempts each. A run takes as long as three demos, so the last one is kept beside
-    this file
-and printed; `--rerun` makes a new one.
+training task shows: temperature 1, four attempts each.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -20,11 +15,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from recorded import front
+
 from eva_lightning.records import Trajectory
 from eva_lightning.report.summary import summarize, table
 from eva_lightning.store import read
 
-RECORDED = Path(__file__).with_name("learning.json")
 STAGES = ("sft", "kto", "grpo")
 MEASURES = ("accuracy", "rounds", "frames", "visual_tokens")
 
@@ -85,31 +81,5 @@ def show(runs: list[dict[str, Any]]) -> None:
     print(table(["stage", *(name.replace("_", " ") for name in forms)], rows))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument(
-        "--json", action="store_true", help="end with one line: a JSON object of means and ratios"
-    )
-    parser.add_argument(
-        "--rerun", action="store_true", help="run the demos anew instead of reading the last record"
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="dice of the demos")
-    parser.add_argument("--folder", type=Path, default=Path("runs/learning"), help="where the demos run")
-    arguments = parser.parse_args()
-    if arguments.rerun:
-        runs = []
-        for seed in arguments.seeds:
-            runs.append(run(seed, arguments.folder / str(seed)))
-            RECORDED.write_text(json.dumps(runs, indent=1) + "\n")
-    if not RECORDED.exists():
-        sys.exit(
-            f"nothing recorded in {RECORDED}: run with --rerun (about {12 * len(arguments.seeds)} minutes)"
-        )
-    runs = json.loads(RECORDED.read_text())
-    show(runs)
-    if arguments.json:
-        print(json.dumps(combined(runs)))
-
-
 if __name__ == "__main__":
-    main()
+    front(__file__, __doc__, 12, run, show, combined)
