@@ -39,7 +39,8 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
         "rollout",
     },
     "viewer": {"records", "faults", "scoring", "timecode", "video", "worlds"},
-    "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines"},
+    "turn_taking": set(),
+    "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines", "turn_taking"},
 }
 
 
