@@ -11,7 +11,9 @@ turn, everybody waits for the longest, all tools run, and all write the next tur
 gates in it, so engine, prompts, tokens and frames are the same on both sides, and so are the caches: it
 keeps what was read of a conversation for the next turn, and a frame is decoded once. Its tools run one after
 the other, as in TRL; for `_pooled` they run in 64 threads. Equally many turns for everybody is its best case:
-nobody sits out a turn.
+nobody sits out a turn. For `_per_call` it has our caches no longer: each call opens the video and decodes its
+frames exactly, one call after the other, as most published tools do (ours scans by key frames, so the frames
+of the scan differ).
 
 Lengths are those of agents that think aloud: log-normal, median 60 tokens, from 16 to 192, one in ten above
 130. Tools: one that waits for 50 ms, and frame_select on an hour of video (360p, H.264, a key frame every
@@ -19,7 +21,8 @@ Lengths are those of agents that think aloud: log-normal, median 60 tokens, from
 hour (8 frames), then looks at 4 frames of 4 s near one of its task's three places, twice.
 
 Without a GPU the engine computes on the cores that decode: E seconds of writing and D of decoding take E + D
-in turn and at least (E + D) / 2 on two cores, so that there twice as fast is the bound of every loop.
+in turn, and no loop takes less than the longer of both, or than (E + D) / 2 on two cores. How many times as
+fast that would be is printed as the bound (`bound_decoding`).
 
 `loop_overhead` is the share of the engine's tokens per second that the loop costs where tools take no time.
 The engine alone gets the same turns in its own thread, each as soon as the one before it has been written:
@@ -129,6 +132,34 @@ class Stills(World):
 
     def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
         return self.noise[round(frame.time) % 64]
+
+
+class PerCall(World):
+    """Video files as most loops read them: opened for each call, whose exact frames are decoded for it alone
+    and kept as images for the rest of the conversation.
+    """
+
+    def __init__(self) -> None:
+        self.shown: dict[tuple[Clip, FrameRef], Pixels] = {}
+        self.facts = VideoWorld(FrameStore(device="pyav"))
+
+    def describe(self, clip: Clip) -> ClipFacts:
+        return self.facts.describe(clip)
+
+    def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
+        once = VideoWorld(FrameStore(device="pyav", coarse="never", threads=0))
+        glimpses = once.look(clip, times, height, width)
+        for frame in (glimpse.content for glimpse in glimpses):
+            assert isinstance(frame, FrameRef)
+            self.shown[clip, frame] = once.pixels(clip, frame)
+        once.close()
+        return glimpses
+
+    def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
+        return self.shown[clip, frame]
+
+    def close(self) -> None:
+        self.facts.close()
 
 
 # --- the two loops
@@ -321,6 +352,7 @@ def measure(rounds: int) -> dict[str, float]:
         for what, world in worlds.items():
             for side in SIDES:
                 took.setdefault(f"{what} {side}", []).append(bench.run(world(), side))
+        took.setdefault("decoding per_call", []).append(bench.run(PerCall(), "turnwise"))
     for _ in range(rounds + 1):  # they are short, and close to each other
         took.setdefault("loop", []).append(bench.run(Stills(), "ours"))
         took.setdefault("alone", []).append(bench.alone(asked))
@@ -333,6 +365,9 @@ def measure(rounds: int) -> dict[str, float]:
             found[f"async_vs_turnwise_{name}"] = ratio(took[f"{what} {side}"], ours)
         for side in SIDES:
             found[f"trajectories_per_second_{what}_{side}"] = len(bench.jobs) / median(took[f"{what} {side}"])
+    found["async_vs_turnwise_decoding_per_call"] = ratio(took["decoding per_call"], took["decoding ours"])
+    found["trajectories_per_second_decoding_per_call"] = len(bench.jobs) / median(took["decoding per_call"])
+    found["bound_decoding"] = bound(median(took["decoding turnwise"]), median(took["loop"]))
     found["loop_overhead"] = 1 - ratio(took["alone"], took["loop"])
     found["tokens_per_second_loop"] = bench.tokens / median(took["loop"])
     found["tokens_per_second_engine"] = bench.tokens / median(took["alone"])
@@ -345,15 +380,23 @@ def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
     return median(their / our for their, our in zip(theirs, ours, strict=True))
 
 
+def bound(in_turn: float, writing: float) -> float:
+    """How many times as fast as in turn a loop could be that leaves no core idle."""
+    return in_turn / max(writing, in_turn - writing, in_turn / (os.cpu_count() or 1))
+
+
 def show(found: dict[str, float]) -> None:
     print(f"trajectories a second, {os.cpu_count()} cores, load {found['load']:.1f}\n")
-    print(f"{'':34s} {'ours':>7s} {'theirs':>7s} {'ratio':>7s}")
+    print(f"{'':46s} {'ours':>7s} {'theirs':>7s} {'ratio':>7s}")
     for what, title in (("slow_tool", "a tool of 50 ms"), ("decoding", "frames of a video")):
         ours = found[f"trajectories_per_second_{what}_ours"]
-        for side, how, name in (("turnwise", "one by one", what), ("pooled", "pooled", f"{what}_pooled")):
+        sides = [("turnwise", "one by one", what), ("pooled", "pooled", f"{what}_pooled")]
+        sides += [("per_call", "opened for each call", f"{what}_per_call")] if what == "decoding" else []
+        for side, how, name in sides:
             theirs = found[f"trajectories_per_second_{what}_{side}"]
             line = f"{title}, theirs {how}"
-            print(f"{line:34s} {ours:7.2f} {theirs:7.2f} {found[f'async_vs_turnwise_{name}']:7.2f}")
+            print(f"{line:46s} {ours:7.2f} {theirs:7.2f} {found[f'async_vs_turnwise_{name}']:7.2f}")
+    print(f"\nfor decoding, no loop could be more than {found['bound_decoding']:.2f} times as fast here")
     loop, engine = found["tokens_per_second_loop"], found["tokens_per_second_engine"]
     print(f"\ntokens a second: {loop:.0f} of the loop, {engine:.0f} of the engine alone")
     print(f"{found['prompt_cached']:.0%} of the prompts were known from earlier turns\n")
