@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any
 
 from eva_lightning.intake.bad_row import BadRow
@@ -65,10 +65,15 @@ def _asked_in(shape: RowShape) -> str:
     return shape.conversations or shape.question
 
 
+def _empty(value: Any) -> bool:
+    """Whether a cell holds nothing. Tables write NaN for that."""
+    return value is None or value == "" or (isinstance(value, float) and isnan(value))
+
+
 def _value(row: Mapping[str, Any], column: str) -> Any:
     """What a column holds, or BadRow: empty cells are none."""
     value = row.get(column)
-    if value is None or value == "":
+    if _empty(value):
         there = "is empty" if column in row else f"is none of its columns {', '.join(map(str, row))}"
         raise BadRow(f"no {column}", f"{column} {there}")
     return value
@@ -82,7 +87,7 @@ def _text(row: Mapping[str, Any], column: str) -> str:
 
 
 def _seconds(row: Mapping[str, Any], column: str | None) -> float | None:
-    if column is None or row.get(column) in (None, ""):
+    if column is None or _empty(row.get(column)):
         return None
     try:
         return parse_seconds(row[column])
@@ -133,21 +138,33 @@ def _options(row: Mapping[str, Any], shape: RowShape, wording: str) -> tuple[str
         return split_options(wording, shape.option_style)
     if isinstance(shape.options, list):
         held: Any = [row.get(column) for column in shape.options]
-        held = [one for one in held if one not in (None, "")]
     else:
         held = literal(row.get(shape.options))
-    if held is None or held in ("", []):
-        return wording, ()  # an open question among others
     if isinstance(held, dict):
-        order = sorted(held) if all(len(key) == 1 for key in held) else list(held)
-        held = [held[key] for key in order if held[key] is not None]
-    if (
-        not isinstance(held, list)
-        or not all(isinstance(one, (str, int, float)) for one in held)
-        or len(held) < 2
-    ):
-        raise BadRow("no options", f"{shape.options}: {held!r:.60} is no list of two or more options")
-    return wording, _bare([str(one).strip() for one in held])
+        held = _by_letter(held, str(shape.options))
+    listed = [] if _empty(held) else held
+    if not isinstance(listed, list):
+        raise BadRow("no options", f"{shape.options}: {held!r:.60} is no list of options")
+    while listed and _empty(listed[-1]):  # rows of a table have as many columns as the longest wants
+        listed = listed[:-1]
+    if not listed:
+        return wording, ()  # an open question among others
+    if any(_empty(one) or not isinstance(one, (str, int, float)) for one in listed) or len(listed) < 2:
+        wanted = "is no list of two or more options without a gap"
+        raise BadRow("no options", f"{shape.options}: {held!r:.60} {wanted}")
+    return wording, _bare([str(one).strip() for one in listed])
+
+
+def _by_letter(held: Mapping[str, Any], column: str) -> list[Any]:
+    """The options of an object. Keys of one letter are the letters of the options: none may be missing, or
+    those behind it would move up, and a gold letter mean another one."""
+    if any(len(key) != 1 for key in held):
+        return list(held.values())
+    keys = sorted(held, key=str.upper)
+    letters = [chr(ord("A") + place) for place in range(len(keys))]
+    if "".join(keys).isalpha() and [key.upper() for key in keys] != letters:
+        raise BadRow("no options", f"{column}: has options {', '.join(keys)}; want A, B, C... and no gap")
+    return [held[key] for key in keys]
 
 
 def _bare(options: Sequence[str]) -> tuple[str, ...]:
@@ -232,13 +249,13 @@ def _jsonable(value: Any) -> Any:
 def _extra(row: Mapping[str, Any], shape: RowShape, begin: float) -> dict[str, Any]:
     """What is kept beside the question. Evidence counts from the clip's begin, as all time does."""
     extra = {column: _jsonable(row[column]) for column in shape.keep if row.get(column) is not None}
-    if shape.category is not None and row.get(shape.category) not in (None, ""):
+    if shape.category is not None and not _empty(row.get(shape.category)):
         extra["category"] = str(row[shape.category])
     duration = _seconds(row, shape.duration)
     if duration is not None:
         extra["duration"] = duration
-    if shape.evidence is not None and row.get(shape.evidence) not in (None, "", []):
-        held = literal(row[shape.evidence])
+    held = None if shape.evidence is None else literal(row.get(shape.evidence))
+    if held != [] and not _empty(held):
         nested = isinstance(held, list) and all(isinstance(one, (list, tuple)) for one in held)
         try:
             spans = [_interval(one) for one in (held if nested else [held])]

@@ -85,6 +85,32 @@ def test_options_in_columns_of_their_own_and_an_answer_that_counts_them(asked):
     assert task.options == ("red", "blue") and task.answer.value == "B"
 
 
+@pytest.mark.parametrize(
+    ("row", "options"),
+    [
+        ({"a": "red", "b": "", "c": "blue", "d": "green"}, ["a", "b", "c", "d"]),
+        ({"a": "red", "b": None, "c": "blue", "d": "green"}, ["a", "b", "c", "d"]),
+        ({"o": ["red", "", "blue", "green"]}, "o"),
+        ({"o": {"A": "red", "B": None, "C": "blue", "D": "green"}}, "o"),
+        ({"o": {"A": "red", "C": "blue", "D": "green", "E": "black"}}, "o"),
+        ({"o": {"B": "red", "C": "blue"}}, "o"),
+    ],
+)
+def test_an_option_that_is_missing_in_between_does_not_move_the_others_up(asked, row, options):
+    # C was blue; with the gap closed it would be green.
+    with pytest.raises(BadRow, match="gap"):
+        asked({"question": "Which?", "answer": "C"} | row, options=options)
+
+
+def test_a_cell_that_holds_nan_is_empty(asked):
+    nan = float("nan")
+    row = {"question": "Which?", "a": "red", "b": "blue", "c": nan, "answer": "B", "kind": nan, "clue": nan}
+    (task,) = asked(row, options=["a", "b", "c"], category="kind", evidence="clue", begin="clue")
+    assert task.options == ("red", "blue") and task.extra == {} and task.clips[0].begin is None
+    with pytest.raises(BadRow, match="id is empty"):
+        asked(row | {"id": nan}, options=["a", "b", "c"])
+
+
 def test_time_counts_from_the_clip_s_begin(asked):
     row = {
         "question": "When?",
