@@ -19,15 +19,19 @@ def parse_seconds(value: object) -> float:
     if isinstance(value, str):
         text = value.strip().removesuffix("seconds").removesuffix("s").strip()
         clock = _CLOCK.fullmatch(text)
-        if clock:
-            hours, minutes, seconds = clock.groups()
-            return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
         try:
-            seconds_only = float(text)
+            if clock:
+                hours, minutes, seconds = map(float, clock.groups(default="0"))
+                seconds_only = hours * 3600 + minutes * 60 + seconds
+            else:
+                seconds_only = float(text)
         except ValueError:
             raise ValueError(f"{value!r} is not a time in seconds or [HH:]MM:SS") from None
     else:
-        seconds_only = float(value)
+        try:
+            seconds_only = float(value)
+        except OverflowError:
+            seconds_only = math.inf
     if not math.isfinite(seconds_only):
         raise ValueError(f"{value!r} is not a finite time")
     return seconds_only

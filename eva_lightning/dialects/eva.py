@@ -118,8 +118,14 @@ def _read_calls(block: str) -> Iterator[ToolCall | str]:
             break
         try:
             value, end = decoder.raw_decode(block, position)
-        except (json.JSONDecodeError, RecursionError) as problem:
-            yield f"the tool call is not JSON ({getattr(problem, 'msg', 'nested too deeply')})"
+        except json.JSONDecodeError as problem:
+            yield f"the tool call is not JSON ({problem.msg})"
+            return
+        except RecursionError:
+            yield "the tool call is not JSON (nested too deeply)"
+            return
+        except ValueError:
+            yield "the tool call is not JSON (a number of thousands of digits)"
             return
         found = True
         for one in value if isinstance(value, list) else [value]:
@@ -137,10 +143,21 @@ def _read_call(value: Any, text: str) -> ToolCall | str:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return "the arguments of the tool call are not JSON"
     if not isinstance(name, str):
         return 'the tool call does not name its tool: {"tool": ..., "arguments": {...}}'
     if not isinstance(arguments, dict):
         return f"the tool call of {name} has no arguments"
+    if not _can_be_written([name, arguments]):
+        return f"the tool call of {name[:60]!r} has a number or a character that JSON does not know"
     return ToolCall(name=name, arguments=arguments, text=text)
+
+
+def _can_be_written(value: Any) -> bool:
+    """Whether a file can hold it: Python also reads NaN, infinity and half a character."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True

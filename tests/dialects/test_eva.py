@@ -101,6 +101,10 @@ def test_arguments_may_be_json_inside_a_string():
         ('<tool_call>{"tool": "x", "arguments": "{"}</tool_call>', "are not JSON"),
         ('<tool_call>{"tool": "x", "arguments": {}}', "not closed"),
         ("<tool_call>" + "[" * 100_000 + "</tool_call>", "nested too deeply"),
+        ("<tool_call>" + "1" * 5000 + "</tool_call>", "thousands of digits"),
+        ('<tool_call>{"tool": "x", "arguments": {"a": NaN}}</tool_call>', "'x' has a number or"),
+        ('<tool_call>{"tool": "x", "arguments": "{\\"a\\": 1e999}"}</tool_call>', "'x' has a number or"),
+        ('<tool_call>{"tool": "x", "arguments": {"a": "\\ud83d"}}</tool_call>', "'x' has a number or"),
     ],
 )
 def test_a_malformed_call_says_what_to_mend(text, problem):
