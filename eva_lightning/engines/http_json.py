@@ -83,5 +83,5 @@ class HttpJson:
             raise Refused(reply.status, text)
         try:
             return json.loads(text) if text else None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Unreachable(f"it sent no JSON: {text[:200]}") from None

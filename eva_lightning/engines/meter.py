@@ -64,12 +64,16 @@ def usage_of(reply: Any, images: int, seconds: float) -> Usage:
     if not isinstance(said, dict) or not isinstance(said.get("prompt_tokens"), int):
         return Usage(requests=1, images=images, seconds=seconds, unmetered=1)
     details = said.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
     return Usage(
         requests=1,
         prompt_tokens=said["prompt_tokens"],
-        cached_tokens=cached or 0,
-        written_tokens=said.get("completion_tokens") or 0,
+        cached_tokens=_count(details.get("cached_tokens")) if isinstance(details, dict) else 0,
+        written_tokens=_count(said.get("completion_tokens")),
         images=images,
         seconds=seconds,
     )
+
+
+def _count(value: Any) -> int:
+    """What servers that do not count say is 0: null, or nothing, or words."""
+    return value if isinstance(value, int) else 0

@@ -89,9 +89,12 @@ class ServerEngine(Engine):
         try:
             choice = reply["choices"][0]
             text, finish = choice["message"]["content"] or "", choice.get("finish_reason")
-        except (KeyError, IndexError, TypeError):
-            raise EngineFault(f"{self.url} sent no message: {json.dumps(reply)[:200]}") from None
-        return Utterance(text=text, cut=finish == "length")
+        except (KeyError, IndexError, TypeError, AttributeError):
+            text = None
+        if not isinstance(text, str):
+            raise EngineFault(f"{self.url} sent no message: {json.dumps(reply)[:200]}")
+        whole = text.encode(errors="replace").decode()  # half a character could be written to no file
+        return Utterance(text=whole, cut=finish == "length")
 
     def _message(self, message: Message, pixels: Callable[[FrameRef], Pixels]) -> dict[str, Any]:
         role = self.tool_role if message.role == "tool" else message.role

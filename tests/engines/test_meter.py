@@ -53,6 +53,12 @@ def test_a_reply_without_sensible_tokens_is_unmetered(said):
     assert usage_of({"usage": said}, 3, 0.5) == Usage(requests=1, images=3, seconds=0.5, unmetered=1)
 
 
+def test_tokens_that_are_no_number_do_not_end_a_run():
+    said = {"prompt_tokens": 9, "completion_tokens": 2.5, "prompt_tokens_details": {"cached_tokens": "some"}}
+    used = Usage() + usage_of({"usage": said}, 0, 0.0)
+    assert (used.prompt_tokens, used.cached_tokens, used.written_tokens) == (9, 0, 0)
+
+
 def test_usage_adds_up_and_every_change_is_told():
     meter, told = Meter(), []
     meter.on_change = lambda: told.append(meter.usage.requests)

@@ -122,10 +122,25 @@ def test_a_server_that_stays_busy_is_a_fault_that_counts_the_tries():
         assert len(asked) == 3
 
 
-@pytest.mark.parametrize("reply", [b"<html>", b'{"choices": []}', b'{"choices": [{"message": null}]}', b"[]"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"<html>",
+        b'{"choices": []}',
+        b'{"choices": [{"message": null}]}',
+        b'{"choices": [{"message": {"content": [{"type": "text"}]}}]}',
+        b"[]",
+        b"[" * 100_000,
+    ],
+)
 def test_a_reply_that_makes_no_sense_is_a_fault(reply):
     with serving(lambda n, body: (200, reply)) as (url, _), pytest.raises(EngineFault):
         ask(url, model="m", retries=0)
+
+
+def test_half_a_character_is_replaced_so_that_a_file_can_hold_the_turn():
+    with serving(lambda n, body: says("red \ud83d")) as (url, _):
+        assert ask(url, model="m").text == "red ?"
 
 
 def test_a_dead_server_is_a_fault():
