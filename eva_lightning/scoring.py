@@ -157,7 +157,10 @@ def _interval(task: Task, gold: Answer, said: str) -> Verdict:
     found = re.findall(r"\d+(?::\d+)+(?:\.\d+)?|\d+(?:\.\d+)?", said)
     if len(found) != 2:
         return Verdict(value=0.0, reason=f"{said[:40]!r} does not name two times")
-    first, second = (parse_seconds(text) for text in found)
+    try:
+        first, second = (parse_seconds(text) for text in found)
+    except ValueError as problem:  # "00:01:10:05", or hundreds of digits
+        return Verdict(value=0.0, reason=f"{problem!s:.80}")
     if second <= first:
         return Verdict(value=0.0, reason=f"{first:g} to {second:g} is no interval")
     shared = max(0.0, min(end, second) - max(start, first))

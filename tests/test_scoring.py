@@ -40,6 +40,12 @@ def test_what_names_no_option_scores_nothing(said):
     assert score(task(value="B", options=OPTIONS), said).value == 0.0
 
 
+@pytest.mark.parametrize("said", ["00:01:10:05 to 00:02", "9" * 400 + " to 3", "1" + "0" * 400 + ":00-5"])
+def test_times_that_are_none_are_a_wrong_answer_and_no_crash(said):
+    verdict = score(task("interval", (10.0, 20.0)), said)
+    assert verdict.value == 0.0 and len(verdict.reason) <= 80
+
+
 def test_an_interval_scores_its_overlap_over_its_union():
     one = task("interval", (10.0, 20.0))
     assert score(one, "15 to 25").value == pytest.approx(5 / 15)
