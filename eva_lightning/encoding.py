@@ -7,6 +7,7 @@ It knows nothing of files; `store.py` adds the file and the line.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -84,6 +85,8 @@ def _decode_plain(kind: Any, value: Any, path: str) -> Any:
         return None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise _wrong(path, value, kind.__name__)
+    if kind is float and not math.isfinite(value):
+        raise _wrong(path, value, "a finite number")
     return value
 
 
@@ -91,9 +94,8 @@ def _decode_sequence(kind: Any, value: Any, path: str) -> Any:
     if not isinstance(value, list):
         raise _wrong(path, value, "a list")
     item = get_args(kind)[0]
-    if item in (int, float) and all(
-        type(v) is item for v in value
-    ):  # token ids and log-probs: thousands a row
+    # Token ids and log-probs are thousands a row.
+    if item in (int, float) and all(type(v) is item for v in value) and math.isfinite(sum(value)):
         return get_origin(kind)(value)
     return get_origin(kind)(_decode(item, v, f"{path}[{i}]") for i, v in enumerate(value))
 

@@ -7,6 +7,7 @@ database, no index.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Literal, TextIO, TypeVar
 
 from eva_lightning.encoding import FieldError, decode, encode
 from eva_lightning.faults import UsageError
@@ -40,10 +41,9 @@ def stream(path: str | Path, cls: type[T]) -> Iterator[T]:
 def write(path: str | Path, records: Iterable[Any]) -> int:
     """Write a whole file at once: it appears complete or not at all. Returns the number of rows."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     count = 0
-    with part.open("w", encoding="utf-8") as file:
+    with _opened(path, part, "w") as file:
         for record in records:
             file.write(line(record))
             count += 1
@@ -51,6 +51,18 @@ def write(path: str | Path, records: Iterable[Any]) -> int:
         os.fsync(file.fileno())
     part.replace(path)
     return count
+
+
+def _opened(path: Path, part: Path, mode: Literal["w", "a"]) -> TextIO:
+    """`part`, to be written to and to become `path`; UsageError if that can not be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        return part.open(mode, encoding="utf-8")
+    except OSError as problem:
+        why = problem.strerror or problem
+        raise UsageError(f"{path}: can not be written ({why}); name another file") from None
 
 
 def line(record: Any) -> str:
@@ -87,9 +99,8 @@ class Appender:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = _opened(self.path, self.path, "a")
         self.repaired = repair(self.path)
-        self._file = self.path.open("a", encoding="utf-8")
 
     def append(self, record: Any) -> None:
         """Write one record and hand it to the operating system before returning."""
@@ -114,7 +125,7 @@ def repair(path: str | Path) -> int:
     """Cut a torn last line off a file; the number of bytes that were cut (0 if the file is whole or
     missing)."""
     path = Path(path)
-    if not path.exists() or path.stat().st_size == 0:
+    if not path.is_file() or path.stat().st_size == 0:
         return 0
     with path.open("rb+") as file:
         torn = _torn_bytes(file)
@@ -140,7 +151,7 @@ def _torn_bytes(file: BinaryIO) -> int:
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     try:
-        file = path.open(encoding="utf-8")
+        file = path.open(encoding="utf-8-sig")
     except OSError as problem:
         raise UsageError(f"{path}: {problem.strerror or problem}; give the path of a JSONL file") from None
     with file:
@@ -160,5 +171,13 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
 def _json(path: Path, number: int, text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as problem:
-        raise UsageError(f"{path}:{number}: not JSON ({problem.msg} at column {problem.colno})") from None
+    except (ValueError, RecursionError) as problem:
+        raise UsageError(f"{path}:{number}: not JSON ({json_problem(problem)})") from None
+
+
+def json_problem(problem: Exception) -> str:
+    """What is wrong with a text that is no JSON, or more than Python reads of it."""
+    if isinstance(problem, json.JSONDecodeError):
+        return f"{problem.msg} at column {problem.colno}"
+    deep = isinstance(problem, RecursionError)
+    return "nested too deeply" if deep else "a number of thousands of digits"

@@ -123,3 +123,44 @@ def test_a_whole_file_appears_complete_or_not_at_all(tmp_path):
 
 def test_a_frame_reference_takes_about_sixty_bytes():
     assert len(store.line(frame(time=123.456789))) < 70
+
+
+@pytest.mark.parametrize("name", ["folder", "file/below"])
+def test_a_place_that_can_not_be_written_is_named_before_any_work(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+
+    def records():
+        raise AssertionError("work began")
+        yield
+
+    with pytest.raises(UsageError, match=f"{name}: can not be written"):
+        store.write(tmp_path / name, records())
+    with pytest.raises(UsageError, match=f"{name}: can not be written"):
+        store.Appender(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 100_000, "t.jsonl:1: not JSON .nested too deeply"),
+        ('{"id":' + "1" * 5000 + "}", "t.jsonl:1: not JSON .a number of thousands of digits"),
+        ('{"value":NaN}', "t.jsonl:1: value: nan is not a finite number"),
+    ],
+)
+def test_what_json_allows_and_nobody_can_read_is_refused(tmp_path, text, said):
+    (tmp_path / "t.jsonl").write_text(text + "\n")
+    with pytest.raises(UsageError, match=said):
+        store.read(tmp_path / "t.jsonl", Score)
+
+
+def test_log_probs_that_are_no_numbers_are_refused_with_their_place(tmp_path):
+    row = store.line(trajectory()).replace("-0.25", "-Infinity")
+    (tmp_path / "t.jsonl").write_text(row)
+    with pytest.raises(UsageError, match=r"turns\[0\].logprobs\[1\]: -inf is not a finite number"):
+        store.read(tmp_path / "t.jsonl", Trajectory)
+
+
+def test_files_that_windows_wrote_are_read(tmp_path):
+    (tmp_path / "t.jsonl").write_bytes(b"\xef\xbb\xbf" + store.line(task()).encode().replace(b"\n", b"\r\n"))
+    assert store.read(tmp_path / "t.jsonl", Task) == [task()]

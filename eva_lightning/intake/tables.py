@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from eva_lightning.faults import UsageError
+from eva_lightning.store import json_problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +68,8 @@ def _json_lines(path: Path, _: Table) -> Iterator[Row]:
                     continue
                 try:
                     value = json.loads(text)
-                except json.JSONDecodeError as problem:
-                    raise UsageError(
-                        f"{path}:{number}: not JSON ({problem.msg} at column {problem.colno})"
-                    ) from None
+                except (ValueError, RecursionError) as problem:
+                    raise UsageError(f"{path}:{number}: not JSON ({json_problem(problem)})") from None
                 if _may_hold_halves(text):
                     _check_characters(value, f"{path}:{number}")
                 yield _row(value, f"{path}:{number}", number)
@@ -87,6 +86,8 @@ def _json(path: Path, table: Table) -> Iterator[Row]:
         raise UsageError(f"{path}:{problem.lineno}: not JSON ({problem.msg}){lines}") from None
     except UnicodeDecodeError as problem:
         raise UsageError(f"{path}: not UTF-8 text ({problem.reason} at byte {problem.start})") from None
+    except (ValueError, RecursionError) as problem:
+        raise UsageError(f"{path}: not JSON ({json_problem(problem)})") from None
     if isinstance(whole, dict):
         lists = [key for key, value in whole.items() if isinstance(value, list)]
         if table.key not in lists:

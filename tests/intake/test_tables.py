@@ -116,3 +116,13 @@ def test_a_library_that_is_not_there_is_named_with_what_to_install(tmp_path, mon
     monkeypatch.setattr(tables, "import_module", missing)
     with pytest.raises(UsageError, match=r"pyarrow is not installed.*: pip install 'eva-lightning\[data\]'"):
         list(rows_of(path))
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+@pytest.mark.parametrize(
+    ("text", "said"), [("[" * 100_000, "nested too deeply"), ("[" + "1" * 5000 + "]", "thousands of digits")]
+)
+def test_json_that_nobody_can_read_is_refused(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=f"{name}.*not JSON.*{said}"):
+        list(rows_of(str(tmp_path / name)))
