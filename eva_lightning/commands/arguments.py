@@ -2,16 +2,20 @@
 work.
 
 What is added here: switches may be given without a value (`--json`), help text comes from attribute
-docstrings too, and `--config` finds shipped configs by their bare name.
+docstrings too, and `--config` finds shipped configs by their bare name. And what every command refuses that
+reads files and writes one.
 """
 
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from jsonargparse import auto_cli, set_parsing_settings
 
+from eva_lightning.faults import UsageError
 from eva_lightning.named_configs import found
 from eva_lightning.refusals import TerseParser
 
@@ -44,3 +48,21 @@ def _spell_out(words: Sequence[str], switches: set[str]) -> list[str]:
         f"{word}=true" if word in switches and after not in ("true", "false") else word
         for word, after in zip(words, following, strict=False)
     ]
+
+
+def several(given: str | list[str]) -> list[str]:
+    """The files of an option that takes one or a list; none may count twice."""
+    files = [given] if isinstance(given, str) else list(given)
+    places = [os.path.realpath(os.path.expanduser(file)) for file in files]
+    twice = [file for number, file in enumerate(files) if places[number] in places[:number]]
+    if twice or not files:
+        raise UsageError(f"{twice[0]}: is named twice; once is enough" if twice else "name one file or more")
+    return files
+
+
+def refuse_to_overwrite(out: str | Path, *files: str) -> None:
+    """UsageError if a command would write over a file that it reads."""
+    place = os.path.realpath(out)
+    for file in files:
+        if os.path.realpath(os.path.expanduser(file)) == place:
+            raise UsageError(f"--out {out} would take the place of what is read; name another file")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eva_lightning.commands.arguments import run_command
+from eva_lightning.commands.arguments import run_command, several
 from eva_lightning.faults import UsageError
 from eva_lightning.mining.author import TaskAuthor, Written
 from eva_lightning.mining.causes import Failure, clustered, failures_of
@@ -69,7 +69,7 @@ def augment(
         raise UsageError(f"count is {count}; want 1 or more")
     if (world is None) == (server is None) or (server is None) != (videos is None):
         raise UsageError("say who writes: --world FOLDER, or --server URL with --videos FOLDER")
-    files = [trajectories] if isinstance(trajectories, str) else trajectories
+    files = several(trajectories)
     made = [one for file in files for one in _read(Path(file))]
     failures = failures_of(made)
     print(_failures_table(failures, len(made)))

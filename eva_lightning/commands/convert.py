@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eva_lightning.commands.arguments import run_command
+from eva_lightning.commands.arguments import refuse_to_overwrite, run_command
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.encoding import FieldError
 from eva_lightning.exchange.foreign import Reader
@@ -64,6 +64,7 @@ def convert(
         table: What must be known of the file of rows.
     """
     _check(to, images, image_tokens, dataset_info)
+    refuse_to_overwrite(out, rows)
     with ExitStack() as stack:
         world = stack.enter_context(closing(VideoWorld()))
         pictures = None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from eva_lightning.commands.arguments import run_command
+from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several
 from eva_lightning.commands.engine_choice import DecoderChoice
 from eva_lightning.commands.second_opinion import choose_judge, mark_with
 from eva_lightning.faults import UsageError
@@ -66,7 +66,8 @@ def label(
         raise UsageError(
             f"judge_concurrency {judge_concurrency}, share {share}: want 1 or more, and between 0 and 1"
         )
-    files = [trajectories] if isinstance(trajectories, str) else trajectories
+    files = several(trajectories)
+    refuse_to_overwrite(out, *files, *([judge_cache] if judge_cache else []))
     made = [one for file in files for one in _read(Path(file))]
     engine = choose_judge(judge_server, judge_name, judge_model, judge_cache, judge_concurrency)
     if engine is None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from eva_lightning.commands.arguments import run_command
+from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several
 from eva_lightning.faults import UsageError
 from eva_lightning.intake.bad_row import BadRow, counted
 from eva_lightning.intake.questions import tasks_of
@@ -67,7 +67,9 @@ def prepare(
         raise UsageError(f"held_out is {held_out:g}: want 0 or more, and less than 1")
     if not Path(videos).expanduser().is_dir():
         raise UsageError(f"{videos}: is no folder; give the folder of the videos")
-    files = [rows] if isinstance(rows, str) else rows
+    files, beside = several(rows), Path(out).parent / HELD_OUT
+    refuse_to_overwrite(out, *files, *([str(beside)] if held_out else []))
+    refuse_to_overwrite(beside, *(files if held_out else []))
     intake = Intake(shape, VideoFolder(videos), missing, bad)
     named = ((Path(file).stem, row) for file in files for row in rows_of(file, table))
     root, kept = Path(out).parent, list[Task]()
@@ -84,17 +86,18 @@ def prepare(
             if not intake.ids:
                 why = counted(intake.left_out.elements()) or "there is no row"
                 raise UsageError(f"{', '.join(files)}: none of {bar.n} rows can be asked ({why})")
+            if held_out and len(kept) in (0, len(intake.ids)):
+                raise UsageError(
+                    f"held_out {held_out:g} takes {'all' if kept else 'none'} of the videos; "
+                    "want another share"
+                )
 
         count = write(out, prepared())
     print(intake.report())
     print(f"{count} tasks in {out}")
     if held_out:
-        if not kept or not count:
-            raise UsageError(
-                f"held_out {held_out:g} takes {'all' if kept else 'none'} of the videos; want another share"
-            )
-        write(root / HELD_OUT, kept)
-        print(f"{len(kept)} tasks in {root / HELD_OUT}")
+        write(beside, kept)
+        print(f"{len(kept)} tasks in {beside}")
 
 
 def is_held_out(task: Task, share: float) -> bool:

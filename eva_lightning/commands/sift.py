@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from eva_lightning.commands.arguments import run_command
+from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.report.summary import table
@@ -49,11 +49,13 @@ def sift_tasks(
         rules: Where the borders are.
     """
     file = Path(tasks) / TASKS if Path(tasks).is_dir() else Path(tasks)
+    made, shown = several(attempts), [] if uniform is None else several(uniform)
+    refuse_to_overwrite(out, str(file), *made, *shown)
     questions = [located(task, file.parent) for task in read(file, Task)]
     if not questions:
         raise UsageError(f"{file}: holds no tasks; write it again, or name another file")
-    tallies = _tallied(questions, attempts)
-    plain = None if uniform is None else _tallied(questions, uniform)
+    tallies = _tallied(questions, made)
+    plain = _tallied(questions, shown) if shown else None
     sifted = sift(questions, tallies, plain, rules)
     kept = [one.task for one in sifted if one.kept]
     print(f"{_causes(sifted)}\n\n{_bars(sifted)}\n")
@@ -72,14 +74,13 @@ def sift_tasks(
     print(f"{len(kept)} of {len(questions)} tasks kept in {out}")
 
 
-def _tallied(questions: Sequence[Task], files: str | list[str]) -> dict[str, Tally]:
+def _tallied(questions: Sequence[Task], files: Sequence[str]) -> dict[str, Tally]:
     """One pass; the trajectories are not kept."""
-    several = [files] if isinstance(files, str) else files
     strangers: Counter[str] = Counter()
     known = {task.id for task in questions}
 
     def attempts() -> Iterator[Trajectory]:
-        for name in several:
+        for name in files:
             for one in _attempts(Path(name)):
                 strangers[name] += one.task.id not in known
                 yield one
@@ -88,7 +89,7 @@ def _tallied(questions: Sequence[Task], files: str | list[str]) -> dict[str, Tal
         tallies = tallied(questions, attempts())
     except ValueError as problem:
         raise UsageError(
-            f"{', '.join(several)}: {problem}; give the attempts that were made at this file of tasks"
+            f"{', '.join(files)}: {problem}; give the attempts that were made at this file of tasks"
         ) from None
     for name, count in strangers.items():
         if count:

@@ -130,6 +130,9 @@ def test_held_out_videos_are_trained_on_by_nobody_and_stay_held_out_when_rows_ar
     assert videos <= again and not again & {one.clips[0].path for one in tasks}
 
 
-def test_a_share_that_takes_no_video_is_told(prepare):
-    status, _, said = prepare([GOOD], "--held_out", "0.01")
-    assert status == 1 and "held_out 0.01 takes none of the videos; want another share" in said
+@pytest.mark.parametrize(("share", "taken"), [("0.01", "none"), ("0.9999", "all")])
+def test_a_share_that_takes_none_or_all_is_told_and_nothing_is_written(prepare, share, taken):
+    prepare([GOOD, GOOD | {"id": 2}])
+    status, tasks, said = prepare([GOOD], "--held_out", share)
+    assert status == 1 and f"held_out {share} takes {taken} of the videos; want another share" in said
+    assert len(tasks) == 2  # of the run before
