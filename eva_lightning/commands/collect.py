@@ -13,7 +13,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from eva_lightning.commands.arguments import run_command
+from eva_lightning.commands.arguments import refuse_to_overwrite, run_command
 from eva_lightning.commands.engine_choice import (
     DecoderChoice,
     Here,
@@ -110,7 +110,7 @@ def collect(
             the embedded world and the clock elsewhere.
         decoder: Which video decoder to use; auto takes the GPU where there is one.
         uniform: Show so many frames of the whole clip at once, and offer no tool: the baseline by which
-            `eva sift` finds questions that need no search.
+            `eva sift` finds questions that need no search. None lets the agent look for itself.
         coach: Tell a model that does not know EVA's format how to call the tool and how to answer, and give
             it a hint. What it was told is not written: the trajectories have the plain opening.
         hints: Kinds of hints to draw from, one for each trajectory by its dice: experience (a success at a
@@ -123,18 +123,32 @@ def collect(
         keep: Write all attempts to --out, or the good ones only: right, well-formed, looked first, no rule
             of --audit broken, the briefing not given away.
         good: What a good attempt may take.
-        price_in: What a million prompt tokens cost, to be told with the other costs.
-        price_out: What a million written tokens cost.
+        price_in: What a million prompt tokens cost, in any money, to be told with the other costs. None
+            tells no money.
+        price_out: What a million written tokens cost; goes with --price_in.
     """
-    if attempts < 1 or concurrency < 1 or (limit is not None and limit < 1):
-        raise UsageError(f"attempts {attempts}, concurrency {concurrency}, limit {limit}: want 1 or more")
+    _want_one_or_more(
+        attempts=attempts,
+        concurrency=concurrency,
+        limit=limit,
+        max_turns=max_turns,
+        max_turn_tokens=max_turn_tokens,
+        max_tokens=max_tokens,
+        max_visual_tokens=max_visual_tokens,
+        uniform=uniform,
+    )
+    if temperature < 0:
+        raise UsageError(f"temperature is {temperature:g}: want 0 or more")
+    if (price_in is None) != (price_out is None):
+        raise UsageError("money is told where both prices are known: say --price_in and --price_out")
     if sum(map(bool, (model, server, oracle))) != 1:
         raise UsageError("say who answers: --model FOLDER|HUB_ID, --server URL or --oracle, one of them")
-    if uniform is not None and (uniform < 1 or coach or audit):
-        raise UsageError(f"uniform is {uniform}: want 1 or more, and neither --coach nor --audit with it")
+    if uniform is not None and (coach or audit):
+        raise UsageError("neither --coach nor --audit goes with --uniform: there are no calls")
     if not coach and (hints is not None or bank is not None):
         raise UsageError("hints and bank are for --coach; add it, or leave them out")
     file = Path(tasks) / TASKS if Path(tasks).is_dir() else Path(tasks)
+    refuse_to_overwrite(out, str(file))
     questions = _questions(file, video_root, limit)
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
     book = Attempts(out, jobs)
@@ -171,6 +185,12 @@ def collect(
     _report([*done.values(), *made], book, Prices(read=price_in, written=price_out))
     if made and all(one.stop == "fault" for one in made):
         raise Fault(f"all {len(made)} attempts ended by a fault, the first one: {made[0].faults[-1]}")
+
+
+def _want_one_or_more(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise UsageError(f"{name} is {count}: want 1 or more")
 
 
 def _questions(file: Path, video_root: str | None, limit: int | None) -> list[Task]:

@@ -35,21 +35,19 @@ class Attempts:
         self.out = Path(out)
         self.beside = dropped_beside(self.out)
         self.cost = self.out.with_suffix(".cost.json")
-        seeds = {(job.task.id, job.replica): job.seed for job in jobs}
+        wanted = {(job.task.id, job.replica): job for job in jobs}
         whole, aside = _sound(self.out, Trajectory), _sound(self.beside, Dropped)
-        self.kept: dict[Key, Trajectory] = {_key(one): self._here(one) for one in whole if _key(one) in seeds}
+        self.kept: dict[Key, Trajectory] = {
+            _key(one): self._here(one) for one in whole if _key(one) in wanted
+        }
         self.dropped: dict[Key, Trajectory] = {}
         self.causes: Counter[DropCause] = Counter()
         for row in aside:
-            if _key(row.trajectory) in seeds and _key(row.trajectory) not in self.kept:
+            if _key(row.trajectory) in wanted and _key(row.trajectory) not in self.kept:
                 self.dropped[_key(row.trajectory)] = self._here(row.trajectory)
                 self.causes[row.cause] += 1
         for key, one in self.done.items():
-            if one.seed != seeds[key]:
-                raise UsageError(
-                    f"{self.out}: attempt {one.replica} at task {one.task.id!r} was made with another "
-                    "--seed; give that seed, or another --out"
-                )
+            self._refuse_another(one, wanted[key])
         self._files: dict[Path, Appender] = {}
 
     @property
@@ -80,6 +78,14 @@ class Attempts:
         if path not in self._files:
             self._files[path] = Appender(path)
         self._files[path].append(row)
+
+    def _refuse_another(self, one: Trajectory, job: Job) -> None:
+        """UsageError if an attempt is not the one that is wanted, though it has its name."""
+        what = f"{self.out}: attempt {one.replica} at task {one.task.id!r} was made"
+        if one.seed != job.seed:
+            raise UsageError(f"{what} with another --seed; give that seed, or another --out")
+        if (one.task.text, one.task.answer) != (job.task.text, job.task.answer):
+            raise UsageError(f"{what} when the task had another question or gold answer; give another --out")
 
     def _here(self, one: Trajectory) -> Trajectory:
         """With clip paths that work from here."""

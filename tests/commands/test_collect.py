@@ -6,8 +6,8 @@ import pytest
 
 from eva_lightning.commands import collect
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.records import Trajectory
-from eva_lightning.store import read, write
+from eva_lightning.records import Answer, Trajectory
+from eva_lightning.store import located, read, write
 from eva_lightning.synthesis.script import ScriptSettings
 from eva_lightning.synthesis.world import build_world
 
@@ -61,6 +61,36 @@ def test_a_file_of_another_seed_is_not_gone_on_with(world, tmp_path):
         run(world, tmp_path / "o.jsonl", "--oracle", "--seed", "1")
 
 
+@pytest.mark.parametrize("change", [{"question": "Why?"}, {"answer": Answer(kind="text", value="teal")}])
+def test_attempts_at_a_question_that_was_rewritten_are_not_taken_for_attempts_at_it(world, tmp_path, change):
+    tasks, out = tmp_path / "tasks.jsonl", tmp_path / "o.jsonl"
+    (tmp_path / "scripts.jsonl").write_bytes((world.folder / "scripts.jsonl").read_bytes())
+    own = [located(one, world.folder) for one in world.tasks[:1]]
+    write(tasks, own)
+    words = ["--tasks", str(tasks), "--out", str(out), "--oracle"]
+    collect.main(words)
+    write(tasks, [replace(own[0], options=(), **change)])
+    with pytest.raises(UsageError, match="attempt 0 at task .* when the task had another question or gold"):
+        collect.main(words)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--max_turns", "0"], "max_turns is 0: want 1 or more"),
+        (["--max_visual_tokens", "-1"], "max_visual_tokens is -1: want 1 or more"),
+        (["--temperature", "-1"], "temperature is -1: want 0 or more"),
+        (["--price_in", "2"], "money is told where both prices are known"),
+        (["--out", "tasks.jsonl"], "--out tasks.jsonl would take the place of what is read"),
+    ],
+)
+def test_orders_that_make_no_sense_are_refused(world, tmp_path, monkeypatch, more, said):
+    monkeypatch.chdir(world.folder)
+    with pytest.raises(UsageError, match=said):
+        collect.main(["--tasks", ".", "--out", str(tmp_path / "o.jsonl"), "--oracle", *more])
+    assert not (tmp_path / "o.jsonl").exists()
+
+
 def test_a_tiny_policy_leaves_trajectories_with_token_ids(world, tmp_path, tiny_folder):
     settings = ["--limit", "1", "--max_turns", "2", "--max_turn_tokens", "8"]
     (one,) = run(world, tmp_path / "t.jsonl", "--model", str(tiny_folder), *settings)
@@ -82,7 +112,7 @@ def test_a_run_that_only_meets_faults_says_so(tmp_path, world):
     [
         ([], "say who answers"),
         (["--oracle", "--model", "x"], "one of them"),
-        (["--oracle", "--attempts", "0"], "attempts 0"),
+        (["--oracle", "--attempts", "0"], "attempts is 0"),
     ],
 )
 def test_unclear_orders_are_refused(world, tmp_path, more, said):
