@@ -63,8 +63,6 @@ class Conversation:
     """Good or bad; None is unmarked."""
     extra: str | None = None
     """What our own column holds; None in rows of others."""
-    id: str | None = None
-    """The row's own name, if it has one."""
 
     @property
     def begin(self) -> int:

@@ -39,7 +39,8 @@ class Reader:
 
     def trajectory(self, conversation: Conversation, source: str, number: int) -> Trajectory:
         """The trajectory of a conversation, the `number`th of a file; FieldError says which field can not be
-        read. Several attempts at one question are attempts at one task, which KTO must know.
+        read. Several attempts at one question are attempts at one task, which KTO must know: tasks are told
+        apart by what was asked, for ids of rows name an attempt in some files and a video in others.
         """
         begin = conversation.begin
         opening, rest = conversation.said[:begin], conversation.said[begin:]
@@ -54,7 +55,7 @@ class Reader:
         answer = said.answer if said.answer is not None or acted else turns[-1].text.strip() or None
         return Trajectory(
             task=Task(
-                id=f"{source}/{conversation.id or _digest(opening, conversation.images or ())}",
+                id=f"{source}/{_digest(opening, conversation.images or ())}",
                 source=source,
                 clips=clips,
                 question=_question(opening),

@@ -53,7 +53,6 @@ def from_row(row: Mapping[str, Any]) -> Conversation:
         images=images,
         mark=marked(row, "kto_tag"),
         extra=extra_of(row),
-        id=None if row.get("id") is None else str(row["id"]),
     )
 
 

@@ -50,7 +50,6 @@ def from_row(row: Mapping[str, Any]) -> Conversation:
         images=images,
         mark=marked(row, "label" if "label" in row else "kto_tag"),
         extra=extra_of(row),
-        id=None if row.get("id") is None else str(row["id"]),
     )
 
 

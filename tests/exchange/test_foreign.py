@@ -138,10 +138,19 @@ def test_marks_of_either_trainer_are_marks(read_rows, row, mark):
 
 
 def test_images_that_no_message_speaks_of_come_before_the_first_question(read_rows):
-    row = {"prompt": "Which?", "completion": "<answer>A</answer>", "image": "a.png", "id": "x7"}
+    row = {"prompt": "Which?", "completion": "<answer>A</answer>", "image": "a.png"}
     (one,), _ = read_rows(row)
     assert one.prompt[0].parts == (one.frames[0], "Which?")
-    assert (one.task.id, one.answer) == ("agents/x7", "A")
+    assert one.answer == "A"
+
+
+def test_tasks_are_told_apart_by_what_was_asked_whatever_the_ids_of_rows_say(read_rows):
+    def row(id, question):
+        return {"id": id, "prompt": question, "completion": "<answer>A</answer>", "label": True}
+
+    made, _ = read_rows(row("clip 1", "Which?"), row("clip 1", "Why?"), row("try 2", "Which?"))
+    first, second, third = (one.task.id for one in made)
+    assert first == third != second
 
 
 def test_images_may_stand_in_the_messages(read_rows):
