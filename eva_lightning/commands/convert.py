@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ def convert(
         table: What must be known of the file of rows.
     """
     _check(to, images, image_tokens, dataset_info)
+    listed = {} if dataset_info is None else _read_dataset_info(Path(dataset_info))
     refuse_to_overwrite(out, rows)
     with ExitStack() as stack:
         world = stack.enter_context(closing(VideoWorld()))
@@ -84,7 +85,7 @@ def convert(
     for line in (*_told_of_reading(inlet.counts), *_told_of_writing(outlet)):
         print(line)
     if to == "sharegpt":
-        _tell_dataset_info(Path(out), outlet, dataset_info)
+        _tell_dataset_info(Path(out), outlet, dataset_info, listed)
 
 
 def _check(to: Form, images: str | None, image_tokens: int | None, dataset_info: str | None) -> None:
@@ -139,7 +140,22 @@ def _told_of_writing(outlet: Outlet) -> Iterator[str]:
         yield f"{counts['unmarked']} rows have no mark (label is null): TRL's KTO wants one on each"
 
 
-def _tell_dataset_info(out: Path, outlet: Outlet, dataset_info: str | None) -> None:
+def _read_dataset_info(file: Path) -> dict[str, Any]:
+    """The entries that are there already."""
+    try:
+        listed = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except json.JSONDecodeError as problem:
+        raise UsageError(f"{file}:{problem.lineno}: not JSON ({problem.msg})") from None
+    except (OSError, ValueError, RecursionError) as problem:
+        raise UsageError(f"{file}: can not be read ({problem}); give LLaMA-Factory's file") from None
+    if not isinstance(listed, dict):
+        raise UsageError(f"{file}: want an object of data sets, not {type(listed).__name__}")
+    return listed
+
+
+def _tell_dataset_info(
+    out: Path, outlet: Outlet, dataset_info: str | None, listed: Mapping[str, Any]
+) -> None:
     """The entry by which LLaMA-Factory finds the file: printed, and put where it is wanted."""
     place = out if dataset_info is None else Path(dataset_info)
     name = str(out.resolve()) if out.resolve().parent != place.resolve().parent else out.name
@@ -148,11 +164,7 @@ def _tell_dataset_info(out: Path, outlet: Outlet, dataset_info: str | None) -> N
     if dataset_info is None:
         print(f"for LLaMA-Factory's dataset_info.json: {json.dumps(entry, ensure_ascii=False)}")
         return
-    try:
-        known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
-    except json.JSONDecodeError as problem:
-        raise UsageError(f"{place}:{problem.lineno}: not JSON ({problem.msg})") from None
     part = place.with_name(place.name + ".part")
-    part.write_text(json.dumps(known | entry, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.write_text(json.dumps({**listed, **entry}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     part.replace(place)
     print(f"{out.stem} is in {place}")

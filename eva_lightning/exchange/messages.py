@@ -11,6 +11,7 @@ from typing import Any
 from eva_lightning.encoding import FieldError
 from eva_lightning.exchange.conversation import Call, Part, Said, cut
 from eva_lightning.records import Role
+from eva_lightning.store import json_problem
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -86,5 +87,5 @@ def _object(value: Any, field: str) -> Any:
         return value
     try:
         return json.loads(value)
-    except json.JSONDecodeError as problem:
-        raise FieldError(f"{field}: not JSON ({problem.msg} at column {problem.colno})") from None
+    except (ValueError, RecursionError) as problem:
+        raise FieldError(f"{field}: not JSON ({json_problem(problem)})") from None

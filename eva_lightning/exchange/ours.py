@@ -18,6 +18,7 @@ from eva_lightning.encoding import FieldError, decode, encode
 from eva_lightning.exchange.conversation import Conversation, Part, Said, bend, cut
 from eva_lightning.exchange.pictures import frame_name
 from eva_lightning.records import FrameRef, Message, StopReason, Trajectory
+from eva_lightning.store import json_problem
 
 VERSION = 1
 """Of the layout of our column."""
@@ -127,13 +128,18 @@ def _fingerprint(said: Sequence[Said]) -> str:
 def _read_extra(text: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
-    except json.JSONDecodeError as problem:
-        raise FieldError(f"eva: not JSON ({problem.msg} at column {problem.colno})") from None
+    except (ValueError, RecursionError) as problem:
+        raise FieldError(f"eva: not JSON ({json_problem(problem)})") from None
     if not isinstance(row, dict) or row.pop("version", None) != VERSION:
         raise FieldError(f"eva: not of version {VERSION}; take the column out to read the words alone")
     for field, kind in (("frames", list), ("turns", list), ("pictures", dict), ("parts", dict)):
         if not isinstance(row.setdefault(field, kind()), kind):
             raise FieldError(f"eva.{field}: want {'a list' if kind is list else 'an object'}")
+    if not isinstance(row.get("opening"), int | None):
+        raise FieldError("eva.opening: want a number of messages")
+    for place, held in row["parts"].items():
+        if not isinstance(held, list) or not all(isinstance(one, str | None) for one in held):
+            raise FieldError(f"eva.parts.{place}: want a list of texts and nulls")
     for place, turn in enumerate(row["turns"]):
         if not isinstance(turn, dict) or not isinstance(turn.get("observation", {}), dict):
             raise FieldError(f"eva.turns[{place}]: want an object")

@@ -14,6 +14,7 @@ from typing import Literal
 
 from PIL import Image
 
+from eva_lightning.faults import UsageError
 from eva_lightning.records import Clip, FrameRef, Trajectory
 from eva_lightning.video.packet_index import file_identity
 from eva_lightning.worlds.base import World
@@ -36,6 +37,11 @@ class PictureFolder:
 
     def __init__(self, folder: str | Path, world: World, kind: ImageType = "png") -> None:
         self.folder, self.world, self.kind = Path(folder), world, kind
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            why = problem.strerror or problem
+            raise UsageError(f"{folder}: no folder for images can be there ({why}); name another") from None
         self.written = self.found = 0
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="picture")
         self._counting = threading.Lock()

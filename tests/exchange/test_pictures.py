@@ -11,8 +11,10 @@ from PIL import Image
 from trl.data_utils import prepare_multimodal_messages
 
 from eva_lightning.cli import main
+from eva_lightning.commands.convert import convert
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.faults import UsageError
 from eva_lightning.records import Trajectory
 from eva_lightning.store import portable, read, write
 from eva_lightning.synthesis.script import ScriptSettings
@@ -156,3 +158,26 @@ def test_a_video_that_is_gone_is_named(folder, tmp_path, capsys):
     assert main(["convert", *given, "--images", str(tmp_path / "frames")]) == 1
     assert f"{tmp_path}/clips/" in capsys.readouterr().err
     assert not (tmp_path / "o.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"[]", "want an object of data sets, not list"), (b"\xff", "can not be read"), (b"{", "1: not JSON")],
+)
+def test_a_dataset_info_that_is_none_is_refused_before_any_work(folder, capsys, content, said):
+    (folder / "info.json").write_bytes(content)
+    with pytest.raises(UsageError, match=f"info.json:.*{said}"):
+        convert(
+            str(folder / "t.jsonl"),
+            str(folder / "o.jsonl"),
+            "sharegpt",
+            dataset_info=str(folder / "info.json"),
+        )
+    assert not (folder / "o.jsonl").exists()
+
+
+def test_a_folder_for_images_that_can_not_be_is_refused_before_any_work(folder):
+    (folder / "file").touch()
+    with pytest.raises(UsageError, match="file: no folder for images can be there"):
+        convert(str(folder / "t.jsonl"), str(folder / "o.jsonl"), "sharegpt", images=str(folder / "file"))
+    assert not (folder / "o.jsonl").exists()
