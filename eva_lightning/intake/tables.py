@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -108,11 +109,14 @@ def _separated(path: Path, separator: str) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter=separator, strict=True)
         try:
+            names = Counter(reader.fieldnames or ())
+            if twice := [name for name, count in names.items() if count > 1]:
+                raise UsageError(f"{path}: two columns are named {twice[0]!r}; give each its own name")
             for number, values in enumerate(reader, start=1):
                 place = f"{path}:{reader.line_num}"
                 if None in values or None in values.values():
                     raise UsageError(
-                        f"{place}: another number of columns than the {len(reader.fieldnames or ())} named"
+                        f"{place}: another number of columns than the {len(names)} named"
                     )
                 yield Row(place=place, number=number, values=values)
         except csv.Error as problem:
@@ -151,7 +155,7 @@ def _from_datasets(source: str, path: Path, table: Table) -> Iterator[Row]:
             found = library.load_dataset(source, table.subset, split=table.split, streaming=True)
         for number, values in enumerate(found.decode(False), start=1):
             yield Row(place=f"{source} row {number}", number=number, values=values)
-    except (KeyError, ValueError, OSError, library.exceptions.DatasetsError) as problem:
+    except (KeyError, ValueError, OSError, RuntimeError, library.exceptions.DatasetsError) as problem:
         why = _first_line(problem)
         raise UsageError(f"{source}: `datasets` can not read split {table.split!r} of it ({why})") from None
 

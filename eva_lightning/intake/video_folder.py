@@ -40,8 +40,16 @@ class VideoFolder:
         )
 
     def _look(self, name: str) -> str | None:
-        if name.startswith("/") and Path(name).is_file():
+        if name.startswith("/") and _is_file(Path(name)):
             return name
         parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
         tails = (self.root.joinpath(*parts[begin:]) for begin in range(len(parts)))
-        return next((str(path) for path in tails if path.is_file()), None)
+        return next((str(path) for path in tails if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a text that is no path at all is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -247,3 +247,8 @@ def test_a_row_that_can_not_be_asked_is_refused_with_its_column(asked, row, shap
     with pytest.raises(BadRow, match=said) as refused:
         asked(row, **shape)
     assert refused.value.cause == cause
+
+
+def test_a_text_that_can_be_no_path_is_a_video_that_is_missing(asked):
+    with pytest.raises(BadRow, match="no file xxx"):
+        asked({"question": "Which?", "answer": "one", "video": "x" * 5000})

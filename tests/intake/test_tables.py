@@ -126,3 +126,9 @@ def test_json_that_nobody_can_read_is_refused(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     with pytest.raises(UsageError, match=f"{name}.*not JSON.*{said}"):
         list(rows_of(str(tmp_path / name)))
+
+
+def test_a_column_that_is_there_twice_is_not_chosen_from(tmp_path):
+    (tmp_path / "rows.csv").write_text("id,answer,answer\n1,x,y\n")
+    with pytest.raises(UsageError, match="rows.csv: two columns are named 'answer'"):
+        list(rows_of(str(tmp_path / "rows.csv")))
