@@ -7,6 +7,7 @@ It knows nothing of files; `store.py` adds the file and the line.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import types
 import typing
@@ -138,3 +139,11 @@ def _join(path: str, name: str) -> str:
 def _wrong(path: str, value: Any, wanted: str) -> FieldError:
     shown = repr(value)
     return FieldError(f"{path or 'row'}: {shown[:60]}{'...' if len(shown) > 60 else ''} is not {wanted}")
+
+
+def json_problem(problem: Exception) -> str:
+    """What is wrong with a text that is no JSON, or more than Python reads of it."""
+    if isinstance(problem, json.JSONDecodeError):
+        return f"{problem.msg} at column {problem.colno}"
+    deep = isinstance(problem, RecursionError)
+    return "nested too deeply" if deep else "a number of thousands of digits"

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, TextIO, TypeVar
 
-from eva_lightning.encoding import FieldError, decode, encode
+from eva_lightning.encoding import FieldError, decode, encode, json_problem
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 
@@ -173,11 +173,3 @@ def _json(path: Path, number: int, text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as problem:
         raise UsageError(f"{path}:{number}: not JSON ({json_problem(problem)})") from None
-
-
-def json_problem(problem: Exception) -> str:
-    """What is wrong with a text that is no JSON, or more than Python reads of it."""
-    if isinstance(problem, json.JSONDecodeError):
-        return f"{problem.msg} at column {problem.colno}"
-    deep = isinstance(problem, RecursionError)
-    return "nested too deeply" if deep else "a number of thousands of digits"

@@ -28,7 +28,7 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
     "rewards": {
         *("records", "faults", "scoring", "video", "worlds", "dialects", "engines", "asking", "judging"),
     },
-    "intake": {"records", "faults", "timecode"},
+    "intake": {"records", "faults", "timecode", "encoding"},
     "exchange": {"records", "faults", "encoding", "store", "video", "worlds", "dialects"},
     "mining": {
         *("records", "faults", "store", "scoring", "video", "worlds", "dialects", "engines", "rollout"),

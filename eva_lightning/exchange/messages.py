@@ -8,10 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from eva_lightning.encoding import FieldError
+from eva_lightning.encoding import FieldError, json_problem
 from eva_lightning.exchange.conversation import Call, Part, Said, cut
 from eva_lightning.records import Role
-from eva_lightning.store import json_problem
 
 ROLES: dict[str, Role] = {
     "system": "system",

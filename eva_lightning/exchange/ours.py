@@ -14,11 +14,10 @@ from pathlib import PurePath
 from typing import Any
 
 from eva_lightning.dialects.base import Dialect, Parsed
-from eva_lightning.encoding import FieldError, decode, encode
+from eva_lightning.encoding import FieldError, decode, encode, json_problem
 from eva_lightning.exchange.conversation import Conversation, Part, Said, bend, cut
 from eva_lightning.exchange.pictures import frame_name
 from eva_lightning.records import FrameRef, Message, StopReason, Trajectory
-from eva_lightning.store import json_problem
 
 VERSION = 1
 """Of the layout of our column."""

@@ -254,7 +254,7 @@ def _extra(row: Mapping[str, Any], shape: RowShape, begin: float) -> dict[str, A
     duration = _seconds(row, shape.duration)
     if duration is not None:
         extra["duration"] = duration
-    held = None if shape.evidence is None else literal(row.get(shape.evidence))
+    held: Any = None if shape.evidence is None else literal(row.get(shape.evidence))
     if held != [] and not _empty(held):
         nested = isinstance(held, list) and all(isinstance(one, (list, tuple)) for one in held)
         try:

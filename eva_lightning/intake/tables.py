@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from eva_lightning.encoding import json_problem
 from eva_lightning.faults import UsageError
-from eva_lightning.store import json_problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +115,7 @@ def _separated(path: Path, separator: str) -> Iterator[Row]:
             for number, values in enumerate(reader, start=1):
                 place = f"{path}:{reader.line_num}"
                 if None in values or None in values.values():
-                    raise UsageError(
-                        f"{place}: another number of columns than the {len(names)} named"
-                    )
+                    raise UsageError(f"{place}: another number of columns than the {len(names)} named")
                 yield Row(place=place, number=number, values=values)
         except csv.Error as problem:
             raise UsageError(f"{path}:{reader.reader.line_num}: {problem}") from None
