@@ -49,7 +49,8 @@ async def ask(
     try:
         return await asyncio.wait_for(engine.write(context, sampling), timeout)
     except TimeoutError:
-        raise EngineFault(f"{type(engine).__name__} did not reply in {timeout:g} s") from None
+        waited = "in its own time" if timeout is None else f"in {timeout:g} s"
+        raise EngineFault(f"{type(engine).__name__} did not reply {waited}") from None
 
 
 async def some_at_once(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from eva_lightning.asking import ask
 from eva_lightning.engines.checkpoint_engine import CheckpointEngine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.engines.server_engine import ServerEngine
@@ -267,3 +268,11 @@ def test_a_checkpoint_judges_in_this_process(tiny_folder):
 def test_settings_that_can_not_work_are_refused():
     with pytest.raises(UsageError, match="give_up 0"):
         Judge(ScriptedEngine(str), YES_NO, give_up=0)
+
+
+def test_an_engine_that_is_late_by_its_own_clock_is_a_fault():
+    def late(context):
+        raise TimeoutError
+
+    with pytest.raises(EngineFault, match="ScriptedEngine did not reply in its own time"):
+        asyncio.run(ask(ScriptedEngine(late), ("What?",), lambda frame: None))
