@@ -89,9 +89,10 @@ def collect(
     Args:
         tasks: JSONL file of tasks, or a folder of the embedded world (its tasks.jsonl).
         out: JSONL file of trajectories to write or to go on with.
-        model: Folder or hub id of a Qwen2.5-VL checkpoint to run here.
+        model: Folder or hub id of a Qwen2.5-VL checkpoint to run here; None runs none.
         engine: Who writes with --model: transformers, or vllm, which is faster with many at once.
-        server: Address of an OpenAI-compatible server to ask instead, for example http://localhost:8000.
+        server: Address of an OpenAI-compatible server to ask instead, for example http://localhost:8000;
+            None asks none.
         served_name: Name of the model on that server; by default its first one. OPENAI_API_KEY is sent if
             set.
         tool_role: Role in which frames are sent to that server; "user" where it wants tool calls of its own.
@@ -116,7 +117,8 @@ def collect(
         hints: Kinds of hints to draw from, one for each trajectory by its dice: experience (a success at a
             similar question about another video), workflow, reflection, format (none). None takes the first
             three.
-        bank: JSONL file of good trajectories to take experiences from; good ones of this run join them.
+        bank: JSONL file of good trajectories to take experiences from; good ones of this run join
+            them. None begins with those of this run.
         audit: Check every call by rule before it is made, and let the writer mend what breaks one. Only the
             mended message is written.
         audits: The rules.

@@ -55,7 +55,8 @@ def label(
         judge_server: Address of an OpenAI-compatible server with a judge that sees images; None asks none.
         judge_name: Name of the model on that server; by default its first one. OPENAI_API_KEY is sent if
             set.
-        judge_model: Folder or hub id of a Qwen2.5-VL checkpoint that judges here instead.
+        judge_model: Folder or hub id of a Qwen2.5-VL checkpoint that judges here instead; None runs
+            none.
         judge_cache: JSONL file of verdicts to go on with; None is beside --out, as .judged.jsonl.
         judge_concurrency: Trajectories before the judge at once.
         share: Thin out the commoner mark until this share is good (EVA: 0.63); None keeps all.

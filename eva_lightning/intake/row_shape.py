@@ -46,15 +46,15 @@ class RowShape:
     words."""
     evidence: str | None = None
     """Column that says where the answer can be seen, in seconds of the file: [start, end], a list of them, or
-    "MM:SS-MM:SS"."""
+    "MM:SS-MM:SS". None: it is not known."""
     begin: str | None = None
     """Column of the second at which the clip begins; None is the file's begin."""
     end: str | None = None
     """Column of the second at which the clip ends; None is the file's end."""
     duration: str | None = None
-    """Column of the length of the video, in seconds or [HH:]MM:SS."""
+    """Column of the length of the video, in seconds or [HH:]MM:SS; None: it is not known."""
     category: str | None = None
-    """Column that names the kind of the question."""
+    """Column that names the kind of the question; None: there is none."""
     keep: list[str] = field(default_factory=list)
     """More columns to be kept with the task."""
     keep_wording: bool = False
