@@ -81,7 +81,10 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
 
 def _decode_plain(kind: Any, value: Any, path: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise _wrong(path, value, "a finite number") from None
     if kind is type(None) and value is None:
         return None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -96,7 +99,8 @@ def _decode_sequence(kind: Any, value: Any, path: str) -> Any:
         raise _wrong(path, value, "a list")
     item = get_args(kind)[0]
     # Token ids and log-probs are thousands a row.
-    if item in (int, float) and all(type(v) is item for v in value) and math.isfinite(sum(value)):
+    plain = item in (int, float) and all(type(v) is item for v in value)
+    if plain and (item is int or math.isfinite(sum(value))):
         return get_origin(kind)(value)
     return get_origin(kind)(_decode(item, v, f"{path}[{i}]") for i, v in enumerate(value))
 

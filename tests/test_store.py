@@ -146,6 +146,7 @@ def test_a_place_that_can_not_be_written_is_named_before_any_work(tmp_path, name
         ("[" * 100_000, "t.jsonl:1: not JSON .nested too deeply"),
         ('{"id":' + "1" * 5000 + "}", "t.jsonl:1: not JSON .a number of thousands of digits"),
         ('{"value":NaN}', "t.jsonl:1: value: nan is not a finite number"),
+        ('{"value":1' + "0" * 400 + "}", "t.jsonl:1: value: 1000.* is not a finite number"),
     ],
 )
 def test_what_json_allows_and_nobody_can_read_is_refused(tmp_path, text, said):
