@@ -36,10 +36,11 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
     },
     "teaching": {
         *("records", "faults", "store", "scoring", "video", "worlds", "tools", "dialects", "engines"),
-        "rollout",
+        *("rollout", "settings_file"),
     },
     "viewer": {"records", "faults", "scoring", "timecode", "video", "worlds"},
     "turn_taking": set(),
+    "settings_file": {"faults"},
     "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines", "turn_taking"},
 }
 

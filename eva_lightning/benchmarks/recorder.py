@@ -8,7 +8,6 @@ more ranks before; whoever reads, reads all of them. Nothing stays in memory.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -17,8 +16,8 @@ from typing import Any
 
 from eva_lightning import store
 from eva_lightning.benchmarks.result import Result, result_of
-from eva_lightning.faults import UsageError
 from eva_lightning.records import Trajectory
+from eva_lightning.settings_file import settle
 
 SETTINGS = "settings.json"
 
@@ -54,7 +53,8 @@ class Recorder:
         if self.rank == 0:
             if fresh and self.folder.exists():
                 shutil.rmtree(self.folder)
-            self._check(dict(settings))
+            remedy = "begin again with --fresh, or give another trainer.default_root_dir"
+            settle(self.folder / SETTINGS, settings, f"{self.folder} holds answers", remedy)
             self._take_up(retry_errors)
         self._open = store.Appender(self.trajectories), store.Appender(self.results)
 
@@ -96,18 +96,3 @@ class Recorder:
     def _located(self, file: Path) -> Iterator[Trajectory]:
         for one in store.stream(file, Trajectory):
             yield replace(one, task=store.located(one.task, self.root))
-
-    def _check(self, settings: dict[str, Any]) -> None:
-        file = self.folder / SETTINGS
-        if not file.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(settings, indent=2) + "\n")
-            return
-        before = json.loads(file.read_text())
-        for name in sorted({*before, *settings}):
-            if before.get(name) != settings.get(name):
-                raise UsageError(
-                    f"{self.folder} holds answers with {name} {before.get(name)!r}, and now it is "
-                    f"{settings.get(name)!r}: begin again with --fresh, or give another "
-                    "trainer.default_root_dir"
-                )

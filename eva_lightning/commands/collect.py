@@ -84,7 +84,7 @@ def collect(
 
     Calling it again goes on where it stopped; attempts that a fault ended are made again. Beside --out lie,
     where there is something to tell, what was dropped and why (.dropped.jsonl) and what all runs cost so far
-    (.cost.json).
+    (.cost.json), and the settings with which to go on (.settings.json).
 
     Args:
         tasks: JSONL file of tasks, or a folder of the embedded world (its tasks.jsonl).
@@ -154,6 +154,12 @@ def collect(
     questions = _questions(file, video_root, limit)
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
     book = Attempts(out, jobs)
+    book.settle(
+        {"model": model, "served_name": served_name, "oracle": oracle, "temperature": temperature}
+        | {"max_turns": max_turns, "max_turn_tokens": max_turn_tokens, "max_tokens": max_tokens}
+        | {"max_visual_tokens": max_visual_tokens, "timestamps": timestamps, "uniform": uniform}
+        | {"coach": coach, "hints": hints, "audit": audit, "keep": keep}
+    )
     done = book.done
     left = [job for job in jobs if (job.task.id, job.replica) not in done]
     made: list[Trajectory] = []

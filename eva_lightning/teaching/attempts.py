@@ -5,15 +5,16 @@ resumed run makes neither again; only what a fault ended is made again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Trajectory
 from eva_lightning.rollout import Job
+from eva_lightning.settings_file import settle
 from eva_lightning.store import Appender, located, portable, read, repair, write
 from eva_lightning.teaching.filters import DropCause, Dropped
 
@@ -35,6 +36,7 @@ class Attempts:
         self.out = Path(out)
         self.beside = dropped_beside(self.out)
         self.cost = self.out.with_suffix(".cost.json")
+        self.settings = self.out.with_suffix(".settings.json")
         wanted = {(job.task.id, job.replica): job for job in jobs}
         whole, aside = _sound(self.out, Trajectory), _sound(self.beside, Dropped)
         self.kept: dict[Key, Trajectory] = {
@@ -54,6 +56,12 @@ class Attempts:
     def done(self) -> dict[Key, Trajectory]:
         """What need not be made again."""
         return {**self.kept, **self.dropped}
+
+    def settle(self, settings: Mapping[str, Any]) -> None:
+        """UsageError if what is there was made with other settings."""
+        if not self.done:
+            self.settings.unlink(missing_ok=True)
+        settle(self.settings, settings, f"{self.out} holds attempts made", "give another --out")
 
     def keep(self, one: Trajectory) -> None:
         self._append(self.out, self._portable(one))

@@ -55,6 +55,16 @@ def test_an_interrupted_run_makes_only_what_is_missing_and_retries_faults(world,
     assert out.read_bytes() == before
 
 
+def test_a_file_made_with_other_settings_is_not_gone_on_with(world, tmp_path):
+    out = tmp_path / "o.jsonl"
+    run(world, out, "--oracle", "--limit", "1")
+    with pytest.raises(UsageError, match="made with temperature 1.0, and now it is 0.0: give another --out"):
+        run(world, out, "--oracle", "--temperature", "0")
+    assert len(run(world, out, "--oracle", "--attempts", "2", "--concurrency", "1")) == 4  # more of the same
+    out.unlink()  # begun anew
+    assert len(run(world, out, "--oracle", "--limit", "1", "--temperature", "0")) == 1
+
+
 def test_a_file_of_another_seed_is_not_gone_on_with(world, tmp_path):
     run(world, tmp_path / "o.jsonl", "--oracle", "--limit", "1")
     with pytest.raises(UsageError, match="was made with another --seed; give that seed, or another --out"):

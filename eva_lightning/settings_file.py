@@ -1,0 +1,36 @@
+"""What a run has in common with what it goes on from: its settings, as plain JSON beside what it writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eva_lightning.faults import UsageError
+
+
+def settle(file: Path, settings: Mapping[str, Any], what: str, remedy: str) -> None:
+    """Write down the settings of a run, or hold them against those that are there.
+
+    UsageError names the first that differs: "`what` with temperature 1.0, and now it is 0: `remedy`".
+    """
+    if not file.exists():
+        part = file.with_name(file.name + ".part")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(settings, indent=2) + "\n")
+            part.replace(file)
+        except OSError as problem:
+            why = problem.strerror or problem
+            raise UsageError(f"{file}: can not be written ({why}); name another place") from None
+        return
+    try:
+        before = json.loads(file.read_text())
+    except ValueError:
+        raise UsageError(f"{file}: not JSON; delete it if you know that the settings are the same") from None
+    for name in sorted({*before, *settings}):
+        if before.get(name) != settings.get(name):
+            raise UsageError(
+                f"{what} with {name} {before.get(name)!r}, and now it is {settings.get(name)!r}: {remedy}"
+            )
