@@ -23,7 +23,6 @@ from eva_lightning.records import Task
 from eva_lightning.report.summary import table as aligned
 from eva_lightning.rollout import derive_seed
 from eva_lightning.store import portable, write
-from eva_lightning.synthesis.world import HELD_OUT
 
 AS_IS = RowShape()
 PLAIN = Table()
@@ -57,8 +56,8 @@ def prepare(
         missing: A row whose video is not there: refuse stops at the first one, skip counts them.
         bad: Any other row that can not be asked (no question, an answer that is no option, an id that came
             before): refuse stops at the first one, skip counts them by cause.
-        held_out: Share of the videos whose questions go to held_out.jsonl beside `out`, for evaluation. Which
-            videos they are follows from their names.
+        held_out: Share of the videos whose questions go to OUT.held_out.jsonl beside `out` (tasks.jsonl has
+            tasks.held_out.jsonl), for evaluation. Which videos they are follows from their names.
         limit: Take so many rows from the top; None takes all.
     """
     if limit is not None and limit < 1:
@@ -67,9 +66,11 @@ def prepare(
         raise UsageError(f"held_out is {held_out:g}: want 0 or more, and less than 1")
     if not Path(videos).expanduser().is_dir():
         raise UsageError(f"{videos}: is no folder; give the folder of the videos")
-    files, beside = several(rows), Path(out).parent / HELD_OUT
-    refuse_to_overwrite(out, *files, *([str(beside)] if held_out else []))
+    files, beside = several(rows), Path(out).with_suffix(".held_out.jsonl")
+    refuse_to_overwrite(out, *files)
     refuse_to_overwrite(beside, *(files if held_out else []))
+    if beside.exists() and not held_out:
+        raise UsageError(f"{beside}: holds tasks kept from training; say --held_out again, or delete it")
     intake = Intake(shape, VideoFolder(videos), missing, bad)
     named = ((Path(file).stem, row) for file in files for row in rows_of(file, table))
     root, kept = Path(out).parent, list[Task]()

@@ -17,7 +17,7 @@ def folder(tmp_path, monkeypatch):
     """Rows, tasks and attempts; the commands run in their folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "v.mp4").touch()
-    for name in ("rows.jsonl", "held_out.jsonl"):
+    for name in ("rows.jsonl", "new.held_out.jsonl"):
         (tmp_path / name).write_text(json.dumps(ROW) + "\n")
     one = task(clips=(Clip(id="v", path="v.mp4"),))
     write(tmp_path / "tasks.jsonl", [one])
@@ -34,8 +34,7 @@ SIFT = "sift --tasks tasks.jsonl --rules.least 2 --attempts"
     ("words", "read"),
     [
         (f"{PREPARE} rows.jsonl --out ./rows.jsonl", "rows.jsonl"),
-        (f"{PREPARE} rows.jsonl --held_out 0.5 --out held_out.jsonl", "held_out.jsonl"),
-        (f"{PREPARE} held_out.jsonl --held_out 0.5 --out new.jsonl", "held_out.jsonl"),
+        (f"{PREPARE} new.held_out.jsonl --held_out 0.5 --out new.jsonl", "new.held_out.jsonl"),
         ("convert --to sharegpt --rows attempts.jsonl --out attempts.jsonl", "attempts.jsonl"),
         ("label --trajectories attempts.jsonl --out attempts.jsonl", "attempts.jsonl"),
         (f"{SIFT} attempts.jsonl --out attempts.jsonl", "attempts.jsonl"),

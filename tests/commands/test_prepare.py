@@ -119,14 +119,14 @@ def test_held_out_videos_are_trained_on_by_nobody_and_stay_held_out_when_rows_ar
     for number in range(50):
         (tmp_path / "clips" / f"{number}.mp4").touch()
     status, tasks, said = prepare(rows, "--held_out", "0.25")
-    kept = read(tmp_path / "held_out.jsonl", Task)
+    kept = read(tmp_path / "tasks.held_out.jsonl", Task)
     videos = {one.clips[0].path for one in kept}
     assert status == 0 and len(tasks) + len(kept) == 80 and len(kept) == 2 * len(videos)
     assert 4 <= len(videos) <= 16 and not videos & {one.clips[0].path for one in tasks}
     assert f"{len(tasks)} tasks in" in said and f"{len(kept)} tasks in" in said
     more = [GOOD | {"id": 100 + i, "video": f"{40 + i}.mp4"} for i in range(10)]
     prepare(more + rows, "--held_out", "0.25")
-    again = {one.clips[0].path for one in read(tmp_path / "held_out.jsonl", Task)}
+    again = {one.clips[0].path for one in read(tmp_path / "tasks.held_out.jsonl", Task)}
     assert videos <= again and not again & {one.clips[0].path for one in tasks}
 
 
@@ -136,3 +136,9 @@ def test_a_share_that_takes_none_or_all_is_told_and_nothing_is_written(prepare, 
     status, tasks, said = prepare([GOOD], "--held_out", share)
     assert status == 1 and f"held_out {share} takes {taken} of the videos; want another share" in said
     assert len(tasks) == 2  # of the run before
+
+
+def test_tasks_that_were_held_out_are_not_trained_on_by_a_forgotten_word(prepare, tmp_path):
+    (tmp_path / "tasks.held_out.jsonl").touch()
+    status, tasks, said = prepare([GOOD])
+    assert status == 1 and not tasks and "say --held_out again, or delete it" in said

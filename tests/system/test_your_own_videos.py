@@ -117,7 +117,7 @@ def test_every_line_of_the_page_works(brought, tiny_folder, capsys):
             assert command == "eva"
             assert main(small(words, tiny_folder, learner)) == 0, f"{line}\n{capsys.readouterr().err}"
     data = Path("data")
-    tasks, held_out = read(data / "tasks.jsonl", Task), read(data / "held_out.jsonl", Task)
+    tasks, held_out = read(data / "tasks.jsonl", Task), read(data / "tasks.held_out.jsonl", Task)
     assert (len(tasks), len(held_out)) in {(16, 4), (12, 8)}  # one or two videos of five
     assert not {one.clips for one in tasks} & {one.clips for one in held_out}
     shown = read(data / "demonstrations.jsonl", Trajectory)
