@@ -31,10 +31,13 @@ no event loop, no records, no texts, no tools.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # vLLM's threads spin, and leave no core to decode
+
 import argparse
 import asyncio
 import json
-import os
 import random
 import tempfile
 import threading

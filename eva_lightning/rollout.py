@@ -19,7 +19,6 @@ from eva_lightning.engines.base import Context, Engine, Sampling
 from eva_lightning.faults import Fault, ToolError
 from eva_lightning.records import FrameRef, Message, Observation, Part, Task, Trajectory, Turn
 from eva_lightning.tools.base import Findings, Tool
-from eva_lightning.turn_taking import prompt_turns
 from eva_lightning.video.decoder import Pixels
 from eva_lightning.worlds.base import World
 
@@ -122,7 +121,7 @@ async def rollout(
 
     workers = max(min(concurrency, len(jobs)), 1)
     # Threads of its own: the event loop's are few, and engines read pixels in them.
-    with prompt_turns(), ThreadPoolExecutor(workers, thread_name_prefix="tool") as threads:
+    with ThreadPoolExecutor(workers, thread_name_prefix="tool") as threads:
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(worker(queue))

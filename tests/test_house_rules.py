@@ -39,9 +39,8 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
         *("rollout", "settings_file"),
     },
     "viewer": {"records", "faults", "scoring", "timecode", "video", "worlds"},
-    "turn_taking": set(),
     "settings_file": {"faults"},
-    "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines", "turn_taking"},
+    "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines"},
 }
 
 
