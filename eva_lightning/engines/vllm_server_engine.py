@@ -226,7 +226,9 @@ class VLLMServerEngine(RefreshedEngine):
     def _refuse_if_none_is_left(self) -> None:
         if all(server.problem is not None for server in self.servers):
             said = "; ".join(f"{server.http.url}: {server.problem}" for server in self.servers)
-            raise EngineFault(f"no vLLM server is left ({said}): start one with `eva serve` and go on")
+            raise EngineFault(
+                f"no vLLM server is left ({said}): start one with `eva serve` and go on with --ckpt_path last"
+            )
 
     def _meet(self) -> None:
         """Before the first word: wait for servers that are starting, leave out those that do not come."""

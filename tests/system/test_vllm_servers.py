@@ -196,13 +196,13 @@ def test_nothing_of_a_killed_server_is_left(pair):
 
 
 def test_with_no_server_left_the_run_stops_in_one_line_and_can_be_resumed(pair, world, tiny_folder, tmp_path):
-    """Killed in the third iteration: the checkpoint is that of the second, and the third is done again."""
+    """Killed in the third iteration, which a busy machine may just finish: what was whole is kept."""
     writing = {"enable_checkpointing": True, "default_root_dir": str(tmp_path)}
-    with pytest.raises(Fault, match="of iteration 3 .*no vLLM server is left.*--ckpt_path last"):
+    with pytest.raises(Fault, match="no vLLM server is left.*--ckpt_path last"):
         checkpoints = [Killing(pair[1], 2), IterationCheckpoint(every=100)]
         school(world, tiny_folder, asking(pair), iterations=4, callbacks=checkpoints, **writing)
     saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)
-    assert saved["iteration"] == 2
+    assert saved["iteration"] in (2, 3)
     module = make("grpo", tiny_folder, lr=4e-3, attempts=8, rewards=[Letters()])
     made = trainer(callbacks=[IterationCheckpoint()], **writing)
     made.fit(module, Batches(*[list(world.tasks)] * 4), ckpt_path="last", weights_only=False)
