@@ -2,19 +2,22 @@
 
 Rollouts of one question look at much the same seconds, so frames are kept, bounded in bytes and keyed by the
 frame that is on show rather than by the second that was asked for; if two threads want a frame it is decoded
-once. Frames are handed out read-only because they are shared. Where frames are in a file is the packet
-index's business, which seconds and what size to ask for is the caller's.
+once, and all that wait for frames of one group of pictures are served in one pass. Frames are handed out
+read-only because they are shared. Where frames are in a file is the packet index's business, which seconds
+and what size to ask for is the caller's.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,10 +30,8 @@ from eva_lightning.video.decoder_pool import DecoderPool
 from eva_lightning.video.decoding_crew import DecodingCrew
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call
 from eva_lightning.video.opening import open_decoder
+from eva_lightning.video.orders import Key, Order, View, cut
 from eva_lightning.video.packet_index import EPSILON, Identity, PacketIndex, file_identity, packet_index
-
-Key = tuple[Identity, int, int, int]
-"""File, ticks of the frame, height, width."""
 
 Coarse = Literal["auto", "never", "always"]
 
@@ -96,12 +97,15 @@ class FrameStore:
         self._pool = DecoderPool(open_one, max_open)
         self._lock = threading.Lock()  # guards everything below
         self._kept: OrderedDict[Key, Frame] = OrderedDict()
-        self._flights: dict[Key, Future[dict[Key, Frame]]] = {}
+        self._coming: dict[Key, Order] = {}
+        """What brings each frame that is on its way."""
+        self._open: dict[Key, Order] = {}
+        """What others may still add to, by group of pictures."""
         self._facts: OrderedDict[Identity, VideoFacts] = OrderedDict()
         self._prefetcher: ThreadPoolExecutor | None = None
-        self._crew = DecodingCrew(self._pool, min(threads, (os.cpu_count() or 1) - 1))
+        self._crew = DecodingCrew(min(threads, (os.cpu_count() or 1) - 1))
         self._closed = False
-        self._hits = self._misses = self._bytes = self._evictions = self._decoded = 0
+        self._asked = self._misses = self._bytes = self._evictions = self._decoded = 0
         self._seconds = 0.0
 
     def facts(self, path: str | Path) -> VideoFacts:
@@ -145,7 +149,7 @@ class FrameStore:
     def stats(self) -> FrameStoreStats:
         with self._lock:
             return FrameStoreStats(
-                hits=self._hits,
+                hits=self._asked - self._misses,
                 misses=self._misses,
                 bytes=self._bytes,
                 decoded_frames=self._decoded,
@@ -184,66 +188,92 @@ class FrameStore:
         check_call(identity[0], len(times), height, width)
         index = packet_index(path, self._index_dir)
         asked = _choose(index, times, coarse)
-        shown = self._collect(identity, index, set(asked), height, width)
+        shown = self._collect(View(identity, index, height, width), set(asked))
         return [shown[frame] for frame in asked]
 
-    def _collect(
-        self, identity: Identity, index: PacketIndex, wanted: Collection[int], height: int, width: int
-    ) -> dict[int, Frame]:
-        """Each wanted frame: from memory, from whoever is decoding it now, or decoded here."""
-        keys: dict[int, Key] = {f: (identity, int(index.pts[f]), height, width) for f in wanted}
+    def _collect(self, view: View, wanted: Collection[int]) -> dict[int, Frame]:
+        """Each wanted frame: from memory, from whoever decodes its group of pictures, or decoded here."""
+        shown, ordered, mine = self._order(view, wanted)
+        try:
+            self._crew.run([partial(self._fulfil, part) for part in cut(mine, self._crew.parts)])
+        except BaseException:
+            self._fail(mine, VideoError("was interrupted"))
+            raise
+        try:  # after ours are done, or two callers could wait for each other
+            return shown | {frame: order.outcome.result()[frame] for frame, order in ordered.items()}
+        except Exception:  # perhaps for another caller's frame; and all of ours can stand in for each other
+            with self._pool.borrow(view.identity) as decoder:
+                return self._decode(decoder, view, list(wanted))
+
+    def _order(
+        self, view: View, wanted: Collection[int]
+    ) -> tuple[dict[int, Frame], dict[int, Order], list[Order]]:
+        """Frames that are kept, the orders that bring the others, and those of them that are new."""
         shown: dict[int, Frame] = {}
-        joined: dict[int, Future[dict[Key, Frame]]] = {}
-        mine: list[int] = []
-        flight: Future[dict[Key, Frame]] = Future()
+        ordered: dict[int, Order] = {}
+        mine: list[Order] = []
         with self._lock:
             if self._closed:
-                raise VideoError(f"{identity[0]}: the frame store is closed; open another")
-            for frame, key in sorted(keys.items()):
+                raise VideoError(f"{view.identity[0]}: the frame store is closed; open another")
+            for frame in sorted(wanted):
+                key, group = view.frame(frame), view.group(frame)
                 if key in self._kept:
                     self._kept.move_to_end(key)
                     shown[frame] = self._kept[key]
-                elif key in self._flights:
-                    joined[frame] = self._flights[key]
+                elif key in self._coming:
+                    ordered[frame] = self._coming[key]
                 else:
-                    self._flights[key] = flight
-                    mine.append(frame)
-            self._hits += len(shown) + len(joined)
-            self._misses += len(mine)
-        if mine:  # before waiting for anybody, or two callers could wait for each other
-            decoded = self._decode(flight, index, {frame: keys[frame] for frame in mine})
-            shown.update({frame: decoded[keys[frame]] for frame in mine})
-        failed = []
-        for frame, other in joined.items():
-            try:
-                shown[frame] = other.result()[keys[frame]]
-            except Exception:  # it may have failed for a frame that is not among ours
-                failed.append(frame)
-        return shown | (self._collect(identity, index, failed, height, width) if failed else {})
+                    self._misses += 1
+                    if group not in self._open or not self._open[group].add(frame):
+                        self._open[group] = Order(view, group, frame)
+                        mine.append(self._open[group])
+                    ordered[frame] = self._coming[key] = self._open[group]
+            self._asked += len(wanted)
+        return shown, ordered, mine
 
-    def _decode(
-        self, flight: Future[dict[Key, Frame]], index: PacketIndex, wanted: dict[int, Key]
-    ) -> dict[Key, Frame]:
-        """Decode frames of one file and one size, keep them, and hand them to whoever waits for them."""
-        identity, _, height, width = next(iter(wanted.values()))
+    def _fulfil(self, orders: Sequence[Order]) -> None:
+        """Decode all that was ordered before a decoder was free, and hand it to whoever waits for it."""
+        view = orders[0].view
         try:
-            frames, seconds = self._crew.decode(identity, index, list(wanted), height, width)
-        except BaseException as error:
-            with self._lock:
-                for key in wanted.values():
-                    del self._flights[key]
-            flight.set_exception(error if isinstance(error, Exception) else VideoError("was interrupted"))
-            raise
-        decoded = {key: frames[frame] for frame, key in wanted.items()}
+            with self._pool.borrow(view.identity) as decoder:
+                groups = [order.begin() for order in orders]
+                frames = self._decode(decoder, view, [frame for group in groups for frame in group])
+        except Exception as problem:  # whatever it is, all who wait must hear of it
+            self._fail(orders, problem)
+            return
+        self._forget(orders)
+        for order, group in zip(orders, groups, strict=True):
+            with suppress(InvalidStateError):  # the caller was interrupted meanwhile
+                order.outcome.set_result({frame: frames[frame] for frame in group})
+
+    def _fail(self, orders: Sequence[Order], problem: Exception) -> None:
+        self._forget(orders)
+        for order in orders:
+            with suppress(InvalidStateError):
+                order.outcome.set_exception(problem)
+
+    def _forget(self, orders: Sequence[Order]) -> None:
+        """Nobody can join these any more: their frames are kept, or are to be ordered anew."""
         with self._lock:
-            self._decoded += len(decoded)
-            self._seconds += seconds
-            for key, frame in decoded.items():
+            for order in orders:
+                if self._open.get(order.group) is order:
+                    del self._open[order.group]
+                for key in map(order.view.frame, order.begin()):
+                    if self._coming.get(key) is order:
+                        del self._coming[key]
+
+    def _decode(self, decoder: Decoder, view: View, frames: Sequence[int]) -> dict[int, Frame]:
+        """Decode frames and keep them."""
+        began = time.perf_counter()
+        shown = decoder.frames([view.index.time(frame) for frame in frames], view.height, view.width)
+        took = time.perf_counter() - began
+        with self._lock:
+            self._decoded += len(shown)
+            self._seconds += took
+            for number, frame in zip(frames, shown, strict=True):
                 frame.pixels.flags.writeable = False
-                self._keep(key, frame)
-                del self._flights[key]
-        flight.set_result(decoded)
-        return decoded
+                self._keep(view.frame(number), frame)
+        return dict(zip(frames, shown, strict=True))
 
     def _keep(self, key: Key, frame: Frame) -> None:
         if self._closed or frame.pixels.nbytes > self._cache_bytes:

@@ -1,44 +1,61 @@
 import threading
 
-import numpy as np
+import pytest
 
-from eva_lightning.video.decoder_pool import DecoderPool
-from eva_lightning.video.decoding_crew import DecodingCrew, _parts
-from eva_lightning.video.packet_index import file_identity, packet_index
-from eva_lightning.video.pyav_decoder import PyAVDecoder
-
-SIZE = 56, 84
+from eva_lightning.video.decoding_crew import DecodingCrew
 
 
-def test_a_group_of_pictures_is_never_cut(video):
-    index = packet_index(video.path)  # 25 frames a group
-    assert _parts(index, [30, 1, 2, 24, 26, 149], 9) == [[1, 2, 24], [26, 30], [149]]
-    assert _parts(index, [30, 1, 2, 24, 26, 149], 2) == [[1, 2, 24], [26, 30, 149]]
-    assert _parts(index, [7], 6) == [[7]]
+def notes(count):
+    """Parts that write down their number and the thread that did them."""
+    done = {}
+    return done, [lambda n=n: done.__setitem__(n, threading.current_thread().name) for n in range(count)]
 
 
-def test_three_helpers_give_the_same_frames_as_none(videos, sequential):
-    video = videos["h264 long gop"]
-    for helpers in (0, 3):
-        crew = DecodingCrew(DecoderPool(PyAVDecoder, 4), helpers)
-        numbers = [299, 5, 250, 249, 100, 251]
-        shown, seconds = crew.decode(file_identity(video.path), packet_index(video.path), numbers, *SIZE)
-        assert sorted(shown) == sorted(numbers) and seconds > 0
-        for number in numbers:
-            assert np.array_equal(shown[number].pixels, sequential(video.path, *SIZE)[number])
+@pytest.mark.parametrize("helpers", [0, 1, 3])
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_every_part_is_done_once(helpers, count):
+    done, parts = notes(count)
+    crew = DecodingCrew(helpers)
+    crew.run(parts)
+    crew.close()
+    assert sorted(done) == list(range(count))
+    assert count == 0 or done[0] == "MainThread"
 
 
-def test_the_caller_does_what_a_busy_crew_has_not_begun(video):
-    crew = DecodingCrew(DecoderPool(PyAVDecoder, 4), 1)
+def test_a_helper_works_while_the_caller_does():
+    meet = threading.Barrier(2)
+    DecodingCrew(1).run([lambda: meet.wait(10), lambda: meet.wait(10)])  # broken if they came one by one
+
+
+def test_the_caller_does_what_a_busy_crew_has_not_begun():
+    crew = DecodingCrew(1)
     release = threading.Event()
     crew._threads.submit(release.wait, 30)  # the one helper is busy
-    shown, _ = crew.decode(file_identity(video.path), packet_index(video.path), [0, 30, 60, 90], *SIZE)
+    done, parts = notes(4)
+    crew.run(parts)
     release.set()
-    assert sorted(shown) == [0, 30, 60, 90]
+    assert list(done.values()) == ["MainThread"] * 4
 
 
-def test_a_closed_crew_still_finishes_what_is_asked(video):
-    crew = DecodingCrew(DecoderPool(PyAVDecoder, 4), 2)
+def test_a_closed_crew_still_finishes_what_is_asked():
+    crew = DecodingCrew(2)
     crew.close()
-    shown, _ = crew.decode(file_identity(video.path), packet_index(video.path), [0, 60], *SIZE)
-    assert sorted(shown) == [0, 60]
+    done, parts = notes(2)
+    crew.run(parts)
+    assert sorted(done) == [0, 1]
+
+
+def test_an_interrupted_call_takes_back_what_nobody_began():
+    crew = DecodingCrew(1)
+    release = threading.Event()
+    crew._threads.submit(release.wait, 30)
+    done, parts = notes(2)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        crew.run([interrupted, *parts])
+    release.set()
+    crew.close()
+    assert done == {}

@@ -67,6 +67,12 @@ def together(calls):
     return results
 
 
+def _until(true):
+    deadline = time.monotonic() + 20
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def test_facts_of_a_video(store, video):
     facts = store.facts(video.path)
     assert (facts.duration, facts.height, facts.width, facts.fps) == (pytest.approx(6.0), 112, 168, 25.0)
@@ -203,7 +209,58 @@ def test_a_failure_of_one_caller_is_not_a_failure_of_the_others(asked, video, mo
         )
         assert isinstance(first, VideoError)
         assert [frame.time for frame in second] == [1.0, 2.0]
-        assert store._flights == {}
+        assert store._coming == store._open == {}
+
+
+def test_who_waits_for_a_decoder_is_served_in_one_pass_with_all_who_look_nearby(monkeypatch, video):
+    passes, enter, leave = [], threading.Event(), threading.Event()
+
+    class Held(SlowDecoder):
+        def frames(self, times, height, width, *, coarse=False):
+            enter.set()
+            assert leave.wait(20)
+            passes.append(sorted(times))
+            return super().frames(times, height, width)
+
+    monkeypatch.setattr(module, "open_decoder", lambda path, *a, **k: Held(path, []))
+    with FrameStore(max_open=1) as store:
+
+        def look(times):
+            if times != [0.0]:
+                assert enter.wait(20)  # the only decoder is busy with the first call
+            return store.frames(video.path, times, *SIZE)
+
+        asked = [[0.0], [1.0, 1.4], [1.2], [1.6], [0.8]]
+        waiting = threading.Thread(target=lambda: (_until(lambda: store.stats.misses == 6), leave.set()))
+        waiting.start()
+        results = together([lambda times=times: look(times) for times in asked])
+        waiting.join(20)
+    assert [[frame.time for frame in frames] for frames in results] == asked
+    # Second 1 is one group of pictures: one pass for three callers. 0.8 comes too late for the first group.
+    assert passes[0] == [0.0] and sorted(passes[1:]) == [[0.8], [1.0, 1.2, 1.4, 1.6]]
+
+
+def test_a_frame_that_joined_and_fails_does_not_take_the_others_along(asked, video, monkeypatch):
+    slow = SlowDecoder.frames
+
+    def fail_on_that(self, times, height, width, *, coarse=False):
+        frames = slow(self, times, height, width)
+        if 1.6 in times:
+            raise VideoError("1.6 is gone")
+        return frames
+
+    monkeypatch.setattr(SlowDecoder, "frames", fail_on_that)
+    with FrameStore(max_open=1) as store:
+        first, second, third = together(
+            [
+                lambda: store.frames(video.path, [0.0], *SIZE),
+                lambda: time.sleep(0.03) or store.frames(video.path, [1.2], *SIZE),
+                lambda: time.sleep(0.06) or store.frames(video.path, [1.6], *SIZE),
+            ]
+        )
+        assert [frame.time for frame in first] == [0.0] and [frame.time for frame in second] == [1.2]
+        assert isinstance(third, VideoError)
+        assert store._coming == store._open == {}
 
 
 def test_many_threads_on_many_videos_get_the_right_frames_with_few_files_open(videos, sequential):
