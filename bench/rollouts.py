@@ -21,8 +21,9 @@ Lengths are those of agents that think aloud: log-normal, median 60 tokens, from
 hour (8 frames), then looks at 4 frames of 4 s near one of its task's three places, twice.
 
 Without a GPU the engine computes on the cores that decode: E seconds of writing and D of decoding take E + D
-in turn, and no loop takes less than the longer of both, or than (E + D) / 2 on two cores. How many times as
-fast that would be is printed as the bound (`bound_decoding`).
+in turn, and no loop takes less than the longer of both, or than (E + D) / 2 on two cores. A tool that waits
+for W seconds takes no core, and no loop takes less than E. How many times as fast either would be is printed
+as the bound (`bound_decoding`, `bound_slow_tool`).
 
 `loop_overhead` is the share of the engine's tokens per second that the loop costs where tools take no time.
 The engine alone gets the same turns in its own thread, each as soon as the one before it has been written:
@@ -370,7 +371,9 @@ def measure(rounds: int) -> dict[str, float]:
             found[f"trajectories_per_second_{what}_{side}"] = len(bench.jobs) / median(took[f"{what} {side}"])
     found["async_vs_turnwise_decoding_per_call"] = ratio(took["decoding per_call"], took["decoding ours"])
     found["trajectories_per_second_decoding_per_call"] = len(bench.jobs) / median(took["decoding per_call"])
-    found["bound_decoding"] = bound(median(took["decoding turnwise"]), median(took["loop"]))
+    writing = median(took["loop"])
+    found["bound_decoding"] = bound(median(took["decoding turnwise"]), writing)
+    found["bound_slow_tool"] = median(took["slow_tool turnwise"]) / writing
     found["loop_overhead"] = 1 - ratio(took["alone"], took["loop"])
     found["tokens_per_second_loop"] = bench.tokens / median(took["loop"])
     found["tokens_per_second_engine"] = bench.tokens / median(took["alone"])
@@ -399,7 +402,8 @@ def show(found: dict[str, float]) -> None:
             theirs = found[f"trajectories_per_second_{what}_{side}"]
             line = f"{title}, theirs {how}"
             print(f"{line:46s} {ours:7.2f} {theirs:7.2f} {found[f'async_vs_turnwise_{name}']:7.2f}")
-    print(f"\nfor decoding, no loop could be more than {found['bound_decoding']:.2f} times as fast here")
+    most = f"{found['bound_slow_tool']:.2f} with the tool of 50 ms, {found['bound_decoding']:.2f} with frames"
+    print(f"\nno loop could be more times as fast as one by one here than {most}")
     loop, engine = found["tokens_per_second_loop"], found["tokens_per_second_engine"]
     print(f"\ntokens a second: {loop:.0f} of the loop, {engine:.0f} of the engine alone")
     print(f"{found['prompt_cached']:.0%} of the prompts were known from earlier turns\n")
