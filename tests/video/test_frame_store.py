@@ -190,16 +190,30 @@ def test_callers_that_want_each_others_frames_do_not_wait_for_ever(asked, video)
     assert sorted(asked) == [0.0, 1.0, 2.0, 3.0]
 
 
-def test_a_failure_of_one_caller_is_not_a_failure_of_the_others(asked, video, monkeypatch):
+def gone_at(second, monkeypatch):
+    """Decoders that fail if this second is among those they are asked for."""
     slow = SlowDecoder.frames
 
-    def fail_on_three(self, times, height, width, *, coarse=False):
-        frames = slow(self, times, height, width)
-        if 3.0 in times:
-            raise VideoError("the third second is gone")
-        return frames
+    def frames(self, times, height, width, *, coarse=False):
+        shown = slow(self, times, height, width)
+        if second in times:
+            raise VideoError(f"second {second} is gone")
+        return shown
 
-    monkeypatch.setattr(SlowDecoder, "frames", fail_on_three)
+    monkeypatch.setattr(SlowDecoder, "frames", frames)
+
+
+def test_what_fails_alone_is_not_tried_again(asked, video, monkeypatch):
+    gone_at(3.0, monkeypatch)
+    with FrameStore() as store:
+        with pytest.raises(VideoError, match="second 3.0 is gone"):
+            store.frames(video.path, [3.0, 3.4], *SIZE)
+        assert asked == [3.0, 3.4]
+        assert store._coming == store._open == {}
+
+
+def test_a_failure_of_one_caller_is_not_a_failure_of_the_others(asked, video, monkeypatch):
+    gone_at(3.0, monkeypatch)
     with FrameStore(coarse="never") as store:
         first, second = together(
             [
@@ -241,15 +255,7 @@ def test_who_waits_for_a_decoder_is_served_in_one_pass_with_all_who_look_nearby(
 
 
 def test_a_frame_that_joined_and_fails_does_not_take_the_others_along(asked, video, monkeypatch):
-    slow = SlowDecoder.frames
-
-    def fail_on_that(self, times, height, width, *, coarse=False):
-        frames = slow(self, times, height, width)
-        if 1.6 in times:
-            raise VideoError("1.6 is gone")
-        return frames
-
-    monkeypatch.setattr(SlowDecoder, "frames", fail_on_that)
+    gone_at(1.6, monkeypatch)
     with FrameStore(max_open=1) as store:
         first, second, third = together(
             [
