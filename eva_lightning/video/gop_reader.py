@@ -1,8 +1,8 @@
 """Gets single pictures out of a video with as little decoding as can be, and exactly.
 
-A picture is decoded from the key frame before it. Pictures on the way that nothing refers to are skipped
-inside the decoder, and once the last wanted packet is in, the decoder is drained instead of fed: neither
-changes a bit of what comes out. Whoever steps forward through a video is noticed at the second call and then
+A picture is decoded from the key frame before it. Pictures on the way that nothing refers to are skipped, and
+once the last wanted packet is in, the decoder is drained instead of fed: neither changes a bit of what comes
+out. Whoever steps forward through a video is noticed at the second call and then
 served without seeking. Which pictures are wanted, how large they are shown and what to do without one is the
 decoder's business.
 """
@@ -18,6 +18,7 @@ import av
 
 from eva_lightning.faults import VideoError
 from eva_lightning.video.packet_index import PacketIndex, open_container, reading, video_stream
+from eva_lightning.video.skipping import nothing_refers_to, skips_exactly, unit_length_bytes
 
 LOOKAHEAD = 64
 """Packets fed beyond the last wanted one before it is given up; reordering needs at most 16."""
@@ -35,12 +36,33 @@ class GopReader:
     _linger: bool  # somebody steps forward through the video: stay, do not drain
     _last_wanted: int  # ticks
     _mode: str  # what the codec skips now
-    _skippable: bool  # whether skipping is exact with this codec
+    _skippable: bool  # whether something can be left out
+    _length_bytes: int  # of units in H.264 packets that can be left out by what they say; else 0
 
-    def __init__(self, path: str | Path, index: PacketIndex, *, max_pixels: int) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        index: PacketIndex,
+        *,
+        max_pixels: int,
+        threads: int = 1,
+        careful: bool = False,
+    ) -> None:
+        """
+        Args:
+            path: A video file.
+            index: Its packets.
+            max_pixels: Larger pictures are refused.
+            threads: Threads that decode pictures which follow each other.
+            careful: For damaged files: decode every picture, on one thread, so that damage is painted over as
+                in decoding the whole file. Else the codec refuses what it finds damaged, and of the rest of
+                that group of pictures nothing comes out.
+        """
         self._path = os.fspath(path)
         self._index = index
         self._max_pixels = max_pixels
+        self._threads = 1 if careful else threads
+        self.careful = careful
         self.pictures = 0
         """Pictures the codec has put out so far: what the answers cost."""
         self.packet_failed = False
@@ -55,11 +77,10 @@ class GopReader:
             self.container.close()
             self.container = None
 
-    def read(self, key: int, wanted: Collection[int], *, skip: bool = True) -> Iterator[Any]:
+    def read(self, key: int, wanted: Collection[int]) -> Iterator[Any]:
         """The pictures among `wanted` (ticks) that are good, decoded from key packet number `key`.
 
-        Pictures that are missing at the end could not be decoded from there. `skip=False` decodes the
-        unwanted ones too, which finds damage in them.
+        Pictures that are missing at the end could not be decoded from there.
         """
         ranks = {pts: self._rank(pts) for pts in wanted}
         ahead = key == self._key and min(wanted) > self._last_wanted
@@ -73,9 +94,9 @@ class GopReader:
             if picture.pts in left:
                 left.discard(picture.pts)
                 yield picture
-        yield from self._feed(left, skip and self._skippable)
+        yield from self._feed(left)
 
-    def _feed(self, left: set[int], skip: bool) -> Iterator[Any]:
+    def _feed(self, left: set[int]) -> Iterator[Any]:
         """Feed packets until every wanted picture is out; they come out in the order they are shown."""
         unfed, beyond = left - self._coming, 0
         while left:
@@ -84,13 +105,16 @@ class GopReader:
                 yield from self._drain(left)
                 return
             self._fed += 1
-            if unfed:  # on the way
-                mode = "DEFAULT" if packet.pts in unfed or not skip else "NONREF"
-            else:  # lingering: the next call may want these
-                mode, beyond = "DEFAULT", beyond + 1
+            beyond += not unfed  # lingering: the next call may want these
+            whole = not unfed or not self._skippable or packet.pts in unfed
+            if not whole and self._length_bytes:
+                if nothing_refers_to(packet, self._length_bytes):
+                    continue
+                whole = True
+            mode = "DEFAULT" if whole else "NONREF"
             if mode != self._mode:
                 self._context.skip_frame = self._mode = mode
-            if mode == "DEFAULT" and packet.pts is not None:
+            if whole and packet.pts is not None:
                 self._coming.add(packet.pts)
             unfed.discard(packet.pts)
             yield from self._good(self._decode(packet), left)
@@ -112,7 +136,7 @@ class GopReader:
             # What follows may refer to what was lost, and the codec then invents pictures without a word.
             self.packet_failed = True
             if self._torn is None:
-                self._torn = self._fed
+                self._torn = self._fed if self._threads == 1 else 0  # threads are late in telling
             return []
 
     def _good(self, pictures: list[Any], left: set[int]) -> Iterator[Any]:
@@ -197,12 +221,17 @@ class GopReader:
             self._context = self._stream.codec_context
         if self._context is None:
             raise VideoError(f"{self._path}: FFmpeg here has no decoder for it; rewrite it with H.264")
-        self._context.thread_count, self._context.thread_type = 1, "SLICE"
+        self._context.thread_count = self._threads
+        self._context.thread_type = "SLICE" if self._threads == 1 else "FRAME"
         # A file may announce a small picture and hold a huge one.
-        self._context.options = {**self._context.options, "max_pixels": str(self._max_pixels)}
+        options = {"max_pixels": str(self._max_pixels)}
+        if not self.careful:
+            options["err_detect"] = "explode"
+        self._context.options = {**self._context.options, **options}
         self._mode = "DEFAULT"
         self._context.skip_frame = self._mode
-        self._skippable = _skips_exactly(self._context)
+        self._skippable = not self.careful and skips_exactly(self._context)
+        self._length_bytes = unit_length_bytes(self._context)
         self._forget()
 
 
@@ -213,22 +242,3 @@ def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
         yield from rest
     except av.error.FFmpegError:
         return
-
-
-def _skips_exactly(context: Any) -> bool:
-    """Whether a picture marked as "not referred to" is referred to by none at all.
-
-    True by the standard for H.264 and for B-pictures of MPEG-2 and MPEG-4. In HEVC the mark speaks of one
-    temporal layer only, and pictures of a higher one may refer to it, so it counts where there is one layer
-    (the third to fifth bit of byte 21 of the hvcC header). VP9 and AV1 gain nothing.
-    """
-    if context.name in ("h264", "mpeg2video", "mpeg4"):
-        return True
-    header: bytes | None = context.extradata
-    return (
-        context.name == "hevc"
-        and header is not None
-        and len(header) > 22
-        and header[0] == 1
-        and ((header[21] >> 3) & 7) == 1
-    )

@@ -186,6 +186,33 @@ def test_nothing_but_damage_is_a_clear_error(video, tmp_path):
         decoder.frames([3.0], *SIZE)
 
 
+def scratched(video, path, dice, places, zeros):
+    """A copy in which 40 bytes are overwritten at some places."""
+    content = bytearray(video.path.read_bytes())
+    for at in dice.integers(content.index(b"mdat") + 800, content.index(b"moov") - 44, places):
+        content[at : at + 40] = bytes(40) if zeros else dice.bytes(40)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("places", [1, 2, 3])
+@pytest.mark.parametrize("zeros", [True, False])
+def test_a_damaged_frame_is_the_same_whoever_asks_for_what_else(places, zeros, videos, tmp_path):
+    video = videos["h264 long gop"]  # 12 s, 250 frames a group
+    dice = np.random.default_rng(places)
+    for number in range(4):
+        path = scratched(video, tmp_path / f"scratched{number}.mp4", dice, places, zeros)
+        times = sorted(float(t) for t in dice.uniform(0, 12, 9))
+        with PyAVDecoder(path) as one, PyAVDecoder(path, threads=3) as several:
+            at_once = [one.frames(times, *SIZE), several.frames(times, *SIZE)]
+            again = several.frames(times[::-1], *SIZE)[::-1]
+        with PyAVDecoder(path) as stepping:
+            single = [stepping.frames([t], *SIZE)[0] for t in times]
+        for a, *others in zip(*at_once, again, single, strict=True):
+            for b in others:
+                assert (a.time, a.note) == (b.time, b.note) and np.array_equal(a.pixels, b.pixels)
+
+
 def test_flipped_bits_never_crash(video, tmp_path):
     content = video.path.read_bytes()
     begin, end = content.index(b"mdat") + 800, content.index(b"moov") - 4

@@ -23,12 +23,13 @@ KINDS = (
 SIZE = 56, 84
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("kind", KINDS)
-def test_random_access_gives_the_bits_of_sequential_decoding(kind, videos, sequential):
+def test_random_access_gives_the_bits_of_sequential_decoding(kind, threads, videos, sequential):
     video = videos[kind]
     truth = sequential(video.path, *SIZE)
     dice = np.random.default_rng(1)
-    with PyAVDecoder(video.path) as decoder:
+    with PyAVDecoder(video.path, threads=threads) as decoder:
         assert decoder.facts.frames == len(truth) == len(video.times)
         for _ in range(12):  # shuffled, with repeats, at and inside frames
             numbers = [int(n) for n in dice.integers(0, len(truth), 10)]
@@ -55,11 +56,11 @@ def test_the_bar_code_says_which_frame_was_on_show(kind, videos):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("step", [1, 7])
-def test_stepping_forward_gives_the_same_bits_and_decodes_little(kind, step, videos, sequential):
+@pytest.mark.parametrize(("step", "threads"), [(1, 1), (7, 1), (7, 2)])
+def test_stepping_forward_gives_the_same_bits_and_decodes_little(kind, step, threads, videos, sequential):
     video = videos[kind]
     truth = sequential(video.path, *SIZE)
-    with PyAVDecoder(video.path) as decoder:
+    with PyAVDecoder(video.path, threads=threads) as decoder:
         for number in range(0, len(truth), step):
             assert np.array_equal(decoder.frames([video.times[number]], *SIZE)[0].pixels, truth[number])
         # By seeking, one frame at a time, it would be about half a group of pictures for each frame.

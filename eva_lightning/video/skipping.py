@@ -1,0 +1,48 @@
+"""Which pictures can be left out because no other picture is decoded from them.
+
+In H.264 as mp4, mkv and mov hold it the packet itself says so, and is then not fed to the codec at all; with
+other codecs the codec is told to skip, where its skipping is exact. Which pictures are wanted is the GOP
+reader's business.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def skips_exactly(context: Any) -> bool:
+    """Whether a picture marked as "not referred to" is referred to by none at all.
+
+    True by the standard for H.264 and for B-pictures of MPEG-2 and MPEG-4. In HEVC the mark speaks of one
+    temporal layer only, and pictures of a higher one may refer to it, so it counts where there is one layer
+    (the third to fifth bit of byte 21 of the hvcC header). VP9 and AV1 gain nothing.
+    """
+    if context.name in ("h264", "mpeg2video", "mpeg4"):
+        return True
+    header: bytes | None = context.extradata
+    return (
+        context.name == "hevc"
+        and header is not None
+        and len(header) > 22
+        and header[0] == 1
+        and ((header[21] >> 3) & 7) == 1
+    )
+
+
+def unit_length_bytes(context: Any) -> int:
+    """Bytes of the length before each unit of an H.264 packet; 0 where packets are of another kind."""
+    header: bytes | None = context.extradata
+    if context.name != "h264" or header is None or len(header) < 7 or header[0] != 1:
+        return 0
+    return (header[4] & 3) + 1
+
+
+def nothing_refers_to(packet: Any, length_bytes: int) -> bool:
+    """Whether each unit in an H.264 packet has nal_ref_idc 0; False for a packet that makes no sense."""
+    data, at = memoryview(packet), 0
+    while at + length_bytes < len(data):
+        length = int.from_bytes(data[at : at + length_bytes], "big")
+        if data[at + length_bytes] & 0x60:
+            return False
+        at += length_bytes + length
+    return at == len(data)
