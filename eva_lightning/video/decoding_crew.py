@@ -6,6 +6,7 @@ started, so a busy crew costs nothing. Threads only; what is in a part is the fr
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -19,12 +20,34 @@ class DecodingCrew:
     """The caller's thread and a few helpers. Thread-safe."""
 
     def __init__(self, helpers: int) -> None:
-        self.parts = PARTS_EACH * (helpers + 1)
+        self._size = helpers + 1
+        self._calls = 0
+        self._lock = threading.Lock()  # guards the number of calls
+        self.parts = PARTS_EACH * self._size
         """Into how many parts a call is best cut."""
         self._threads = ThreadPoolExecutor(helpers, thread_name_prefix="decode") if helpers > 0 else None
 
+    @property
+    def spare(self) -> int:
+        """Threads that one more call could count on: its own where other calls are on their way, else all."""
+        return 1 if self._calls else self._size
+
     def run(self, parts: Sequence[Part]) -> None:
         """Do every part once, side by side."""
+        with self._lock:
+            self._calls += 1
+        try:
+            self._side_by_side(parts)
+        finally:
+            with self._lock:
+                self._calls -= 1
+
+    def close(self) -> None:
+        """Let the helpers finish what they began; a call that is on its way goes on without them."""
+        if self._threads is not None:
+            self._threads.shutdown()
+
+    def _side_by_side(self, parts: Sequence[Part]) -> None:
         tasks = [(part, self._hand_out(part)) for part in parts[1:]]
         try:
             for part in parts[:1]:
@@ -40,11 +63,6 @@ class DecodingCrew:
                 if task is not None:
                     task.cancel()
             raise
-
-    def close(self) -> None:
-        """Let the helpers finish what they began; a call that is on its way goes on without them."""
-        if self._threads is not None:
-            self._threads.shutdown()
 
     def _hand_out(self, part: Part) -> Future[None] | None:
         """A helper's promise; None if there is no helper."""

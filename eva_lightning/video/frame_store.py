@@ -29,8 +29,8 @@ from eva_lightning.video.decoder import Decoder, Device, Frame, VideoFacts
 from eva_lightning.video.decoder_pool import DecoderPool
 from eva_lightning.video.decoding_crew import DecodingCrew
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call
-from eva_lightning.video.opening import open_decoder
-from eva_lightning.video.orders import Key, Order, View, cut
+from eva_lightning.video.opening import on_a_card, open_decoder
+from eva_lightning.video.orders import Key, Order, View, cut, threads_for
 from eva_lightning.video.packet_index import EPSILON, Identity, PacketIndex, file_identity, packet_index
 
 Coarse = Literal["auto", "never", "always"]
@@ -79,8 +79,8 @@ class FrameStore:
             device: auto, pyav, torchcodec-cpu or cuda.
             cache_bytes: Pixels kept, in bytes; 0 keeps none.
             max_open: Files that are open at once.
-            threads: Threads that prefetch, and as many that help a call whose frames lie in several groups of
-                pictures; 0 for neither.
+            threads: Threads that prefetch, and as many (no more than there are cores) that help a call while
+                no other is on its way; 0 for neither.
             coarse: auto takes the nearest key frame when times lie further apart than key frames do; that is
                 10 times cheaper, and the frame's true time is reported.
             max_frame_pixels: Files with larger native frames are refused.
@@ -91,9 +91,10 @@ class FrameStore:
         self._cache_bytes, self._threads, self._coarse = cache_bytes, threads, coarse
         self._index_dir = index_dir
 
-        def open_one(path: str) -> Decoder:
-            return open_decoder(path, device, max_frame_pixels=max_frame_pixels, index_dir=index_dir)
-
+        self._device: Device = device
+        open_one = partial(
+            open_decoder, device=device, max_frame_pixels=max_frame_pixels, index_dir=index_dir
+        )
         self._pool = DecoderPool(open_one, max_open)
         self._lock = threading.Lock()  # guards everything below
         self._kept: OrderedDict[Key, Frame] = OrderedDict()
@@ -195,7 +196,9 @@ class FrameStore:
         """Each wanted frame: from memory, from whoever decodes its group of pictures, or decoded here."""
         shown, ordered, mine = self._order(view, wanted)
         try:
-            self._crew.run([partial(self._fulfil, part) for part in cut(mine, self._crew.parts)])
+            parts = cut(mine, self._crew.parts)
+            threads = threads_for(parts, 1 if on_a_card(self._device) else self._crew.spare)
+            self._crew.run([partial(self._fulfil, *each) for each in zip(parts, threads, strict=True)])
         except BaseException:
             self._fail(mine, VideoError("was interrupted"))
             raise
@@ -233,11 +236,11 @@ class FrameStore:
             self._asked += len(wanted)
         return shown, ordered, mine
 
-    def _fulfil(self, orders: Sequence[Order]) -> None:
+    def _fulfil(self, orders: Sequence[Order], threads: int) -> None:
         """Decode all that was ordered before a decoder was free, and hand it to whoever waits for it."""
         view = orders[0].view
         try:
-            with self._pool.borrow(view.identity) as decoder:
+            with self._pool.borrow(view.identity, threads) as decoder:
                 groups = [order.begin() for order in orders]
                 frames = self._decode(decoder, view, [frame for group in groups for frame in group])
         except Exception as problem:  # whatever it is, all who wait must hear of it

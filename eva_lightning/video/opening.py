@@ -25,6 +25,7 @@ def open_decoder(
     *,
     max_frame_pixels: int = MAX_FRAME_PIXELS,
     index_dir: str | Path | None = None,
+    threads: int = 1,
 ) -> Decoder:
     """Open a video.
 
@@ -34,16 +35,24 @@ def open_decoder(
             there, else pyav.
         max_frame_pixels: Files with larger native frames are refused before anything is decoded.
         index_dir: Directory in which packet indexes are kept between runs; None keeps them in memory.
+        threads: CPU threads that decode one group of pictures.
     """
     if device not in get_args(Device):
         raise UsageError(f"there is no decoder {device!r}; choose one of {', '.join(get_args(Device))}")
     still = Path(path).suffix.lower() in STILLS
-    if device == "pyav" or still or (device == "auto" and not cuda_decodes()):
-        return PyAVDecoder(path, max_frame_pixels=max_frame_pixels, index_dir=index_dir)
+    if still or not (on_a_card(device) or device in ("torchcodec-cpu", "cpu")):
+        return PyAVDecoder(path, max_frame_pixels=max_frame_pixels, index_dir=index_dir, threads=threads)
     from eva_lightning.video.torchcodec_decoder import TorchcodecDecoder
 
-    where = "cuda" if device in ("auto", "cuda") else "cpu"
-    return TorchcodecDecoder(path, where, max_frame_pixels=max_frame_pixels, index_dir=index_dir)
+    where = "cuda" if on_a_card(device) else "cpu"
+    return TorchcodecDecoder(
+        path, where, max_frame_pixels=max_frame_pixels, index_dir=index_dir, threads=threads
+    )
+
+
+def on_a_card(device: Device) -> bool:
+    """Whether videos are decoded by a card's video engine."""
+    return device == "cuda" or (device == "auto" and cuda_decodes())
 
 
 @cache

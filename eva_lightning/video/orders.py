@@ -15,6 +15,12 @@ from itertools import pairwise
 from eva_lightning.video.decoder import Frame
 from eva_lightning.video.packet_index import Identity, PacketIndex
 
+WORTH_THREADS = 25
+"""Pictures in a part from which on several threads are worth it."""
+
+MARGIN = 1.25
+"""How many times longer than a fair share of the whole a part must take for others to wait for it."""
+
 Key = tuple[Identity, int, int, int]
 """File, ticks of a frame or number of a group of pictures, height, width."""
 
@@ -36,6 +42,10 @@ class View:
         """The name of the group of pictures from which a frame is decoded."""
         return (self.identity, self.index.key_before(frame), self.height, self.width)
 
+    def pictures(self, frame: int) -> int:
+        """Pictures from the key frame to this frame: what it costs, skipped ones included."""
+        return int(self.index.rank[frame] - self.index.key_rank[self.index.key_before(frame)]) + 1
+
 
 class Order:
     """Frames of one group of pictures. Thread-safe."""
@@ -55,6 +65,12 @@ class Order:
                 self._frames.append(frame)
             return not self._begun
 
+    @property
+    def pictures(self) -> int:
+        """Pictures from the key frame to the last of the frames."""
+        with self._lock:
+            return max(map(self.view.pictures, self._frames))
+
     def begin(self) -> list[int]:
         """All that were asked for; from now on it is too late."""
         with self._lock:
@@ -67,3 +83,10 @@ def cut(orders: Sequence[Order], most: int) -> list[list[Order]]:
     count = min(most, len(orders)) or 1
     bounds = [len(orders) * i // count for i in range(count + 1)]
     return [list(orders[a:b]) for a, b in pairwise(bounds) if a < b]
+
+
+def threads_for(parts: Sequence[Sequence[Order]], spare: int) -> list[int]:
+    """Threads for each part: all that are to spare where the whole would wait for that part, else one."""
+    sizes = [sum(order.pictures for order in part) for part in parts]
+    late = MARGIN * sum(sizes) / spare
+    return [spare if size > late and size >= WORTH_THREADS else 1 for size in sizes]

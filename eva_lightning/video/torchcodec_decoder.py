@@ -41,6 +41,7 @@ class TorchcodecDecoder(Decoder):
         *,
         max_frame_pixels: int = MAX_FRAME_PIXELS,
         index_dir: str | Path | None = None,
+        threads: int = 1,
     ) -> None:
         """
         Args:
@@ -48,6 +49,7 @@ class TorchcodecDecoder(Decoder):
             device: cpu, or cuda for the card's video engine.
             max_frame_pixels: Files with larger native frames are refused before anything is decoded.
             index_dir: Directory in which packet indexes are kept between runs; None keeps them in memory.
+            threads: CPU threads that decode; none work for the card's engine.
         """
         make = load_torchcodec(device)
         self._path = os.fspath(path)
@@ -55,8 +57,9 @@ class TorchcodecDecoder(Decoder):
         self._index = packet_index(path, index_dir)
         with open_container(path) as container:
             header = read_header(container, path, self._index, max_frame_pixels)
+        threads = threads if device == "cpu" else 1
         try:
-            self._video = make(self._path, device=device, seek_mode="exact", num_ffmpeg_threads=1)
+            self._video = make(self._path, device=device, seek_mode="exact", num_ffmpeg_threads=threads)
         except (RuntimeError, ValueError) as error:
             raise VideoError(f"{path}: torchcodec can not open it ({_line(error)}); try PyAV") from error
         # Where both count the same frames their numbers agree; else frames are asked for by time.

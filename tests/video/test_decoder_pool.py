@@ -11,8 +11,8 @@ from eva_lightning.video.decoder_pool import DecoderPool
 class Door:
     """Stands for an open file."""
 
-    def __init__(self, path):
-        self.path, self.closed = path, False
+    def __init__(self, path, threads=1):
+        self.path, self.threads, self.closed = path, threads, False
 
     def close(self):
         self.closed = True
@@ -31,10 +31,10 @@ def opened():
 def pool(opened, monkeypatch):
     monkeypatch.setattr(decoder_pool.os, "cpu_count", lambda: 4)
 
-    def open_one(path):
+    def open_one(path, threads):
         if path == "bad":
             raise VideoError("bad: is bad")
-        opened.append(Door(path))
+        opened.append(Door(path, threads))
         return opened[-1]
 
     return DecoderPool(open_one, max_open=2)
@@ -52,6 +52,13 @@ def test_the_one_not_used_for_longest_is_closed_for_a_new_one(pool, opened):
         with pool.borrow(name(letter)):
             pass
     assert [(door.path, door.closed) for door in opened] == [("a", False), ("b", True), ("c", False)]
+
+
+def test_a_decoder_with_more_threads_is_another_one_and_counts_like_any(pool, opened):
+    for threads in (1, 2, 2, 1, 3):
+        with pool.borrow(name("a"), threads) as door:
+            assert door.threads == threads
+    assert [(door.threads, door.closed) for door in opened] == [(1, False), (2, True), (3, False)]
 
 
 def test_two_callers_of_one_file_get_two_decoders(pool, opened):

@@ -59,3 +59,12 @@ def test_an_interrupted_call_takes_back_what_nobody_began():
     release.set()
     crew.close()
     assert done == {}
+
+
+def test_all_threads_are_to_spare_until_a_call_is_on_its_way():
+    crew = DecodingCrew(3)
+    seen = [crew.spare]
+    crew.run([lambda: seen.append(crew.spare)])
+    with pytest.raises(ZeroDivisionError):
+        crew.run([lambda: 1 / 0])
+    assert [*seen, crew.spare] == [4, 1, 4]

@@ -9,6 +9,7 @@ from eva_lightning.faults import UsageError, VideoError
 from eva_lightning.video import frame_store as module
 from eva_lightning.video.decoder import Decoder, Frame, VideoFacts
 from eva_lightning.video.frame_store import FrameStore
+from eva_lightning.video.opening import open_decoder
 from tests.video import footage
 
 SIZE = 56, 84
@@ -108,6 +109,24 @@ def test_frames_are_those_of_sequential_decoding(store, videos, sequential):
         frames = store.frames(video.path, [video.times[n] for n in numbers], *SIZE)
         for number, frame in zip(numbers, frames, strict=True):
             assert np.array_equal(frame.pixels, truth[number]), kind
+
+
+def test_a_lone_call_is_decoded_with_all_threads_and_gives_the_same_bits(videos, sequential, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        module,
+        "open_decoder",
+        lambda *a, threads, **k: opened.append(threads) or open_decoder(*a, threads=threads, **k),
+    )
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 8)
+    video = videos["h264 long gop"]
+    with FrameStore(device="pyav") as store:
+        frames = store.frames(video.path, [4.0, 4.5, 8.0], *SIZE)
+        assert opened == [3]  # the caller's and two helpers'
+        crowd = together([lambda at=at: store.frames(video.path, [at], *SIZE) for at in (5.0, 6.0, 7.0, 9.0)])
+    assert 1 in opened and len(opened) > 1
+    for frame in [*frames, *(shown[0] for shown in crowd)]:
+        assert np.array_equal(frame.pixels, sequential(video.path, *SIZE)[round(frame.time * 25)])
 
 
 def test_shared_pixels_can_not_be_written(store, video):
