@@ -218,7 +218,7 @@ class Bench:
         if any(line.startswith("call") for line in self.missing):
             return
         for name, video, length, count, rounds in (
-            ("call_8f_10s_vs_process", self.hour, 10.0, 8, 5 * self.rounds),  # short, and so more often
+            ("call_8f_10s_vs_process", self.hour, 10.0, 8, 10 * self.rounds),  # short, and so more often
             ("call_32f_1h_vs_process", self.hour, 3600.0, 32, self.rounds),
             ("", self.ten, 10.0, 8, self.rounds),
         ):
