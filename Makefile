@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py
 READY := $(VENV)/.ready
 VLLM := $(VENV)/.vllm
+# Processes that share the tests; some tests start a vLLM or a trainer of their own, which takes up to 4 GB.
+JOBS ?= 2
 # A comma, for use inside functions.
 , := ,
 # One decoder library, two builds: torchcodec 0.13.0 links no CUDA, 0.17 and later need it.
@@ -23,8 +25,8 @@ help:  ## show this list
 demo: $(if $(ENGINE),$(VLLM),$(READY))  ## a tiny video agent learns to plan, look and answer (12 minutes; ENGINE=vllm)
 	@$(BIN)/eva demo $(if $(ENGINE),--engine $(ENGINE))
 
-test: $(VLLM)  ## run every test that needs no GPU
-	@$(BIN)/python -m pytest -m "not gpu"
+test: $(VLLM)  ## run every test that needs no GPU (16 minutes on two cores)
+	@$(BIN)/python -m pytest -m "not gpu" -n $(JOBS) --dist loadfile
 
 check: $(READY)  ## formatting, lint and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
