@@ -40,6 +40,7 @@ FLOORS = {  # a part may import the parts below it; parts not named here are fre
     },
     "viewer": {"records", "faults", "scoring", "timecode", "video", "worlds"},
     "settings_file": {"faults"},
+    "sole_writer": {"faults"},
     "rollout": {"records", "faults", "video", "worlds", "tools", "dialects", "engines"},
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from eva_lightning import store
 from eva_lightning.benchmarks.result import Result, result_of
 from eva_lightning.records import Trajectory
 from eva_lightning.settings_file import settle
+from eva_lightning.sole_writer import sole_writer
 
 SETTINGS = "settings.json"
 
@@ -32,6 +34,7 @@ class Recorder:
         self.trajectories = self.folder / f"trajectories{suffix}.jsonl"
         self.results = self.folder / f"results{suffix}.jsonl"
         self._open: tuple[store.Appender, store.Appender] | None = None
+        self._held = ExitStack()
 
     def begin(
         self,
@@ -50,12 +53,16 @@ class Recorder:
             retry_errors: Ask again what a fault ended.
         """
         self._duration = duration
-        if self.rank == 0:
-            if fresh and self.folder.exists():
-                shutil.rmtree(self.folder)
-            remedy = "begin again with --fresh, or give another trainer.default_root_dir"
-            settle(self.folder / SETTINGS, settings, f"{self.folder} holds answers", remedy)
-            self._take_up(retry_errors)
+        with ExitStack() as held:
+            if self.rank == 0:
+                elsewhere = "give another trainer.default_root_dir"
+                held.enter_context(sole_writer(self.folder, elsewhere))
+                if fresh and self.folder.exists():
+                    shutil.rmtree(self.folder)
+                remedy = f"begin again with --fresh, or {elsewhere}"
+                settle(self.folder / SETTINGS, settings, f"{self.folder} holds answers", remedy)
+                self._take_up(retry_errors)
+            self._held = held.pop_all()
         self._open = store.Appender(self.trajectories), store.Appender(self.results)
 
     def done(self) -> set[tuple[str, int]]:
@@ -78,6 +85,7 @@ class Recorder:
         for file in self._open or ():
             file.close()
         self._open = None
+        self._held.close()
 
     def _take_up(self, retry_errors: bool) -> None:
         """Make the files whole, and the results again from the trajectories."""

@@ -30,6 +30,7 @@ from eva_lightning.records import Task, Trajectory
 from eva_lightning.report.summary import SUMMARY_HEADER, by_source, summarize, summary_row, table
 from eva_lightning.rollout import Job, jobs_for, rollout
 from eva_lightning.scoring import score
+from eva_lightning.sole_writer import sole_writer
 from eva_lightning.store import located, read
 from eva_lightning.synthesis.script import Script
 from eva_lightning.synthesis.teachers import Oracle
@@ -139,66 +140,78 @@ def collect(
         max_visual_tokens=max_visual_tokens,
         uniform=uniform,
     )
-    if temperature < 0:
-        raise UsageError(f"temperature is {temperature:g}: want 0 or more")
-    if (price_in is None) != (price_out is None):
-        raise UsageError("money is told where both prices are known: say --price_in and --price_out")
-    if sum(map(bool, (model, server, oracle))) != 1:
-        raise UsageError("say who answers: --model FOLDER|HUB_ID, --server URL or --oracle, one of them")
-    if uniform is not None and (coach or audit):
-        raise UsageError("neither --coach nor --audit goes with --uniform: there are no calls")
+    _refuse_contradictions(temperature, (price_in, price_out), (model, server, oracle), uniform, coach, audit)
     if not coach and (hints is not None or bank is not None):
         raise UsageError("hints and bank are for --coach; add it, or leave them out")
     file = Path(tasks) / TASKS if Path(tasks).is_dir() else Path(tasks)
     refuse_to_overwrite(out, str(file))
     questions = _questions(file, video_root, limit)
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
-    book = Attempts(out, jobs)
-    book.settle(
-        {"model": model, "served_name": served_name, "oracle": oracle, "temperature": temperature}
-        | {"max_turns": max_turns, "max_turn_tokens": max_turn_tokens, "max_tokens": max_tokens}
-        | {"max_visual_tokens": max_visual_tokens, "timestamps": timestamps, "uniform": uniform}
-        | {"coach": coach, "hints": hints, "audit": audit, "keep": keep}
-    )
-    done = book.done
-    left = [job for job in jobs if (job.task.id, job.replica) not in done]
-    made: list[Trajectory] = []
-    if left:
-        teaching = Teaching(
-            coach=coach,
-            hints=("experience", "workflow", "reflection") if hints is None else tuple(hints),
-            bank=filled_bank(bank, book.kept.values() if coach else (), good),
-            audits=audits if audit else None,
-            keep_all=keep == "all",
-            good=good,
-            visual_tokens=max_visual_tokens,
+    with sole_writer(out, "give another --out"):
+        book = Attempts(out, jobs)
+        book.settle(
+            {"model": model, "served_name": served_name, "oracle": oracle, "temperature": temperature}
+            | {"max_turns": max_turns, "max_turn_tokens": max_turn_tokens, "max_tokens": max_tokens}
+            | {"max_visual_tokens": max_visual_tokens, "timestamps": timestamps, "uniform": uniform}
+            | {"coach": coach, "hints": hints, "audit": audit, "keep": keep}
         )
-        said_as: Timestamps = timestamps or ("seconds" if (file.parent / SCRIPTS).is_file() else "clock")
-        agent = make_agent(
-            _oracle(file, questions, said_as)
-            if oracle
-            else choose_engine(
-                model, server, served_name, engine, tool_role=tool_role, concurrency=concurrency
-            ),
-            temperature=temperature,
-            max_turns=max_turns,
-            max_turn_tokens=max_turn_tokens,
-            max_tokens=max_tokens,
-            max_visual_tokens=max_visual_tokens,
-            timestamps=said_as,
-            decoder=decoder,
-            uniform=uniform,
-        )
-        made = _roll(left, Lesson(teaching, agent, left, book), book, concurrency)
-    _report([*done.values(), *made], book, Prices(read=price_in, written=price_out))
-    if made and all(one.stop == "fault" for one in made):
-        raise Fault(f"all {len(made)} attempts ended by a fault, the first one: {made[0].faults[-1]}")
+        done = book.done
+        left = [job for job in jobs if (job.task.id, job.replica) not in done]
+        made: list[Trajectory] = []
+        if left:
+            teaching = Teaching(
+                coach=coach,
+                hints=("experience", "workflow", "reflection") if hints is None else tuple(hints),
+                bank=filled_bank(bank, book.kept.values() if coach else (), good),
+                audits=audits if audit else None,
+                keep_all=keep == "all",
+                good=good,
+                visual_tokens=max_visual_tokens,
+            )
+            said_as: Timestamps = timestamps or ("seconds" if (file.parent / SCRIPTS).is_file() else "clock")
+            agent = make_agent(
+                _oracle(file, questions, said_as)
+                if oracle
+                else choose_engine(
+                    model, server, served_name, engine, tool_role=tool_role, concurrency=concurrency
+                ),
+                temperature=temperature,
+                max_turns=max_turns,
+                max_turn_tokens=max_turn_tokens,
+                max_tokens=max_tokens,
+                max_visual_tokens=max_visual_tokens,
+                timestamps=said_as,
+                decoder=decoder,
+                uniform=uniform,
+            )
+            made = _roll(left, Lesson(teaching, agent, left, book), book, concurrency)
+        _report([*done.values(), *made], book, Prices(read=price_in, written=price_out))
+        if made and all(one.stop == "fault" for one in made):
+            raise Fault(f"all {len(made)} attempts ended by a fault, the first one: {made[0].faults[-1]}")
 
 
 def _want_one_or_more(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise UsageError(f"{name} is {count}: want 1 or more")
+
+
+def _refuse_contradictions(
+    temperature: float,
+    prices: tuple[float | None, float | None],
+    writers: tuple[str | None, str | None, bool],
+    uniform: int | None,
+    coach: bool,
+    audit: bool,
+) -> None:
+    if temperature < 0:
+        raise UsageError(f"temperature is {temperature:g}: want 0 or more")
+    if (prices[0] is None) != (prices[1] is None):
+        raise UsageError("money is told where both prices are known: say --price_in and --price_out")
+    if sum(map(bool, writers)) != 1:
+        raise UsageError("say who answers: --model FOLDER|HUB_ID, --server URL or --oracle, one of them")
+    if uniform is not None and (coach or audit):
+        raise UsageError("neither --coach nor --audit goes with --uniform: there are no calls")
 
 
 def _questions(file: Path, video_root: str | None, limit: int | None) -> list[Task]:

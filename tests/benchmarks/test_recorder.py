@@ -44,6 +44,25 @@ def test_what_is_answered_is_known_after_a_restart(tmp_path):
     assert len(lines(again.trajectories)) == len(lines(again.results)) == 3
 
 
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_writes(tmp_path):
+    first = begun(tmp_path / "Mine")
+    first.append(answered(0))
+    begun(tmp_path / "Mine", rank=1).close()  # the same run's second rank
+    told = (
+        "Mine: another process is writing it; wait until it is done, or give another trainer.default_root_dir"
+    )
+    with pytest.raises(UsageError, match=told):
+        begun(tmp_path / "Mine", fresh=True)
+    first.append(answered(1))
+    first.close()
+    assert begun(tmp_path / "Mine").done() == {("Mine/0", 0), ("Mine/1", 0)}
+    with pytest.raises(UsageError, match="holds answers with temperature"):
+        begun(tmp_path / "Other").close() or begun(
+            tmp_path / "Other", settings={**SETTINGS, "temperature": 1.0}
+        )
+    begun(tmp_path / "Other").close()  # a refused run holds nothing
+
+
 @pytest.mark.parametrize("torn", ["trajectories.jsonl", "results.jsonl"])
 def test_a_torn_last_line_is_cut_off_and_only_a_trajectory_is_asked_again(torn, tmp_path):
     record(tmp_path, answered(0), answered(1))

@@ -7,6 +7,7 @@ import pytest
 from eva_lightning.commands import collect
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Answer, Trajectory
+from eva_lightning.sole_writer import sole_writer
 from eva_lightning.store import located, read, write
 from eva_lightning.synthesis.script import ScriptSettings
 from eva_lightning.synthesis.world import build_world
@@ -53,6 +54,15 @@ def test_an_interrupted_run_makes_only_what_is_missing_and_retries_faults(world,
     before = out.read_bytes()
     run(world, out, "--oracle", "--attempts", "2")
     assert out.read_bytes() == before
+
+
+def test_a_second_run_on_the_same_file_is_refused_while_the_first_writes(world, tmp_path):
+    out = tmp_path / "o.jsonl"
+    told = "o.jsonl: another process is writing it; wait until it is done, or give another --out"
+    with sole_writer(out, "wait"), pytest.raises(UsageError, match=told):
+        run(world, out, "--oracle")
+    assert len(run(world, out, "--oracle")) == 2
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["o.jsonl", "o.settings.json"]
 
 
 def test_a_file_made_with_other_settings_is_not_gone_on_with(world, tmp_path):
