@@ -39,221 +39,33 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # vLLM's threads spin, and leave 
 import argparse
 import asyncio
 import json
-import random
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
 
-import numpy as np
 from bench_footage import long_video
+from rollout_loops import SIDES, Noting, Planned, Request
+from rollout_plan import ATTEMPTS, DIALECT, LONGEST, TASKS, TURNS, PerCall, Plan, Stills, draw_plan, task
 
-from eva_lightning.dialects.eva import EvaDialect
-from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
-from eva_lightning.engines.vllm_adapter import sampling_words
 from eva_lightning.engines.vllm_engine import VLLMEngine
 from eva_lightning.engines.vllm_settings import VLLMSettings
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.policy.tiny import build_tiny
-from eva_lightning.records import Clip, FrameRef, Task, ToolCall, Trajectory
+from eva_lightning.records import Trajectory
 from eva_lightning.rollout import Agent, Limits, jobs_for, rollout
-from eva_lightning.tools.base import Findings
 from eva_lightning.tools.frame_select import FrameSelect
-from eva_lightning.video.decoder import Pixels
 from eva_lightning.video.frame_store import FrameStore
-from eva_lightning.worlds.base import ClipFacts, Glimpse, World
+from eva_lightning.worlds.base import World
 from eva_lightning.worlds.video_world import VideoWorld
 
-TASKS, ATTEMPTS, TURNS = 8, 8, 4
-MEDIAN, SPREAD, SHORTEST, LONGEST = 60, 0.6, 16, 192
-CLIP_SECONDS = 300
 SLOW_TOOL = 0.05
-DIALECT = EvaDialect()
 TARGETS = {
     "async_vs_turnwise_slow_tool": 2.0,
     "async_vs_turnwise_decoding": 2.0,
     "loop_overhead": 0.15,
 }
-
-
-# --- what is written and seen
-
-
-@dataclass(frozen=True)
-class PlannedTurn:
-    """What a trained policy would have decided."""
-
-    tokens: int
-    """How many it writes."""
-    says: str
-    """What they are read as."""
-
-
-Plan = Sequence[Sequence[PlannedTurn]]
-"""The turns of every trajectory, in the order of the jobs."""
-
-
-def draw_plan(seed: int) -> Plan:
-    dice = random.Random(seed)
-    plan = []
-    for _ in range(TASKS):
-        places = [dice.randrange(10, CLIP_SECONDS - 30) for _ in range(3)]
-        for _ in range(ATTEMPTS):
-            calls = [call(0, CLIP_SECONDS, 8)]
-            for _ in range(TURNS - 1):
-                start = dice.choice(places) + dice.randint(-2, 2)
-                calls.append(call(start, start + 4, 4))
-            plan.append([PlannedTurn(draw_length(dice), says) for says in calls])
-    return plan
-
-
-def draw_length(dice: random.Random) -> int:
-    return round(min(max(MEDIAN * dice.lognormvariate(0, SPREAD), SHORTEST), LONGEST))
-
-
-def call(start: int, end: int, frames: int) -> str:
-    return DIALECT.call("frame_select", start_time=start, end_time=end, nframes=frames, resize=0.1)
-
-
-class Stills(World):
-    """Frames that lie in memory. A look takes `delay` seconds, in which the processor is free."""
-
-    def __init__(self, delay: float = 0.0) -> None:
-        self.delay = delay
-        self.noise = np.random.default_rng(0).integers(0, 256, (64, 28, 56, 3), dtype=np.uint8)
-
-    def describe(self, clip: Clip) -> ClipFacts:
-        return ClipFacts(duration=CLIP_SECONDS, height=360, width=640, fps=25.0)
-
-    def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
-        time.sleep(self.delay)
-        refs = [FrameRef(clip=clip.id, time=round(t, 6), height=height, width=width) for t in times]
-        return [Glimpse(time=ref.time, content=ref) for ref in refs]
-
-    def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
-        return self.noise[round(frame.time) % 64]
-
-
-class PerCall(World):
-    """Video files as most loops read them: opened for each call, whose exact frames are decoded for it alone
-    and kept as images for the rest of the conversation.
-    """
-
-    def __init__(self) -> None:
-        self.shown: dict[tuple[Clip, FrameRef], Pixels] = {}
-        self.facts = VideoWorld(FrameStore(device="pyav"))
-
-    def describe(self, clip: Clip) -> ClipFacts:
-        return self.facts.describe(clip)
-
-    def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
-        once = VideoWorld(FrameStore(device="pyav", coarse="never", threads=0))
-        glimpses = once.look(clip, times, height, width)
-        for frame in (glimpse.content for glimpse in glimpses):
-            assert isinstance(frame, FrameRef)
-            self.shown[clip, frame] = once.pixels(clip, frame)
-        once.close()
-        return glimpses
-
-    def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
-        return self.shown[clip, frame]
-
-    def close(self) -> None:
-        self.facts.close()
-
-
-# --- the two loops
-
-
-class Planned(Engine):
-    """vLLM writes as many tokens as planned, and they are read as what was planned."""
-
-    def __init__(self, vllm: VLLMEngine, plan: Plan) -> None:
-        self.vllm, self.plan = vllm, plan
-        self.renderer = vllm.renderer
-
-    async def write(self, context: Context, sampling: Sampling) -> Utterance:
-        turn = self.plan[context.place][turn_number(context)]
-        said = await self.vllm.write(context, replace(sampling, max_tokens=turn.tokens))
-        return replace(said, text=turn.says)
-
-
-class InStep(Planned):
-    """Makes the loop turn-synchronous: nobody looks before all have written, nobody writes before all have
-    looked.
-    """
-
-    def __init__(self, vllm: VLLMEngine, plan: Plan) -> None:
-        super().__init__(vllm, plan)
-        self.gate = asyncio.Barrier(len(plan))
-
-    async def write(self, context: Context, sampling: Sampling) -> Utterance:
-        await self.gate.wait()
-        said = await super().write(context, sampling)
-        await self.gate.wait()
-        return said
-
-
-class OneByOne(FrameSelect):
-    """The tool of a loop that runs the calls of a turn one after the other."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lock = threading.Lock()
-
-    def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
-        with self.lock:
-            return super().run(call, clips, world, room)
-
-
-SIDES: dict[str, tuple[type[Planned], type[FrameSelect]]] = {
-    "ours": (Planned, FrameSelect),
-    "turnwise": (InStep, OneByOne),
-    "pooled": (InStep, FrameSelect),
-}
-
-
-# --- the engine alone
-
-
-@dataclass(frozen=True)
-class Request:
-    """A turn as vLLM is asked for it."""
-
-    ids: tuple[int, ...]
-    pixels: list[Pixels]
-    names: list[str]
-    words: dict[str, Any]
-
-
-class Noting(Planned):
-    """Also keeps what vLLM was asked for."""
-
-    def __init__(self, vllm: VLLMEngine, plan: Plan) -> None:
-        super().__init__(vllm, plan)
-        self.asked: dict[tuple[int, int], Request] = {}
-
-    async def write(self, context: Context, sampling: Sampling) -> Utterance:
-        place, number = context.place, turn_number(context)
-        planned = replace(sampling, max_tokens=self.plan[place][number].tokens)
-        self.asked[place, number] = Request(
-            ids=context.ids,
-            pixels=[context.pixels(frame) for frame in context.frames],
-            names=[context.name(frame) for frame in context.frames],
-            words=sampling_words(planned, self.renderer.banned_ids, self.renderer.end_ids, {}),
-        )
-        return await super().write(context, sampling)
-
-
-def turn_number(context: Context) -> int:
-    return sum(message.role == "assistant" for message in context.messages)
-
-
-# --- the measurement
 
 
 class Bench:
@@ -322,16 +134,6 @@ class Bench:
             return time.perf_counter() - began
 
         return self.vllm._call(write_all)
-
-
-def task(number: int, path: str) -> Task:
-    begin = CLIP_SECONDS * number
-    return Task(
-        id=f"t{number}",
-        question="Which colour has the thing that moves in front?",
-        options=("red", "green", "blue"),
-        clips=(Clip(id="v", path=path, begin=begin, end=begin + CLIP_SECONDS),),
-    )
 
 
 def check(made: Sequence[Trajectory], plan: Plan) -> None:
