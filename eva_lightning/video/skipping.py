@@ -9,6 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+SLICES = (1, 2, 3, 4)
+"""Kinds of H.264 units that are a picture's slices, whole or in parts."""
+
+BESIDE_SLICES = (6, 9, 12)
+"""Kinds that may lie beside them and that no other picture needs: notes, delimiters, filling."""
+
 
 def skips_exactly(context: Any) -> bool:
     """Whether a picture marked as "not referred to" is referred to by none at all.
@@ -38,11 +44,13 @@ def unit_length_bytes(context: Any) -> int:
 
 
 def nothing_refers_to(packet: Any, length_bytes: int) -> bool:
-    """Whether each unit in an H.264 packet has nal_ref_idc 0; False for a packet that makes no sense."""
-    data, at = memoryview(packet), 0
+    """Whether an H.264 packet is slices with nal_ref_idc 0 and what describes them; False for nonsense."""
+    data, at, slices = memoryview(packet), 0, 0
     while at + length_bytes < len(data):
         length = int.from_bytes(data[at : at + length_bytes], "big")
-        if data[at + length_bytes] & 0x60:
+        kind = data[at + length_bytes] & 0x1F
+        if data[at + length_bytes] & 0xE0 or not length or kind not in SLICES + BESIDE_SLICES:
             return False
+        slices += kind in SLICES
         at += length_bytes + length
-    return at == len(data)
+    return at == len(data) and slices > 0

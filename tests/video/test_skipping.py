@@ -48,3 +48,14 @@ def test_with_three_b_pictures_between_p_pictures_two_of_four_are_left_out(video
         packets = [p for p in container.demux(video=0) if p.size]
     left_out = sum(nothing_refers_to(p, 4) for p in packets)
     assert len(packets) == 150 and 60 <= left_out <= 75
+
+
+@pytest.mark.parametrize("destroyed", [slice(0, None), slice(4, None), slice(4, 24)])
+def test_a_destroyed_packet_is_not_left_out_whatever_it_referred_to(destroyed):
+    data = bytearray(unit(1, 2, bytes(range(1, 32))))
+    data[destroyed] = bytes(len(data[destroyed]))
+    assert not nothing_refers_to(av.Packet(bytes(data)), 4)
+
+
+def test_a_packet_without_a_slice_is_not_left_out():
+    assert not nothing_refers_to(packet(unit(9, 0), unit(6, 0)), 4)
