@@ -107,10 +107,9 @@ class GopReader:
             self._fed += 1
             beyond += not unfed  # lingering: the next call may want these
             whole = not unfed or not self._skippable or packet.pts in unfed
-            if not whole and self._length_bytes:
-                if nothing_refers_to(packet, self._length_bytes):
-                    continue
-                whole = True
+            if not whole and self._stands_alone(packet):
+                continue
+            whole = whole or self._length_bytes > 0
             mode = "DEFAULT" if whole else "NONREF"
             if mode != self._mode:
                 self._context.skip_frame = self._mode = mode
@@ -133,11 +132,17 @@ class GopReader:
         try:
             return list(self._context.decode(packet))
         except av.error.FFmpegError:
-            # What follows may refer to what was lost, and the codec then invents pictures without a word.
             self.packet_failed = True
-            if self._torn is None:
-                self._torn = self._fed if self._threads == 1 else 0  # threads are late in telling
+            if self._threads > 1:
+                self._torn = 0  # threads are late in telling which packet it was
+            elif self._torn is None and not self._stands_alone(packet):
+                # What follows may refer to what was lost, and the codec then invents pictures without a word.
+                self._torn = self._fed
             return []
+
+    def _stands_alone(self, packet: Any) -> bool:
+        """Whether a packet says of itself that nothing refers to it."""
+        return packet is not None and self._length_bytes > 0 and nothing_refers_to(packet, self._length_bytes)
 
     def _good(self, pictures: list[Any], left: set[int]) -> Iterator[Any]:
         """The wanted ones among `pictures` that are whole; what comes too early is kept for the next call."""

@@ -13,6 +13,7 @@ from eva_lightning.faults import VideoError
 from eva_lightning.video.frame_store import FrameStore
 from eva_lightning.video.opening import open_decoder
 from eva_lightning.video.pyav_decoder import PyAVDecoder
+from eva_lightning.video.skipping import nothing_refers_to
 from tests.video import footage
 
 SIZE = 56, 84
@@ -184,6 +185,25 @@ def test_nothing_but_damage_is_a_clear_error(video, tmp_path):
     clear = pytest.raises(VideoError, match="nothing can be decoded around 3 s; the file is damaged")
     with within_two_seconds(), PyAVDecoder(path) as decoder, clear:
         decoder.frames([3.0], *SIZE)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_torn_picture_that_nothing_refers_to_costs_no_other(threads, videos, sequential, tmp_path):
+    video = videos["h264 long gop"]
+    with av.open(str(video.path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    torn = next(packet for packet in packets[60:] if nothing_refers_to(packet, 4))
+    content = bytearray(video.path.read_bytes())
+    content[torn.pos + 5 : torn.pos + torn.size] = bytes(torn.size - 5)  # it still says what it is
+    path = tmp_path / "torn.mp4"
+    path.write_bytes(content)
+    times = [float(torn.pts * torn.time_base) + later for later in (0.0, 0.4, 3.0)]
+    with PyAVDecoder(path, threads=threads) as decoder:
+        for again in range(2):
+            frames = decoder.frames(times[again:], *SIZE)
+            assert [bool(frame.note) for frame in frames] == [True, False, False][again:]
+            for frame in frames:
+                assert np.array_equal(frame.pixels, sequential(video.path, *SIZE)[round(frame.time * 25)])
 
 
 def scratched(video, path, dice, places, zeros):
