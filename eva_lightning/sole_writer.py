@@ -18,9 +18,12 @@ from eva_lightning.faults import UsageError
 def sole_writer(path: str | Path, remedy: str) -> Iterator[None]:
     """Hold `path`, and what lies beside it by its name, alone; UsageError where another process does.
 
-    The lock is a file beside it, which is gone afterwards; one that a killed process left holds up nobody.
+    The lock is a file beside it (beside what a link leads to), which is gone afterwards; one that a killed
+    process left holds up nobody.
     """
-    lock = Path(path).with_name(Path(path).name + ".lock")
+    if not Path(path).name:
+        raise UsageError(f"{os.fspath(path)!r}: names no file; {remedy}")
+    lock = Path(os.path.realpath(path) + ".lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)

@@ -85,3 +85,22 @@ def test_a_folder_that_can_not_be_made_is_named(tmp_path):
         sole_writer(tmp_path / "file" / "out.jsonl", "name another file"),
     ):
         pass
+
+
+@pytest.mark.parametrize("nameless", ["", ".", "/"])
+def test_what_names_no_file_is_refused_in_a_line(nameless):
+    with (
+        pytest.raises(UsageError, match="names no file; name another file"),
+        sole_writer(nameless, "name another file"),
+    ):
+        pass
+
+
+def test_a_link_and_what_it_leads_to_are_one_file(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "out.jsonl")
+    with (
+        sole_writer(tmp_path / "out.jsonl", "name another file"),
+        pytest.raises(UsageError, match="link: another process is writing it"),
+        sole_writer(tmp_path / "link", "name another file"),
+    ):
+        pass
