@@ -111,8 +111,10 @@ class PyAVDecoder(Decoder):
 
     def _read_carefully(self) -> None:
         """The file is damaged: from now on take what can be had of it."""
+        before = self._reader.pictures
         self._reader.close()
         self._reader = GopReader(self._path, self._index, max_pixels=self._max_frame_pixels, careful=True)
+        self._reader.pictures = before
 
     def _save(self, lost: list[int], height: int, width: int, got: dict[int, Frame]) -> None:
         """Frames that did not come out: begin earlier, and where that does not help take a neighbour."""

@@ -163,6 +163,16 @@ def test_zeros_in_the_middle_cost_the_frames_there_and_no_others(video, tmp_path
     assert frames[4].note == "the frame at 2.96 s is damaged; this is the one at 3 s"
 
 
+def test_pictures_that_were_decoded_before_damage_was_met_count_as_well(video, tmp_path):
+    path = damaged(video, tmp_path / "hole.mp4", 60, 64)
+    with PyAVDecoder(path) as decoder:
+        for _ in range(10):
+            decoder.frames([i / 25 for i in range(50)], *SIZE)
+        before = decoder.pictures
+        decoder.frames([2.72], *SIZE)
+        assert decoder.pictures > before >= 500
+
+
 def test_the_reported_time_of_a_replacement_gives_the_same_frame_without_a_note(video, tmp_path):
     path = damaged(video, tmp_path / "hole.mp4", 60, 64)
     with FrameStore(device="pyav") as store:
