@@ -151,7 +151,7 @@ class VLLMEngine(RefreshedEngine):
         """The next turn of one conversation."""
         assert self.renderer is not None
         frames = context.frames
-        self._check(context, frames, sampling)
+        self._check(context, frames)
         pixels: list[Pixels] = []
         if frames:
             pixels = await asyncio.to_thread(lambda: [context.pixels(frame) for frame in frames])
@@ -228,7 +228,7 @@ class VLLMEngine(RefreshedEngine):
             self._call(lambda: self._vllm.wake(what))
             self._asleep.remove(what)
 
-    def _check(self, context: Context, frames: Sequence[FrameRef], sampling: Sampling) -> None:
+    def _check(self, context: Context, frames: Sequence[FrameRef]) -> None:
         """Say in our words what vLLM would refuse in its own."""
         length = len(context.ids) - len(frames) + sum(frame.visual_tokens for frame in frames)
         largest = max((frame.visual_tokens for frame in frames), default=0)
