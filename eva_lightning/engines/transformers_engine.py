@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
+from eva_lightning.engines.hand_back import hand_back
 from eva_lightning.faults import EngineRefusal, UsageError
 from eva_lightning.policy.generate import Draft, write_turns
 from eva_lightning.policy.loading import Policy
@@ -30,7 +31,6 @@ class _Waiter:
     place: int
     draft: Draft
     future: asyncio.Future[Utterance]
-    loop: asyncio.AbstractEventLoop
 
 
 class TransformersEngine(Engine):
@@ -66,7 +66,7 @@ class TransformersEngine(Engine):
         else:
             draft = self._read(context, sampling)
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(place=context.place, draft=draft, future=loop.create_future(), loop=loop)
+        waiter = _Waiter(place=context.place, draft=draft, future=loop.create_future())
         self._waiting.append(waiter)
         loop.call_soon(self._fire)  # not now: others who are ready in this tick belong to the same batch
         try:
@@ -134,7 +134,7 @@ class TransformersEngine(Engine):
                     left -= 1
                     if not left:  # whoever gets the last turn may go on to train
                         model.train(training)
-                    self._hand_back(waiters[draft], self._utterance(draft))
+                    hand_back(waiters[draft].future, self._utterance(draft))
         except BaseException as caught:  # whatever it is, nobody may wait for ever
             problem = caught
         if left:  # else it is back in its mode already, and perhaps in another one by now
@@ -142,10 +142,10 @@ class TransformersEngine(Engine):
         self._writing = False
         if problem is not None:
             for waiter in batch:
-                self._hand_back(waiter, problem)
+                hand_back(waiter.future, problem)
         for waiter in self._waiting[:1]:  # came while we wrote, perhaps in another loop than ours
             with suppress(RuntimeError):
-                waiter.loop.call_soon_threadsafe(self._fire)
+                waiter.future.get_loop().call_soon_threadsafe(self._fire)
 
     def _parts(self, batch: list[_Waiter]) -> Iterator[list[_Waiter]]:
         """The batch in parts that fit: neighbours in length, so no long conversation pads a short one."""
@@ -166,15 +166,3 @@ class TransformersEngine(Engine):
             weight_version=self.policy_version,
             cut=not draft.ended,
         )
-
-    def _hand_back(self, waiter: _Waiter, outcome: Utterance | BaseException) -> None:
-        def settle() -> None:
-            if waiter.future.done():
-                return
-            if isinstance(outcome, BaseException):
-                waiter.future.set_exception(outcome)
-            else:
-                waiter.future.set_result(outcome)
-
-        with suppress(RuntimeError):  # the loop is gone, and everybody with it
-            waiter.loop.call_soon_threadsafe(settle)

@@ -25,6 +25,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
+from eva_lightning.engines.hand_back import hand_back
 from eva_lightning.engines.vllm_adapter import InProcess, Written, sampling_words
 from eva_lightning.engines.vllm_lockstep import Asked, Lockstep
 from eva_lightning.engines.vllm_settings import VLLMSettings
@@ -45,7 +46,6 @@ class _Turn(Asked):
 
     frames: tuple[FrameRef, ...]
     future: asyncio.Future[Utterance]
-    loop: asyncio.AbstractEventLoop
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,7 +155,6 @@ class VLLMEngine(RefreshedEngine):
         pixels: list[Pixels] = []
         if frames:
             pixels = await asyncio.to_thread(lambda: [context.pixels(frame) for frame in frames])
-        loop = asyncio.get_running_loop()
         turn = _Turn(
             number=self._prefix + str(next(self._numbers)),
             ids=context.ids,
@@ -163,8 +162,7 @@ class VLLMEngine(RefreshedEngine):
             pixels=pixels,
             names=[context.name(frame) for frame in frames],
             words=sampling_words(sampling, self.renderer.banned_ids, self.renderer.end_ids, {}),
-            future=loop.create_future(),
-            loop=loop,
+            future=asyncio.get_running_loop().create_future(),
         )
         self._send(turn)
         try:
@@ -329,10 +327,10 @@ class VLLMEngine(RefreshedEngine):
         if self._running is not None:
             self._running.fail(problem)
         for turn in list(self._turns.values()):
-            self._hand_back(turn, problem)
+            hand_back(turn.future, problem)
         for item in self._waiting():
             if isinstance(item, _Turn):
-                self._hand_back(item, problem)
+                hand_back(item.future, problem)
             elif isinstance(item, _Call):
                 item.fail(problem)
         self._inbox.put(None)  # the thread itself may not know yet
@@ -352,20 +350,20 @@ class VLLMEngine(RefreshedEngine):
     def _begin(self, turn: _Turn) -> None:
         if self._lockstep is not None:
             outside = "ranks that share a vLLM write in step: write inside of `awake()` only"
-            self._hand_back(turn, EngineFault(outside))
+            hand_back(turn.future, EngineFault(outside))
             return
         self._turns[turn.number] = turn  # first: if vLLM breaks here, this one must hear of it, too
         try:
             self._vllm.add(turn.number, turn.ids, turn.pixels, turn.names, turn.words)
         except EngineFault as refused:
-            self._hand_back(self._turns.pop(turn.number), refused)
+            hand_back(self._turns.pop(turn.number).future, refused)
 
     def _settle(self, number: str, outcome: Written | EngineFault) -> None:
         """A turn has ended. One of another rank, and one that was dropped, is nobody's business here."""
         turn = self._turns.pop(number, None)
         if turn is None:
             return
-        self._hand_back(turn, self._utterance(turn, outcome) if isinstance(outcome, Written) else outcome)
+        hand_back(turn.future, self._utterance(turn, outcome) if isinstance(outcome, Written) else outcome)
 
     def _drop(self, number: str) -> None:
         if self._turns.pop(number, None) is not None:
@@ -385,15 +383,3 @@ class VLLMEngine(RefreshedEngine):
             weight_version=written.version,
             cut=written.cut,
         )
-
-    def _hand_back(self, turn: _Turn, outcome: Utterance | BaseException) -> None:
-        def settle() -> None:
-            if turn.future.done():
-                return
-            if isinstance(outcome, BaseException):
-                turn.future.set_exception(outcome)
-            else:
-                turn.future.set_result(outcome)
-
-        with suppress(RuntimeError):  # the loop is gone, and everybody with it
-            turn.loop.call_soon_threadsafe(settle)
