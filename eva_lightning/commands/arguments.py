@@ -3,7 +3,7 @@ work.
 
 What is added here: switches may be given without a value (`--json`), help text comes from attribute
 docstrings too, and `--config` finds shipped configs by their bare name. And what every command refuses that
-reads files and writes one.
+reads files and writes one, or takes counts.
 """
 
 from __future__ import annotations
@@ -58,6 +58,13 @@ def several(given: str | list[str]) -> list[str]:
     if twice or not files:
         raise UsageError(f"{twice[0]}: is named twice; once is enough" if twice else "name one file or more")
     return files
+
+
+def want_one_or_more(**counts: int | None) -> None:
+    """UsageError if one of these options is less than 1; None stands for no limit."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise UsageError(f"{name} is {count}: want 1 or more")
 
 
 def refuse_to_overwrite(out: str | Path, *files: str) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from eva_lightning.commands.arguments import refuse_to_overwrite, run_command
+from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, want_one_or_more
 from eva_lightning.commands.engine_choice import (
     DecoderChoice,
     Here,
@@ -130,7 +130,7 @@ def collect(
             tells no money.
         price_out: What a million written tokens cost; goes with --price_in.
     """
-    _want_one_or_more(
+    want_one_or_more(
         attempts=attempts,
         concurrency=concurrency,
         limit=limit,
@@ -188,12 +188,6 @@ def collect(
         _report([*done.values(), *made], book, Prices(read=price_in, written=price_out))
         if made and all(one.stop == "fault" for one in made):
             raise Fault(f"all {len(made)} attempts ended by a fault, the first one: {made[0].faults[-1]}")
-
-
-def _want_one_or_more(**counts: int | None) -> None:
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise UsageError(f"{name} is {count}: want 1 or more")
 
 
 def _refuse_contradictions(

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eva_lightning.commands.arguments import refuse_to_overwrite, run_command
+from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, want_one_or_more
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.encoding import FieldError
 from eva_lightning.exchange.foreign import Reader
@@ -89,8 +89,7 @@ def convert(
 
 
 def _check(to: Form, images: str | None, image_tokens: int | None, dataset_info: str | None) -> None:
-    if image_tokens is not None and image_tokens < 1:
-        raise UsageError(f"image_tokens is {image_tokens}: want 1 or more")
+    want_one_or_more(image_tokens=image_tokens)
     if dataset_info is not None and to != "sharegpt":
         raise UsageError(f"dataset_info.json is LLaMA-Factory's; it goes with --to sharegpt, not {to}")
     if images is not None and to == "trajectories":

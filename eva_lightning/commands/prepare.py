@@ -12,7 +12,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several
+from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several, want_one_or_more
 from eva_lightning.faults import UsageError
 from eva_lightning.intake.bad_row import BadRow, counted
 from eva_lightning.intake.questions import tasks_of
@@ -60,8 +60,7 @@ def prepare(
             tasks.held_out.jsonl), for evaluation. Which videos they are follows from their names.
         limit: Take so many rows from the top; None takes all.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit is {limit}: want 1 or more")
+    want_one_or_more(limit=limit)
     if not 0 <= held_out < 1:
         raise UsageError(f"held_out is {held_out:g}: want 0 or more, and less than 1")
     if not Path(videos).expanduser().is_dir():
