@@ -22,6 +22,7 @@ from eva_lightning.commands.engine_choice import (
     choose_engine,
     make_agent,
 )
+from eva_lightning.commands.task_file import read_tasks, task_file
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
@@ -31,10 +32,10 @@ from eva_lightning.report.summary import SUMMARY_HEADER, by_source, summarize, s
 from eva_lightning.rollout import Job, jobs_for, rollout
 from eva_lightning.scoring import score
 from eva_lightning.sole_writer import sole_writer
-from eva_lightning.store import located, read
+from eva_lightning.store import read
 from eva_lightning.synthesis.script import Script
 from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.synthesis.world import SCRIPTS, TASKS
+from eva_lightning.synthesis.world import SCRIPTS
 from eva_lightning.teaching.attempts import Attempts
 from eva_lightning.teaching.audits import AuditRules
 from eva_lightning.teaching.costs import Prices, cost_rows, read_costs
@@ -140,12 +141,11 @@ def collect(
         max_visual_tokens=max_visual_tokens,
         uniform=uniform,
     )
-    _refuse_contradictions(temperature, (price_in, price_out), (model, server, oracle), uniform, coach, audit)
-    if not coach and (hints is not None or bank is not None):
-        raise UsageError("hints and bank are for --coach; add it, or leave them out")
-    file = Path(tasks) / TASKS if Path(tasks).is_dir() else Path(tasks)
+    _refuse_no_sense(temperature, (price_in, price_out), (model, server, oracle))
+    _refuse_wrong_lessons(uniform, coach, audit, hints, bank)
+    file = task_file(tasks)
     refuse_to_overwrite(out, str(file))
-    questions = _questions(file, video_root, limit)
+    questions = _told_apart(read_tasks(file, video_root, limit), file)
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
     with sole_writer(out, "give another --out"):
         book = Attempts(out, jobs)
@@ -155,10 +155,8 @@ def collect(
             | {"max_visual_tokens": max_visual_tokens, "timestamps": timestamps, "uniform": uniform}
             | {"coach": coach, "hints": hints, "audit": audit, "keep": keep}
         )
-        done = book.done
-        left = [job for job in jobs if (job.task.id, job.replica) not in done]
         made: list[Trajectory] = []
-        if left:
+        if left := book.left:
             teaching = Teaching(
                 coach=coach,
                 hints=("experience", "workflow", "reflection") if hints is None else tuple(hints),
@@ -185,18 +183,14 @@ def collect(
                 uniform=uniform,
             )
             made = _roll(left, Lesson(teaching, agent, left, book), book, concurrency)
-        _report([*done.values(), *made], book, Prices(read=price_in, written=price_out))
-        if made and all(one.stop == "fault" for one in made):
-            raise Fault(f"all {len(made)} attempts ended by a fault, the first one: {made[0].faults[-1]}")
+        _report([*book.done.values(), *made], book, Prices(read=price_in, written=price_out))
+        _refuse_nothing_but_faults(made)
 
 
-def _refuse_contradictions(
+def _refuse_no_sense(
     temperature: float,
     prices: tuple[float | None, float | None],
     writers: tuple[str | None, str | None, bool],
-    uniform: int | None,
-    coach: bool,
-    audit: bool,
 ) -> None:
     if temperature < 0:
         raise UsageError(f"temperature is {temperature:g}: want 0 or more")
@@ -204,15 +198,19 @@ def _refuse_contradictions(
         raise UsageError("money is told where both prices are known: say --price_in and --price_out")
     if sum(map(bool, writers)) != 1:
         raise UsageError("say who answers: --model FOLDER|HUB_ID, --server URL or --oracle, one of them")
+
+
+def _refuse_wrong_lessons(
+    uniform: int | None, coach: bool, audit: bool, hints: list[HintKind] | None, bank: str | None
+) -> None:
     if uniform is not None and (coach or audit):
         raise UsageError("neither --coach nor --audit goes with --uniform: there are no calls")
+    if not coach and (hints is not None or bank is not None):
+        raise UsageError("hints and bank are for --coach; add it, or leave them out")
 
 
-def _questions(file: Path, video_root: str | None, limit: int | None) -> list[Task]:
-    root = file.parent if video_root is None else Path(video_root)
-    questions = [located(task, root) for task in read(file, Task)][:limit]
-    if not questions:
-        raise UsageError(f"{file}: holds no tasks; write it again, or name another file")
+def _told_apart(questions: list[Task], file: Path) -> list[Task]:
+    """The same; UsageError if two have one id, by which their attempts are kept."""
     seen: set[str] = set()
     for task in questions:
         if task.id in seen:
@@ -254,6 +252,11 @@ def _roll(jobs: Sequence[Job], lesson: Lesson, book: Attempts, concurrency: int)
         finally:
             agent.engine.close()
             agent.world.close()
+
+
+def _refuse_nothing_but_faults(made: Sequence[Trajectory]) -> None:
+    if made and all(one.stop == "fault" for one in made):
+        raise Fault(f"all {len(made)} attempts ended by a fault, the first one: {made[0].faults[-1]}")
 
 
 def _report(made: Sequence[Trajectory], book: Attempts, prices: Prices) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several
+from eva_lightning.commands.task_file import read_tasks, task_file
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.report.summary import table
-from eva_lightning.store import located, portable, read, stream, write
-from eva_lightning.synthesis.world import TASKS
+from eva_lightning.store import portable, stream, write
 from eva_lightning.teaching.attempts import dropped_beside
 from eva_lightning.teaching.filters import Dropped
 from eva_lightning.teaching.sifting import Sifted, SiftRules, Tally, histogram, sift, tallied
@@ -48,12 +48,10 @@ def sift_tasks(
             for that.
         rules: Where the borders are.
     """
-    file = Path(tasks) / TASKS if Path(tasks).is_dir() else Path(tasks)
+    file = task_file(tasks)
     made, shown = several(attempts), [] if uniform is None else several(uniform)
     refuse_to_overwrite(out, str(file), *made, *shown)
-    questions = [located(task, file.parent) for task in read(file, Task)]
-    if not questions:
-        raise UsageError(f"{file}: holds no tasks; write it again, or name another file")
+    questions = read_tasks(file)
     tallies = _tallied(questions, made)
     plain = _tallied(questions, shown) if shown else None
     sifted = sift(questions, tallies, plain, rules)

@@ -37,6 +37,7 @@ class Attempts:
         self.beside = dropped_beside(self.out)
         self.cost = self.out.with_suffix(".cost.json")
         self.settings = self.out.with_suffix(".settings.json")
+        self._jobs = jobs
         wanted = {(job.task.id, job.replica): job for job in jobs}
         whole, aside = _sound(self.out, Trajectory), _sound(self.beside, Dropped)
         self.kept: dict[Key, Trajectory] = {
@@ -56,6 +57,12 @@ class Attempts:
     def done(self) -> dict[Key, Trajectory]:
         """What need not be made again."""
         return {**self.kept, **self.dropped}
+
+    @property
+    def left(self) -> list[Job]:
+        """What is still to be made, in the order of the jobs."""
+        done = self.done
+        return [job for job in self._jobs if (job.task.id, job.replica) not in done]
 
     def settle(self, settings: Mapping[str, Any]) -> None:
         """UsageError if what is there was made with other settings."""

@@ -1,0 +1,26 @@
+"""The file of tasks that `eva collect` attempts and `eva sift` thins out: where it is, and what is in it. It
+does not say which tasks are good.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eva_lightning.faults import UsageError
+from eva_lightning.records import Task
+from eva_lightning.store import located, read
+from eva_lightning.synthesis.world import TASKS
+
+
+def task_file(given: str) -> Path:
+    """A folder of the embedded world stands for its tasks.jsonl."""
+    return Path(given) / TASKS if Path(given).is_dir() else Path(given)
+
+
+def read_tasks(file: Path, video_root: str | None = None, limit: int | None = None) -> list[Task]:
+    """The first `limit` tasks, with clip paths that work from here; UsageError if there is none."""
+    root = file.parent if video_root is None else Path(video_root)
+    tasks = [located(task, root) for task in read(file, Task)][:limit]
+    if not tasks:
+        raise UsageError(f"{file}: holds no tasks; write it again, or name another file")
+    return tasks
