@@ -33,7 +33,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -101,7 +100,7 @@ def write_rows(file: Path, tasks: Sequence[Task]) -> list[dict[str, Any]]:
 def school(folder: Path, made: Sequence[Trajectory], steps: int) -> Path:
     """A tiny policy that calls the tool and answers: SFT on the oracle's trajectories."""
     file = folder / "oracle.jsonl"
-    write(file, [replace(one, task=portable(one.task, folder)) for one in made])
+    write(file, [portable(one, folder) for one in made])
     corpus = [message.text for one in made for message in one.messages]
     tiny = build_tiny(folder / "tiny", hidden=64, layers=4, vocab=512, corpus=corpus)
     words = ["fit", "--config", "demo/sft.yaml", f"--model.policy.path={tiny}", f"--data.trajectories={file}"]

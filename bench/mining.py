@@ -17,7 +17,6 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -87,7 +86,7 @@ def prepare(seed: int, folder: Path) -> None:
     made = demonstrations(files, pool, seed)
     lessons = list(captions(files.scripts[:CLIPS], world, seed, traits=("background", "mark")))
     for name, rows in (("teacher", made), ("captions", lessons)):
-        write(world / f"{name}.jsonl", [replace(one, task=portable(one.task, world)) for one in rows])
+        write(world / f"{name}.jsonl", [portable(one, world) for one in rows])
     corpus = [message.text for one in made for message in one.messages]
     corpus += [turn.text for one in lessons for turn in one.turns]
     build_tiny(folder / "tiny.part", seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)

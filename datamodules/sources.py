@@ -3,7 +3,7 @@ are elsewhere."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,7 +62,7 @@ def read_trajectories(source: Source, usual: str) -> list[Trajectory]:
     """The trajectories of a source, with clip paths that work from here."""
     path = _file(source, usual)
     made = read(path, Trajectory)[: source.limit]
-    return [replace(one, task=located(one.task, _root(source, path))) for one in _some(made, path)]
+    return [located(one, _root(source, path)) for one in _some(made, path)]
 
 
 def _file(source: Source, usual: str) -> Path:

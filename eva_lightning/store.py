@@ -19,9 +19,11 @@ from typing import Any, BinaryIO, Literal, TextIO, TypeVar
 
 from eva_lightning.encoding import FieldError, decode, encode, json_problem
 from eva_lightning.faults import UsageError
-from eva_lightning.records import Task
+from eva_lightning.records import Task, Trajectory
 
 T = TypeVar("T")
+Shown = TypeVar("Shown", Task, Trajectory)
+"""What names the clips it shows."""
 
 
 def read(path: str | Path, cls: type[T]) -> list[T]:
@@ -70,27 +72,31 @@ def line(record: Any) -> str:
     return json.dumps(encode(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def located(task: Task, root: str | Path) -> Task:
-    """The task with relative clip paths made usable: they count from `root`, as a rule the folder of the
-    file.
+def located(record: Shown, root: str | Path) -> Shown:
+    """A task, or a trajectory with its task, with relative clip paths made usable: they count from `root`, as
+    a rule the folder of the file.
     """
-    return _moved(task, lambda path: str(Path(root) / path))
+    return _moved(record, lambda path: str(Path(root) / path))
 
 
-def portable(task: Task, root: str | Path) -> Task:
-    """The task as it is written: clips under `root` by relative paths, so that the folder can be moved."""
+def portable(record: Shown, root: str | Path) -> Shown:
+    """A task, or a trajectory with its task, as it is written: clips under `root` by relative paths, so that
+    the folder can be moved.
+    """
     base = Path(root).resolve()
 
     def shorten(path: str) -> str:
         whole = Path(path).resolve()
         return str(whole.relative_to(base)) if whole.is_relative_to(base) else str(whole)
 
-    return _moved(task, shorten)
+    return _moved(record, shorten)
 
 
-def _moved(task: Task, move: Callable[[str], str]) -> Task:
-    clips = tuple(replace(clip, path=move(clip.path)) if clip.path else clip for clip in task.clips)
-    return replace(task, clips=clips)
+def _moved(record: Shown, move: Callable[[str], str]) -> Shown:
+    if isinstance(record, Trajectory):
+        return replace(record, task=_moved(record.task, move))
+    clips = tuple(replace(clip, path=move(clip.path)) if clip.path else clip for clip in record.clips)
+    return replace(record, clips=clips)
 
 
 class Appender:

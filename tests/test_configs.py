@@ -54,7 +54,7 @@ def data(tmp_path_factory):
         ("feedback", marked),
         ("captions", list(captions(files.scripts, folder))),
     ):
-        write(folder / f"{name}.jsonl", [replace(one, task=portable(one.task, folder)) for one in rows])
+        write(folder / f"{name}.jsonl", [portable(one, folder) for one in rows])
     return folder
 
 

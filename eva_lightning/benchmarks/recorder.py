@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ class Recorder:
         """Keep one finished attempt."""
         assert self._open is not None, "begin first"
         trajectories, results = self._open
-        trajectories.append(replace(trajectory, task=store.portable(trajectory.task, self.root)))
+        trajectories.append(store.portable(trajectory, self.root))
         results.append(self._result(trajectory))
 
     def answered(self) -> Iterator[Result]:
@@ -103,4 +102,4 @@ class Recorder:
 
     def _located(self, file: Path) -> Iterator[Trajectory]:
         for one in store.stream(file, Trajectory):
-            yield replace(one, task=store.located(one.task, self.root))
+            yield store.located(one, self.root)

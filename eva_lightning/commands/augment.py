@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -70,7 +69,7 @@ def augment(
     if (world is None) == (server is None) or (server is None) != (videos is None):
         raise UsageError("say who writes: --world FOLDER, or --server URL with --videos FOLDER")
     files = several(trajectories)
-    made = [one for file in files for one in _read(Path(file))]
+    made = [located(one, file.parent) for file in map(Path, files) for one in read(file, Trajectory)]
     failures = failures_of(made)
     print(_failures_table(failures, len(made)))
     if not failures:
@@ -121,10 +120,6 @@ def _advance(bar: tqdm, count: int) -> None:
     """What is asked for again, because too much was rejected, is more than the bar expected."""
     bar.total = max(bar.total, bar.n + count)
     bar.update(count)
-
-
-def _read(file: Path) -> list[Trajectory]:
-    return [replace(one, task=located(one.task, file.parent)) for one in read(file, Trajectory)]
 
 
 def _pool(world: str | None, files: Sequence[str]) -> list[Task]:

@@ -13,7 +13,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -110,7 +109,7 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
     print(table(SUMMARY_HEADER, [summary_row("sloppy teacher", summarize(made))]))
     lessons = list(captions(files.scripts[:clips], world, seed, traits=("background", "mark")))
     for name, rows in (("sloppy", made), ("captions", lessons)):
-        write(world / f"{name}.jsonl", [replace(one, task=portable(one.task, world)) for one in rows])
+        write(world / f"{name}.jsonl", [portable(one, world) for one in rows])
     corpus = [message.text for one in made for message in one.messages]
     corpus += [turn.text for one in lessons for turn in one.turns]
     build_tiny(folder / "tiny.part", seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several
@@ -69,7 +68,7 @@ def label(
         )
     files = several(trajectories)
     refuse_to_overwrite(out, *files, *([judge_cache] if judge_cache else []))
-    made = [one for file in files for one in _read(Path(file))]
+    made = [located(one, file.parent) for file in map(Path, files) for one in read(file, Trajectory)]
     engine = choose_judge(judge_server, judge_name, judge_model, judge_cache, judge_concurrency)
     if engine is None:
         marks = mark(made, rules)
@@ -84,15 +83,11 @@ def label(
         )
     kept = marked if share is None else thinned(marked, share, seed)
     root = Path(out).parent
-    write(out, [replace(one, task=portable(one.task, root)) for one in kept])
+    write(out, [portable(one, root) for one in kept])
     print(_causes(marks))
     thin = "" if share is None else f", {len(kept)} kept for a share of {share:.0%}"
     print(f"\n{len(marked)} of {len(made)} trajectories marked{thin} in {out}")
     print(_balance(kept))
-
-
-def _read(file: Path) -> list[Trajectory]:
-    return [replace(one, task=located(one.task, file.parent)) for one in read(file, Trajectory)]
 
 
 def _causes(marks: Sequence[Marked]) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -96,7 +95,7 @@ def world(
     rows = []
     for name, teacher in teachers.items():
         made = teach(name, teacher, files.tasks, attempts, dialect, seed)
-        write(folder / f"{name}.jsonl", [replace(one, task=portable(one.task, folder)) for one in made])
+        write(folder / f"{name}.jsonl", [portable(one, folder) for one in made])
         rows.append(summary_row(name, summarize(made)))
     print(
         f"{len(files.scripts)} clips, {len(files.tasks)} tasks and {len(files.held_out)} held out in {folder}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from eva_lightning.encoding import FieldError, decode
@@ -37,12 +37,12 @@ class Inlet:
     def trajectory(self, row: Mapping[str, Any], number: int) -> Trajectory:
         """The trajectory of a row; FieldError says what can not be read."""
         if isinstance(row.get("task"), dict) and "clips" in row["task"]:
-            return self._ours(decode(Trajectory, dict(row)))
+            return located(decode(Trajectory, dict(row)), self.root)
         conversation = self._conversation(row)
         if conversation.extra is not None:
             trajectory, edited = trajectory_of(conversation, self.reader.dialect)
             self.counts["edited" if edited else "whole"] += 1
-            return self._ours(trajectory)
+            return located(trajectory, self.root)
         trajectory = self.reader.trajectory(conversation, self.source, number)
         self._count(conversation, trajectory)
         return trajectory
@@ -56,9 +56,6 @@ class Inlet:
             f"row: has columns {', '.join(map(str, row))}; want those of a trajectory, `conversations`, "
             "`messages`, or `prompt` and `completion`"
         )
-
-    def _ours(self, trajectory: Trajectory) -> Trajectory:
-        return replace(trajectory, task=located(trajectory.task, self.root))
 
     def _count(self, conversation: Conversation, trajectory: Trajectory) -> None:
         self.counts["foreign"] += 1
@@ -86,7 +83,7 @@ class Outlet:
 
     def row(self, trajectory: Trajectory) -> Any:
         """The row of a trajectory; its clips are located."""
-        moved = replace(trajectory, task=portable(trajectory.task, self.root))
+        moved = portable(trajectory, self.root)
         if self.form == "trajectories":
             return moved
         files = None if self.pictures is None else self.pictures.save(trajectory, self.root)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -34,6 +33,7 @@ class Attempts:
 
     def __init__(self, out: str | Path, jobs: Sequence[Job]) -> None:
         self.out = Path(out)
+        self._root = self.out.parent
         self.beside = dropped_beside(self.out)
         self.cost = self.out.with_suffix(".cost.json")
         self.settings = self.out.with_suffix(".settings.json")
@@ -41,13 +41,13 @@ class Attempts:
         wanted = {(job.task.id, job.replica): job for job in jobs}
         whole, aside = _sound(self.out, Trajectory), _sound(self.beside, Dropped)
         self.kept: dict[Key, Trajectory] = {
-            _key(one): self._here(one) for one in whole if _key(one) in wanted
+            _key(one): located(one, self._root) for one in whole if _key(one) in wanted
         }
         self.dropped: dict[Key, Trajectory] = {}
         self.causes: Counter[DropCause] = Counter()
         for row in aside:
             if _key(row.trajectory) in wanted and _key(row.trajectory) not in self.kept:
-                self.dropped[_key(row.trajectory)] = self._here(row.trajectory)
+                self.dropped[_key(row.trajectory)] = located(row.trajectory, self._root)
                 self.causes[row.cause] += 1
         for key, one in self.done.items():
             self._refuse_another(one, wanted[key])
@@ -71,12 +71,12 @@ class Attempts:
         settle(self.settings, settings, f"{self.out} holds attempts made", "give another --out")
 
     def keep(self, one: Trajectory) -> None:
-        self._append(self.out, self._portable(one))
+        self._append(self.out, portable(one, self._root))
 
     def drop(self, one: Trajectory, cause: DropCause, reason: str) -> None:
         """Write an attempt to the file beside."""
         self.causes[cause] += 1
-        self._append(self.beside, Dropped(cause=cause, reason=reason, trajectory=self._portable(one)))
+        self._append(self.beside, Dropped(cause=cause, reason=reason, trajectory=portable(one, self._root)))
 
     def __enter__(self) -> Attempts:
         self._files[self.out] = Appender(self.out)
@@ -101,14 +101,6 @@ class Attempts:
             raise UsageError(f"{what} with another --seed; give that seed, or another --out")
         if (one.task.text, one.task.answer) != (job.task.text, job.task.answer):
             raise UsageError(f"{what} when the task had another question or gold answer; give another --out")
-
-    def _here(self, one: Trajectory) -> Trajectory:
-        """With clip paths that work from here."""
-        return replace(one, task=located(one.task, self.out.parent))
-
-    def _portable(self, one: Trajectory) -> Trajectory:
-        """With clip paths as they are written."""
-        return replace(one, task=portable(one.task, self.out.parent))
 
 
 def _key(one: Trajectory) -> Key:

@@ -104,7 +104,7 @@ def filled_bank(file: str | None, kept: Iterable[Trajectory], rules: KeepRules) 
     bank = ExperienceBank(one for one in kept if why_not(one, rules) is None)
     if file is not None:
         root = Path(file).parent
-        rows = [replace(one, task=located(one.task, root)) for one in read(file, Trajectory)]
+        rows = [located(one, root) for one in read(file, Trajectory)]
         good = [one for one in rows if why_not(one, rules) is None]
         if not good:
             raise UsageError(

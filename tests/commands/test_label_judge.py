@@ -41,7 +41,7 @@ def attempts(tmp_path_factory):
     made = teach("oracle", Oracle(world.scripts, world.tasks, dialect), world.tasks, 1, dialect, 0)
     assert len(made) == 6
     wrong = replace(made[0], answer="nothing of these")
-    write(folder / "a.jsonl", [replace(one, task=portable(one.task, folder)) for one in [*made, wrong]])
+    write(folder / "a.jsonl", [portable(one, folder) for one in [*made, wrong]])
     return folder / "a.jsonl"
 
 

@@ -1,7 +1,7 @@
 """Trajectories to view: the sloppy teacher and the oracle on a small real world, and one that is out to do
 harm."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,7 @@ def taught(tmp_path_factory):
     }
     made = {name: teach(name, one, files.tasks, 2, dialect, 0) for name, one in teachers.items()}
     for name, ones in made.items():
-        write(folder / f"{name}.jsonl", [replace(one, task=portable(one.task, folder)) for one in ones])
+        write(folder / f"{name}.jsonl", [portable(one, folder) for one in ones])
     return Taught(folder=folder, **made)
 
 
