@@ -4,13 +4,13 @@ trained.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from eva_lightning.commands.arguments import run_command, several
+from eva_lightning.commands.engine_choice import served
 from eva_lightning.faults import UsageError
 from eva_lightning.mining.author import TaskAuthor, Written
 from eva_lightning.mining.causes import Failure, clustered, failures_of
@@ -83,11 +83,10 @@ def augment(
 
         author = WorldAuthor(world)
     else:
-        from eva_lightning.engines.server_engine import ServerEngine
         from eva_lightning.mining.teacher_author import TeacherAuthor
 
         author = TeacherAuthor(
-            ServerEngine(str(server), served_name, api_key=os.environ.get("OPENAI_API_KEY", "none")),
+            served(str(server), served_name),
             str(videos),
             examples=examples,
             per_reply=per_reply,

@@ -1,10 +1,10 @@
-"""Who answers, and with what: the options that `eva ask` and `eva collect` share, made into an agent. Runs
-nothing."""
+"""Who answers, and with what: the options that `eva ask` and `eva collect` share, made into an agent; and the
+server that other commands ask, too. Runs nothing."""
 
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.dialects.uniform import UniformFrames
@@ -15,6 +15,9 @@ from eva_lightning.tools.frame_select import FrameSelect
 from eva_lightning.video.frame_store import FrameStore
 from eva_lightning.video.sampling import Budget
 from eva_lightning.worlds.video_world import VideoWorld
+
+if TYPE_CHECKING:
+    from eva_lightning.engines.server_engine import ServerEngine
 
 Timestamps = Literal["clock", "seconds"]
 """How frame labels say the time: "[01:15]" or "75 seconds"."""
@@ -44,15 +47,7 @@ def choose_engine(
     if (model is None) == (server is None):
         raise UsageError("say who answers: --model FOLDER|HUB_ID to run it here, or --server URL")
     if server is not None:
-        from eva_lightning.engines.server_engine import ServerEngine
-
-        return ServerEngine(
-            server,
-            served_name,
-            api_key=os.environ.get("OPENAI_API_KEY", "none"),
-            concurrency=concurrency,
-            tool_role=tool_role,
-        )
+        return served(server, served_name, tool_role=tool_role, concurrency=concurrency)
     from eva_lightning.engines.transformers_engine import TransformersEngine
     from eva_lightning.policy.loading import PolicyConfig, load_policy
 
@@ -62,6 +57,16 @@ def choose_engine(
     from eva_lightning.engines.vllm_engine import VLLMEngine
 
     return VLLMEngine(policy)
+
+
+def served(
+    server: str, name: str | None, *, tool_role: ToolRole = "tool", concurrency: int = 16
+) -> ServerEngine:
+    """A model behind an OpenAI-compatible server, which is sent OPENAI_API_KEY if that is set."""
+    from eva_lightning.engines.server_engine import ServerEngine
+
+    key = os.environ.get("OPENAI_API_KEY", "none")
+    return ServerEngine(server, name, api_key=key, concurrency=concurrency, tool_role=tool_role)
 
 
 def make_agent(

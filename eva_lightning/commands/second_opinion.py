@@ -5,7 +5,6 @@ marks. What it is asked stands in `judging/sufficiency.py`; the rules are in `sy
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eva_lightning.commands.engine_choice import DecoderChoice
+from eva_lightning.commands.engine_choice import DecoderChoice, served
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.judging.judge import Judge
@@ -35,10 +34,7 @@ def choose_judge(
     if cache is not None and server is None and model is None:
         raise UsageError("--judge_cache keeps the verdicts of a judge: say --judge_server or --judge_model")
     if server is not None:
-        from eva_lightning.engines.server_engine import ServerEngine
-
-        key = os.environ.get("OPENAI_API_KEY", "none")
-        return ServerEngine(server, name, api_key=key, concurrency=concurrency)
+        return served(server, name, concurrency=concurrency)
     if model is not None:
         from eva_lightning.engines.checkpoint_engine import CheckpointEngine
 
