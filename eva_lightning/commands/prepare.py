@@ -5,7 +5,7 @@ without questions is for `eva augment`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -73,31 +73,37 @@ def prepare(
     intake = Intake(shape, VideoFolder(videos), missing, bad)
     named = ((Path(file).stem, row) for file in files for row in rows_of(file, table))
     root, kept = Path(out).parent, list[Task]()
-    with tqdm(desc="preparing", unit="row") as bar:
 
-        def prepared() -> Iterator[Task]:
-            for name, row in islice(named, limit):
-                for task in intake.take(row, name):
-                    if is_held_out(task, held_out):
-                        kept.append(portable(task, root))
-                    else:
-                        yield portable(task, root)
-                bar.update()
-            if not intake.ids:
-                why = counted(intake.left_out.elements()) or "there is no row"
-                raise UsageError(f"{', '.join(files)}: none of {bar.n} rows can be asked ({why})")
-            if held_out and len(kept) in (0, len(intake.ids)):
-                raise UsageError(
-                    f"held_out {held_out:g} takes {'all' if kept else 'none'} of the videos; "
-                    "want another share"
-                )
+    def prepared(watched: Iterable[tuple[str, Row]]) -> Iterator[Task]:
+        for name, row in watched:
+            for task in intake.take(row, name):
+                if is_held_out(task, held_out):
+                    kept.append(portable(task, root))
+                else:
+                    yield portable(task, root)
+        _refuse_nothing(intake, files)  # in here: a file that is refused is not written
+        _refuse_one_side(held_out, len(kept), len(intake.ids))
 
-        count = write(out, prepared())
+    with tqdm(islice(named, limit), desc="preparing", unit="row") as bar:
+        count = write(out, prepared(bar))
     print(intake.report())
     print(f"{count} tasks in {out}")
     if held_out:
         write(beside, kept)
         print(f"{len(kept)} tasks in {beside}")
+
+
+def _refuse_nothing(intake: Intake, files: Sequence[str]) -> None:
+    if not intake.ids:
+        why = counted(intake.left_out.elements()) or "there is no row"
+        raise UsageError(f"{', '.join(files)}: none of {intake.rows} rows can be asked ({why})")
+
+
+def _refuse_one_side(held_out: float, kept: int, tasks: int) -> None:
+    if held_out and kept in (0, tasks):
+        raise UsageError(
+            f"held_out {held_out:g} takes {'all' if kept else 'none'} of the videos; want another share"
+        )
 
 
 def is_held_out(task: Task, share: float) -> bool:
