@@ -15,9 +15,11 @@ def found(words: Sequence[str]) -> list[str]:
 
     >>> found(["--config", "grpo.yaml"])[1] == str(CONFIGS / "grpo.yaml"), found(["--config=no.yaml"])
     (True, ['--config=no.yaml'])
+    >>> found([])
+    []
     """
     whole: list[str] = []
-    for word, before in zip(words, ["", *words[:-1]], strict=True):
+    for word, before in zip(words, ["", *words], strict=False):
         name = word.removeprefix("--config=")
         named = before == "--config" or word != name
         if named and not Path(name).exists() and (CONFIGS / name).exists():
