@@ -61,7 +61,7 @@ class GopReader:
         self._path = os.fspath(path)
         self._index = index
         self._max_pixels = max_pixels
-        self._threads = 1 if careful else threads
+        self._threads = threads
         self.careful = careful
         self.pictures = 0
         """Pictures the codec has put out so far: what the answers cost."""
@@ -226,11 +226,15 @@ class GopReader:
             self._context = self._stream.codec_context
         if self._context is None:
             raise VideoError(f"{self._path}: FFmpeg here has no decoder for it; rewrite it with H.264")
+        # After a seek into an open group H.264 is told to forget pictures it never had, which is no damage.
+        strict = not self.careful and not (self._context.name == "h264" and self._index.open_groups)
+        if not strict:
+            self._threads = 1
         self._context.thread_count = self._threads
         self._context.thread_type = "SLICE" if self._threads == 1 else "FRAME"
         # A file may announce a small picture and hold a huge one.
         options = {"max_pixels": str(self._max_pixels)}
-        if not self.careful:
+        if strict:
             options["err_detect"] = "explode"
         self._context.options = {**self._context.options, **options}
         self._mode = "DEFAULT"

@@ -92,6 +92,12 @@ class PacketIndex:
             return self.duration
         return float(np.median(np.diff(self.key_pts))) * self.tick
 
+    @property
+    def open_groups(self) -> bool:
+        """Whether a frame is stored behind a key frame and shown before it: open groups of pictures."""
+        stored_behind = np.searchsorted(self.key_rank, self.rank, side="right") - 1
+        return bool(np.any((stored_behind >= 0) & (self.key_pts[stored_behind] > self.pts)))
+
     def time(self, frame: int) -> float:
         """The time reported for a frame."""
         return round(float(self.seconds[frame]), 6)

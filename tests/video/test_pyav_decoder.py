@@ -74,6 +74,26 @@ def test_unwanted_pictures_that_nothing_refers_to_are_not_decoded(video):
         assert decoder.pictures - before < 16
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sound_file_is_not_taken_for_a_damaged_one(kind, videos):
+    with PyAVDecoder(videos[kind].path, threads=2) as decoder:
+        decoder.frames([4.4, 0.3, 2.2, 3.7, 1.5], *SIZE)
+        assert not decoder._reader.careful
+
+
+@pytest.mark.parametrize("name", ["open.mp4", "open.ts"])
+def test_open_groups_of_pictures_are_not_taken_for_damage(name, tmp_path, sequential):
+    options = {"preset": "medium", "x264-params": "open-gop=1:keyint=30:min-keyint=30:bframes=3:scenecut=0"}
+    video = footage.write(tmp_path / name, options=options)
+    truth = sequential(video.path, *SIZE)
+    with PyAVDecoder(video.path, threads=2) as decoder:
+        assert decoder._index.open_groups
+        numbers = [140, 3, 61, 88, 59, 120, 29, 30, 118]
+        for number, frame in zip(numbers, decoder.frames([n / 25 for n in numbers], *SIZE), strict=True):
+            assert np.array_equal(frame.pixels, truth[number])
+        assert not decoder._reader.careful
+
+
 def test_a_time_outside_the_video_gives_its_first_or_last_frame(video, sequential):
     truth = sequential(video.path, *SIZE)
     with PyAVDecoder(video.path) as decoder:
