@@ -83,8 +83,8 @@ def test_a_sound_file_is_not_taken_for_a_damaged_one(kind, videos):
 
 @pytest.mark.parametrize("name", ["open.mp4", "open.ts"])
 def test_open_groups_of_pictures_are_not_taken_for_damage(name, tmp_path, sequential):
-    options = {"preset": "medium", "x264-params": "open-gop=1:keyint=30:min-keyint=30:bframes=3:scenecut=0"}
-    video = footage.write(tmp_path / name, options=options)
+    groups = "open-gop=1:keyint=30:min-keyint=30:bframes=3:b-adapt=0:scenecut=0"
+    video = footage.write(tmp_path / name, options={"preset": "medium", "x264-params": groups})
     truth = sequential(video.path, *SIZE)
     with PyAVDecoder(video.path, threads=2) as decoder:
         assert decoder._index.open_groups
