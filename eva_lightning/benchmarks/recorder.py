@@ -61,8 +61,8 @@ class Recorder:
                 remedy = f"begin again with --fresh, or {elsewhere}"
                 settle(self.folder / SETTINGS, settings, f"{self.folder} holds answers", remedy)
                 self._take_up(retry_errors)
+            self._open = store.Appender(self.trajectories), store.Appender(self.results)
             self._held = held.pop_all()
-        self._open = store.Appender(self.trajectories), store.Appender(self.results)
 
     def done(self) -> set[tuple[str, int]]:
         """Task and attempt of everything that is answered, by any rank."""
