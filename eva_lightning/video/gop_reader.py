@@ -2,9 +2,8 @@
 
 A picture is decoded from the key frame before it. Pictures on the way that nothing refers to are skipped, and
 once the last wanted packet is in, the decoder is drained instead of fed: neither changes a bit of what comes
-out. Whoever steps forward through a video is noticed at the second call and then
-served without seeking. Which pictures are wanted, how large they are shown and what to do without one is the
-decoder's business.
+out. Whoever steps forward through a video is noticed at the second call and then served without seeking.
+Which pictures are wanted, how large they are shown and what to do without one is the decoder's business.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class GopReader:
             path: A video file.
             index: Its packets.
             max_pixels: Larger pictures are refused.
-            threads: Threads that decode pictures which follow each other.
+            threads: Threads that decode pictures which follow each other; one for H.264 in open groups.
             careful: For damaged files: decode every picture, on one thread, so that damage is painted over as
                 in decoding the whole file. Else the codec refuses what it finds damaged, and of the rest of
                 that group of pictures nothing comes out.

@@ -47,8 +47,7 @@ class PyAVDecoder(Decoder):
             path: A video file.
             max_frame_pixels: Files with larger native frames are refused before anything is decoded.
             index_dir: Directory in which packet indexes are kept between runs; None keeps them in memory.
-            threads: Threads that decode one group of pictures; two are 1.3 (360p) to 1.6 (720p) times as fast
-                as one, for a tenth to a fifth more work.
+            threads: Threads that decode one group of pictures: sooner, for somewhat more work in all.
         """
         self._path, self._max_frame_pixels = os.fspath(path), max_frame_pixels
         self._index = packet_index(path, index_dir)
