@@ -58,7 +58,7 @@ def redness(number, body):
 
 def test_each_question_is_put_once_in_the_same_words_with_the_same_dice(tmp_path):
     with serving(redness) as (url, asked):
-        one = judge(url)
+        one = judge(url, concurrency=1)  # so that they are heard in the order they are put
         seen = []
         rulings = asyncio.run(one.rule(about("red", "blue", "red"), seen.append))
         assert words(rulings) == ["yes", "no", "yes"] and sum(seen) == 3
