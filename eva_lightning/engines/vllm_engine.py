@@ -3,7 +3,7 @@
 One thread owns vLLM. A turn that is asked for joins the others at their next token (nobody waits for the
 slowest tool), what was read of a conversation is kept for its next turn, and a frame is known by clip, time
 and size, so that no pixel is hashed or prepared twice. The weights are a copy: `RolloutRefresh` hands over
-the new ones. What depends on vLLM's version is in the adapter.
+the new ones. How vLLM wants to be asked is said by `vllm_in_process`.
 
 The same seed draws the same tokens from the same numbers; who else is being written can change the last bits
 of those numbers, so a replay is exact only as long as none of them decides a token.
@@ -26,7 +26,8 @@ import torch
 
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
 from eva_lightning.engines.hand_back import hand_back
-from eva_lightning.engines.vllm_adapter import InProcess, Written, sampling_words
+from eva_lightning.engines.vllm_adapter import Written, sampling_words
+from eva_lightning.engines.vllm_in_process import InProcess
 from eva_lightning.engines.vllm_lockstep import Asked, Lockstep
 from eva_lightning.engines.vllm_settings import VLLMSettings
 from eva_lightning.faults import EngineFault, UsageError

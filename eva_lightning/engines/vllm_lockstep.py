@@ -19,7 +19,8 @@ from typing import Any
 
 import torch.distributed as dist
 
-from eva_lightning.engines.vllm_adapter import InProcess, Written
+from eva_lightning.engines.vllm_adapter import Written
+from eva_lightning.engines.vllm_in_process import InProcess
 from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.video.decoder import Pixels
 

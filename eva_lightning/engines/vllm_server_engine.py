@@ -18,14 +18,8 @@ from dataclasses import dataclass, field
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
-from eva_lightning.engines.vllm_adapter import (
-    GENERATE,
-    Written,
-    check_version,
-    generate_body,
-    read_reply,
-    sampling_words,
-)
+from eva_lightning.engines.vllm_adapter import Written, check_version, sampling_words
+from eva_lightning.engines.vllm_over_http import GENERATE, generate_body, read_reply
 from eva_lightning.engines.weight_push import Transfer, push, usual_transfer
 from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.loading import Policy

@@ -1,4 +1,4 @@
-"""How vLLM is set up, in our words; the adapter says it in its own."""
+"""How vLLM is set up, in our words; `vllm_adapter` says it in its own."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from eva_lightning.engines.base import Weights
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
-from eva_lightning.engines.vllm_adapter import CACHES, device_push
+from eva_lightning.engines.vllm_over_http import CACHES, device_push
 from eva_lightning.faults import UsageError
 
 Transfer = Literal["shared_memory", "nccl", "ipc"]

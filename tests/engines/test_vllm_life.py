@@ -98,7 +98,7 @@ def test_nothing_of_vllm_is_imported_before_an_engine_starts():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     names, there = json.loads(done.stdout)
-    assert {"vllm_engine", "vllm_adapter", "transformers_engine"} <= set(names) and not there
+    assert {"vllm_engine", "vllm_in_process", "transformers_engine"} <= set(names) and not there
 
 
 def test_the_trainer_s_process_group_outlives_the_engine(policy, small_vllm, tmp_path):

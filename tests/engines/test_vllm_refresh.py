@@ -8,8 +8,8 @@ import torch
 from eva_lightning.diagnosis.agreement import changed, compare
 from eva_lightning.diagnosis.conversations import make_probe, picture, write_probes
 from eva_lightning.engines.base import Context, Sampling
-from eva_lightning.engines.vllm_adapter import InProcess
 from eva_lightning.engines.vllm_engine import VLLMEngine
+from eva_lightning.engines.vllm_in_process import InProcess
 from eva_lightning.faults import EngineFault
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
