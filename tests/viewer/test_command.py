@@ -103,6 +103,7 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path, capsys, content, words, said)
 
 
 def test_served_until_ctrl_c_and_no_file_is_written(tmp_path):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are begun deaf to it
     write(tmp_path / "a.jsonl", [trajectory()])
     line = [sys.executable, "-m", "eva_lightning", "view", str(tmp_path / "a.jsonl"), "--serve"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
@@ -110,5 +111,8 @@ def test_served_until_ctrl_c_and_no_file_is_written(tmp_path):
         with urllib.request.urlopen(address, timeout=10) as answer:
             assert blocks(answer.read().decode())["list"]["names"] == ["a"]
         served.send_signal(signal.SIGINT)
-        assert served.wait(10) == 0
+        try:
+            assert served.wait(10) == 0
+        finally:
+            served.kill()
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
