@@ -159,13 +159,15 @@ def test_a_server_that_hangs_is_given_up():
 
 def test_no_more_requests_are_under_way_than_allowed():
     under_way, most, lock = 0, 0, threading.Lock()
+    three = threading.Barrier(3)
 
     def script(n, body):
         nonlocal under_way, most
         with lock:
             under_way += 1
             most = max(most, under_way)
-        time.sleep(0.02)
+        three.wait(30)  # fewer would wait in vain
+        time.sleep(0.02)  # more would be seen
         with lock:
             under_way -= 1
         return says("x")
