@@ -12,8 +12,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import FSDPStrategy
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
@@ -67,12 +66,6 @@ class HuggingFaceExport(Callback):
         self.at_end = at_end
         self.every = every
         self.adapter = adapter
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if isinstance(trainer.strategy, FSDPStrategy):
-            raise UsageError(
-                "HuggingFaceExport can not read FSDP's flat weights: use deepspeed or ModelParallelStrategy"
-            )
 
     def on_train_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         if self.adapter and not isinstance(pl_module.policy.model, PeftModel):

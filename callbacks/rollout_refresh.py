@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor
 
 from eva_lightning.engines.base import RefreshedEngine
@@ -87,10 +86,6 @@ class RolloutRefresh(Callback):
             due = trainer.strategy.reduce_boolean_decision(due, all=False)
         if not due:
             return
-        if isinstance(trainer.strategy, FSDPStrategy):
-            raise UsageError(
-                "RolloutRefresh can not read FSDP's flat weights: use deepspeed or ModelParallelStrategy"
-            )
         with module.phase("refresh"):
             if engine.shared and trainer.world_size > 1:
                 _hand_over_together(trainer, module, engine)

@@ -37,6 +37,7 @@ from eva_lightning.worlds.video_world import VideoWorld
 from modules.acting import ActingModule, EvaluationConfig
 from modules.optimizing import OptimizerConfig, make_optimizer
 from modules.ranks import most, summed, together
+from modules.refusals import refuse_unsound, refuse_whole_weights
 
 LossOf = Callable[[MicroBatch, list[int]], tuple[Tensor, Tally]]
 """A micro-batch, and the place of each of its trajectories in the list, to its share of the loss and
@@ -100,6 +101,10 @@ class PolicyModule(ActingModule):
         self.counts: dict[str, float] = {}
         self._policy: list[Policy] = []  # a list, so that only `model` below is a registered submodule
 
+    def setup(self, stage: str) -> None:
+        """Before anything large is read."""
+        refuse_unsound(self.trainer)
+
     def configure_model(self) -> None:
         """Read the weights, once the strategy is ready for them."""
         if not self._policy:
@@ -117,8 +122,9 @@ class PolicyModule(ActingModule):
             raise UsageError(
                 "nothing is trained: every weight is frozen; set policy.lora or unfreeze something"
             )
+        refuse_whole_weights(self.trainer, self.model)
         optimizer, schedule = make_optimizer(
-            self.optimizer_config, self.model.parameters(), self.total_steps()
+            self.optimizer_config, self.model.parameters(), self.total_steps(), self.world_size
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
@@ -191,7 +197,9 @@ class PolicyModule(ActingModule):
             total, tally = total + loss.detach(), tally + measured
         for number in range(count + 1, passes + 1):
             self._backward(self._idle() * 0.0, exchange=number == passes)
-        return self._move(optimizer, summed(total)), together(tally)
+        moved = self._move(optimizer, summed(total))
+        optimizer.zero_grad()  # whoever writes next can have their memory
+        return moved, together(tally)
 
     def _backward(self, loss: Tensor, exchange: bool) -> None:
         """Add to the gradients; ranks exchange theirs once a step, in the last pass."""

@@ -82,7 +82,7 @@ def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path, monkeypa
         "KTOModule": "feedback.jsonl",
     }
     words = ["fit", "--config", str(config.relative_to(CONFIGS)), f"--model.policy.path={tiny_folder}"]
-    words += ["--model.policy.dtype=float32", "--trainer.precision=32-true", "--trainer.accelerator=cpu"]
+    words += ["--trainer.accelerator=cpu"]
     words += [f"--data.{DATA[stage]}={data / rows[stage] if stage in rows else data}", "--data.batch_size=2"]
     words += ["--trainer.max_steps=-1", "--trainer.limit_train_batches=2", "--trainer.max_epochs=1"]
     words += ["--trainer.limit_val_batches=1", f"--trainer.default_root_dir={tmp_path}"]
@@ -111,9 +111,8 @@ def test_a_benchmark_is_asked_and_told(config, choices, tiny_folder, tmp_path):
     write_rows(file, rows_of(load_tasks(choices), style))
     ours = benchmark | {"file": str(file), "videos": str(choices / "clips")}
     words = [word for path in configs for word in ("--config", named(path))]
-    words += [f"--model.policy.path={tiny_folder}", "--model.policy.dtype=float32"]
+    words += [f"--model.policy.path={tiny_folder}", "--trainer.accelerator=cpu"]
     words += ["--model.engine=TransformersEngine", "--model.limits.turn_tokens=4"]
-    words += ["--trainer.precision=32-true", "--trainer.accelerator=cpu"]
     words += [f"--data.benchmarks={json.dumps([ours])}", f"--trainer.default_root_dir={tmp_path}"]
     assert main(["test", *words]) == 0
     folder = tmp_path / "benchmarks" / benchmark["name"]

@@ -96,12 +96,13 @@ def weighed(trajectories):
 
 def make(stage, folder, *, lora=None, freeze_vision=False, lr=1e-3, packing=None, optimizer=None, **more):
     """A stage over the tiny policy of `folder`."""
+    dtype = more.pop("dtype", "float32")
     if stage == "kto":
         more.setdefault("objective", KTOSettings(desirable_weight=1.0))
     adapter = Lora(rank=4, alpha=8) if lora is True else lora
     torch.manual_seed(0)  # of the adapter
     return STAGES[stage](
-        policy=PolicyConfig(path=str(folder), dtype="float32", lora=adapter, freeze_vision=freeze_vision),
+        policy=PolicyConfig(path=str(folder), dtype=dtype, lora=adapter, freeze_vision=freeze_vision),
         optimizer=OptimizerConfig(**({"lr": lr, "decay": "constant"} | (optimizer or {}))),
         packing=packing or ALL_IN_ONE,
         limits=Limits(turns=2, turn_tokens=12, total_tokens=1536),

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from datamodules import TaskData
 from eva_lightning.faults import Fault
 from eva_lightning.rewards.completeness import CompletenessReward
 from tests.modules.stages import Batches as Data
@@ -120,11 +119,3 @@ def test_rewards_judge_with_the_policy_as_it_is_now(world, tiny_folder):
     assert reward.judge is module.engine
     # The second iteration acts after one update.
     assert {one.weight_versions for one in module.rollouts} == {(1,)}
-
-
-def test_half_precision_trains_on_batches_of_our_loader(world, tiny_folder):
-    """Lightning looks into lists for tensors to convert, and refuses frozen records."""
-    module = make("grpo", tiny_folder, attempts=2, rewards=[Coin()])
-    data = TaskData(str(world.folder), batch_size=4, eval_tasks=str(world.folder / "tasks.jsonl"))
-    trainer(precision="bf16-true").fit(module, data)
-    assert module.iteration == 1 and len(module.evaluated) == 4

@@ -146,3 +146,16 @@ def test_the_shards_of_all_ranks_reach_the_engine_as_one(ranks, tiny_folder):
     for rank, taken in zip(ranks, ([0], []), strict=True):
         assert rank["shards"][0] == taken
         assert apart(rank["shards"][1], {name: value * 0.5 for name, value in whole.items()}) == 0
+
+
+def test_the_optimizer_s_state_is_shared_out_and_nothing_else_changes(ranks):
+    """Nor does a checkpoint between: it holds the state of both ranks, the lower halves included."""
+    mine, theirs = (rank["state"] for rank in ranks)
+    whole, count = mine["each"]
+    assert (
+        mine["shared"][1] + theirs["shared"][1] == count and min(mine["shared"][1], theirs["shared"][1]) > 5
+    )
+    for rank in (mine, theirs):
+        for case in ("shared", "rest"):
+            assert apart(whole, rank[case][0]) == 0
+    assert apart(whole, mine["half"][0]) > 0

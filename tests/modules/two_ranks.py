@@ -88,6 +88,27 @@ def shards_for_one_engine(folder, world, **settings):
     return module.engine.taken, dict(module.engine.policy.backbone.state_dict())
 
 
+def shared_state(folder, world, file, **settings):
+    """Two epochs with the optimizer's state on every rank, and shared out, and shared out with a stop in
+    between: all weights, and the number of weights that this rank keeps a state of.
+    """
+    taught, found = teach(world, folder), {}
+    for case, shares, epochs in (
+        ("each", False, 2),
+        ("shared", True, 2),
+        ("half", True, 1),
+        ("rest", True, 2),
+    ):
+        module = make("sft", folder, dtype="bfloat16", lr=1e-4, optimizer={"sharded": shares})
+        fitting = trainer(max_epochs=epochs, **settings)
+        fitting.fit(module, Batches(taught), ckpt_path=file if case == "rest" else None)
+        optimizer = fitting.optimizers[0]
+        found[case] = weights(module), len(getattr(optimizer, "optim", optimizer).state)
+        if case == "half":
+            fitting.save_checkpoint(file)
+    return found
+
+
 if __name__ == "__main__":
     tiny, world, schooled, out = sys.argv[1:]
     world, two = load_world(world), {"accelerator": "cpu", "devices": 2}
@@ -96,4 +117,5 @@ if __name__ == "__main__":
     found["one engine"] = one_engine_for_both(tiny, world, strategy="ddp", **two)
     parallel = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
     found["shards"] = shards_for_one_engine(tiny, world, strategy=parallel, **two)
+    found["state"] = shared_state(tiny, world, Path(out) / "half.ckpt", strategy="ddp", **two)
     torch.save(found, Path(out) / f"{torch.distributed.get_rank()}.pt")
