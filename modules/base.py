@@ -37,7 +37,7 @@ from eva_lightning.worlds.video_world import VideoWorld
 from modules.acting import ActingModule, EvaluationConfig
 from modules.optimizing import OptimizerConfig, make_optimizer
 from modules.ranks import most, summed, together
-from modules.refusals import refuse_unsound, refuse_whole_weights
+from modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
 
 LossOf = Callable[[MicroBatch, list[int]], tuple[Tensor, Tally]]
 """A micro-batch, and the place of each of its trajectories in the list, to its share of the loss and
@@ -104,6 +104,7 @@ class PolicyModule(ActingModule):
     def setup(self, stage: str) -> None:
         """Before anything large is read."""
         refuse_unsound(self.trainer)
+        refuse_blurred_borders(self.policy_config, self.packing)
 
     def configure_model(self) -> None:
         """Read the weights, once the strategy is ready for them."""
