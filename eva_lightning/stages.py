@@ -21,6 +21,7 @@ from callbacks import (
     AgentProgressBar,
     BenchmarkEvaluation,
     IterationCheckpoint,
+    OwnCard,
     RolloutRefresh,
     Throughput,
     TrajectoryLog,
@@ -63,6 +64,7 @@ ALWAYS: dict[type[Callback], str | None] = {
     Throughput: None,
     TrajectoryLog: None,
     RolloutRefresh: None,
+    OwnCard: None,
 }
 """Callbacks that every run has, and the option of the trainer that switches them off."""
 

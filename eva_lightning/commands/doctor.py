@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 
+from eva_lightning.card import own_card
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.diagnosis.agreement import dtype_of
 from eva_lightning.diagnosis.examination import Examination, examine, verdicts
@@ -79,7 +80,7 @@ def doctor(
         with redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as folder:  # vLLM logs to stdout
             path = model or str(build_tiny(folder))
             policy = load_policy(PolicyConfig(path=path, dtype=dtype))
-            policy.model.to("cuda" if torch.cuda.is_available() else "cpu")
+            policy.model.to(own_card())
             seen = _measure(policy, choice, urls, level, settings)
         if not json:
             print(f"\n{choice} with {model or 'a tiny policy of random weights (name yours with --model)'}:")

@@ -48,11 +48,13 @@ def choose_engine(
         raise UsageError("say who answers: --model FOLDER|HUB_ID to run it here, or --server URL")
     if server is not None:
         return served(server, served_name, tool_role=tool_role, concurrency=concurrency)
+    from eva_lightning.card import own_card
     from eva_lightning.engines.transformers_engine import TransformersEngine
     from eva_lightning.policy.loading import PolicyConfig, load_policy
 
     policy = load_policy(PolicyConfig(path=str(model)))
     if here == "transformers":
+        policy.model.to(own_card())
         return TransformersEngine(policy)
     from eva_lightning.engines.vllm_engine import VLLMEngine
 

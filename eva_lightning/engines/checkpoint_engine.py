@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-import torch
-
+from eva_lightning.card import own_card
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.policy.loading import PolicyConfig, load_policy
@@ -33,7 +32,7 @@ class CheckpointEngine(Engine):
     def _inner(self) -> TransformersEngine:
         policy = load_policy(PolicyConfig(path=self.path))
         policy.model.requires_grad_(False).eval()
-        policy.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        policy.model.to(own_card())  # the first to ask may be a thread that trains nothing
         return TransformersEngine(policy, max_batch=self.max_batch)
 
     @property
