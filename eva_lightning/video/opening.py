@@ -44,10 +44,18 @@ def open_decoder(
         return PyAVDecoder(path, max_frame_pixels=max_frame_pixels, index_dir=index_dir, threads=threads)
     from eva_lightning.video.torchcodec_decoder import TorchcodecDecoder
 
-    where = "cuda" if on_a_card(device) else "cpu"
+    where = _own_card() if on_a_card(device) else "cpu"
     return TorchcodecDecoder(
         path, where, max_frame_pixels=max_frame_pixels, index_dir=index_dir, threads=threads
     )
+
+
+def _own_card() -> str:
+    """This process's GPU, by number: plain `cuda` is that of the calling thread, mostly the first."""
+    from eva_lightning.card import own_card
+
+    card = own_card()
+    return str(card) if card.type == "cuda" else "cuda"
 
 
 def on_a_card(device: Device) -> bool:

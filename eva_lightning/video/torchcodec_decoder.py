@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +48,13 @@ class TorchcodecDecoder(Decoder):
         """
         Args:
             path: A video file.
-            device: cpu, or cuda for the card's video engine.
+            device: cpu, or cuda (cuda:1) for the card's video engine.
             max_frame_pixels: Files with larger native frames are refused before anything is decoded.
             index_dir: Directory in which packet indexes are kept between runs; None keeps them in memory.
             threads: CPU threads that decode; none work for the card's engine.
         """
         make = load_torchcodec(device)
+        self._there = _on(device)
         self._path = os.fspath(path)
         self._settings: dict[str, Any] = {"max_frame_pixels": max_frame_pixels, "index_dir": index_dir}
         self._index = packet_index(path, index_dir)
@@ -59,7 +62,8 @@ class TorchcodecDecoder(Decoder):
             header = read_header(container, path, self._index, max_frame_pixels)
         threads = threads if device == "cpu" else 1
         try:
-            self._video = make(self._path, device=device, seek_mode="exact", num_ffmpeg_threads=threads)
+            with self._there():
+                self._video = make(self._path, device=device, seek_mode="exact", num_ffmpeg_threads=threads)
         except (RuntimeError, ValueError) as error:
             raise VideoError(f"{path}: torchcodec can not open it ({_line(error)}); try PyAV") from error
         # Where both count the same frames their numbers agree; else frames are asked for by time.
@@ -97,10 +101,12 @@ class TorchcodecDecoder(Decoder):
         begins = self._index.begin + self._index.seconds
         ends = np.append(begins[1:], self._index.begin + self._index.duration)
         try:
-            if self._numbered:
-                batch = self._video.get_frames_at(frames)
-            else:  # the middle of a frame, where no rounding can reach its neighbours
-                batch = self._video.get_frames_played_at([float(begins[f] + ends[f]) / 2 for f in frames])
+            with self._there():
+                if self._numbered:
+                    batch = self._video.get_frames_at(frames)
+                else:  # the middle of a frame, where no rounding can reach its neighbours
+                    middles = [float(begins[f] + ends[f]) / 2 for f in frames]
+                    batch = self._video.get_frames_played_at(middles)
         except (RuntimeError, ValueError, IndexError):
             return
         shrunk = _resized(batch.data, height, width)
@@ -136,6 +142,15 @@ def load_torchcodec(device: str) -> Any:
                 "the decoder cuda needs an NVIDIA card, and torch sees none: choose pyav or auto"
             )
     return make
+
+
+def _on(device: str) -> Callable[[], AbstractContextManager[object]]:
+    """Makes a card the current one of whichever thread decodes; torch is there once torchcodec is."""
+    import torch
+
+    from eva_lightning.card import on_card
+
+    return partial(on_card, torch.device(device))
 
 
 def _resized(frames: torch.Tensor, height: int, width: int) -> NDArray[np.uint8]:

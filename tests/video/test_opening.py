@@ -1,10 +1,13 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
+from eva_lightning.card import settle
 from eva_lightning.faults import UsageError
-from eva_lightning.video import opening
+from eva_lightning.video import opening, torchcodec_decoder
 from eva_lightning.video.opening import open_decoder
 from eva_lightning.video.pyav_decoder import PyAVDecoder
 
@@ -20,6 +23,22 @@ def test_an_unknown_decoder_is_refused_with_the_known_ones(video):
         UsageError, match="no decoder 'gpu'; choose one of auto, pyav, torchcodec-cpu, cpu, cuda"
     ):
         open_decoder(video.path, "gpu")
+
+
+def test_decoders_are_opened_on_the_card_of_the_process(video, monkeypatch):
+    """In a thread, as tools do it: CUDA would take the first card there."""
+    opened = []
+    monkeypatch.setattr(
+        torchcodec_decoder, "TorchcodecDecoder", lambda path, where, **_: opened.append(where)
+    )
+    settle(torch.device("cuda", 2))
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(open_decoder, video.path, "cuda").result()
+            pool.submit(open_decoder, video.path, "cpu").result()
+    finally:
+        settle(None)
+    assert opened == ["cuda:2", "cpu"]
 
 
 def test_the_way_through_pyav_imports_no_torch(video):
