@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from eva_lightning.faults import UsageError, VideoError
 from eva_lightning.video import torchcodec_decoder as module
@@ -73,6 +74,16 @@ def test_a_damaged_frame_does_not_cost_the_others(video, tmp_path, torchcodec):
     with TorchcodecDecoder(path) as decoder:
         frames = decoder.frames([i / 5 for i in range(30)], 56, 84)
     assert len(frames) == 30 and any(frame.note for frame in frames) and not frames[0].note
+
+
+def test_frames_for_which_the_card_has_no_memory_come_from_pyav(video, torchcodec, monkeypatch, sequential):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with TorchcodecDecoder(video.path) as decoder:
+        monkeypatch.setattr(module, "_resized", full)
+        frame = decoder.frames([1.0], 56, 84)[0]
+    assert np.array_equal(frame.pixels, sequential(video.path, 56, 84)[25])
 
 
 def test_without_a_card_cuda_says_what_is_missing(video, torchcodec):
