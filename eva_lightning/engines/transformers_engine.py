@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from eva_lightning.card import on_card
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.engines.hand_back import hand_back
 from eva_lightning.faults import EngineRefusal, UsageError
@@ -128,13 +129,14 @@ class TransformersEngine(Engine):
         left = len(batch)
         model.eval()
         try:
-            for part in self._parts(batch):
-                waiters = {waiter.draft: waiter for waiter in part}
-                for draft in write_turns(self.policy, list(waiters)):
-                    left -= 1
-                    if not left:  # whoever gets the last turn may go on to train
-                        model.train(training)
-                    hand_back(waiters[draft].future, self._utterance(draft))
+            with on_card(next(model.parameters()).device):  # this thread's own would be the first one
+                for part in self._parts(batch):
+                    waiters = {waiter.draft: waiter for waiter in part}
+                    for draft in write_turns(self.policy, list(waiters)):
+                        left -= 1
+                        if not left:  # whoever gets the last turn may go on to train
+                            model.train(training)
+                        hand_back(waiters[draft].future, self._utterance(draft))
         except BaseException as caught:  # whatever it is, nobody may wait for ever
             problem = caught
         if left:  # else it is back in its mode already, and perhaps in another one by now
