@@ -15,6 +15,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from eva_lightning.card import own_card
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
@@ -75,6 +76,7 @@ class VLLMServerEngine(RefreshedEngine):
         self.policy = policy
         self.renderer = policy.renderer
         self.transfer = transfer or usual_transfer()
+        self.device = own_card()  # as seen by the thread that trains: a push has threads of its own
         self.patience = patience
         self.bucket_bytes = bucket_mb * 2**20
         self.servers = [_Server(http=HttpJson(url, timeout)) for url in urls]
@@ -102,6 +104,7 @@ class VLLMServerEngine(RefreshedEngine):
             weights,
             version,
             self.transfer,
+            device=self.device,
             bucket_bytes=self.bucket_bytes,
         )
         for server in alive:

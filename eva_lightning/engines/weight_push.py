@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from eva_lightning.card import on_card, wait_for
 from eva_lightning.engines.base import Weights
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
 from eva_lightning.engines.vllm_over_http import CACHES, device_push
@@ -41,9 +42,10 @@ def push(
     version: int,
     transfer: Transfer,
     *,
+    device: torch.device,
     bucket_bytes: int = 2**28,
 ) -> dict[str, str]:
-    """Hand the weights to all servers; addresses and problems of those that failed."""
+    """Hand the weights on `device` to all servers; addresses and problems of those that failed."""
     failed: dict[str, str] = {}
 
     def everywhere(step: Callable[[HttpJson], Any]) -> None:
@@ -58,12 +60,19 @@ def push(
     if transfer == "shared_memory":
         _through_memory(servers, weights, version, bucket_bytes, everywhere)
     else:
-        everywhere(lambda server: device_push(server.url, weights, transfer))
+        everywhere(lambda server: _from_device(server, weights, transfer, device))
         everywhere(lambda server: server.post("/update_weight_version", {"new_version": str(version)}))
     for path in CACHES:
         everywhere(lambda server, path=path: _empty(server, path))  # type: ignore[misc]
     everywhere(lambda server: server.post("/resume"))
     return failed
+
+
+def _from_device(server: HttpJson, weights: Weights, transfer: Transfer, device: torch.device) -> None:
+    """In a thread of its own, where vLLM, and a gathering of shards on the way, take the current GPU."""
+    with on_card(device):
+        wait_for(device)  # the trainer wrote the weights, in another thread and perhaps on another stream
+        device_push(server.url, weights, transfer)
 
 
 def _empty(server: HttpJson, cache: str) -> None:
@@ -75,8 +84,8 @@ def _empty(server: HttpJson, cache: str) -> None:
 def _problem(step: Callable[[HttpJson], Any], server: HttpJson) -> str | None:
     try:
         step(server)
-    except (Refused, Unreachable, OSError, RuntimeError) as problem:
-        return str(problem)
+    except (Refused, Unreachable, OSError, RuntimeError, AssertionError) as problem:  # vLLM asserts devices
+        return str(problem) or type(problem).__name__
     return None
 
 
