@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,22 @@ from eva_lightning.engines.vllm_adapter import (
 from eva_lightning.engines.vllm_settings import VLLMSettings
 from eva_lightning.faults import EngineFault
 from eva_lightning.video.decoder import Pixels
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """vLLM seeds everything when it starts, and replaces a function for good: here all comes back."""
+    dice = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    of_cards = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    set_num_threads = torch.set_num_threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads = set_num_threads
+        random.setstate(dice[0])
+        np.random.set_state(dice[1])
+        torch.set_rng_state(dice[2])
+        torch.cuda.set_rng_state_all(of_cards)
 
 
 class InProcess:
@@ -56,25 +73,22 @@ class InProcess:
         words |= {"disable_log_stats": True, "use_tqdm_on_load": False, "enable_sleep_mode": sleeps}
         if ranks:  # Lightning's own launcher does not set it, and vLLM reads it
             os.environ["RANK"] = str(torch.distributed.get_rank())
-        dice = random.getstate(), np.random.get_state(), torch.get_rng_state()
-        set_num_threads = torch.set_num_threads
         try:
+            self._llm = self._start(words, tensor_parallel > 1 and not cuda)
+        except (ValueError, RuntimeError, OSError) as problem:
+            raise EngineFault(f"vLLM does not start: {last_line(problem)}") from problem
+        self._engine: Any = self._llm.llm_engine
+
+    def _start(self, words: dict[str, Any], ranks_on_cpu: bool) -> Any:
+        with untouched():
             from vllm import LLM
 
-            if tensor_parallel > 1 and not cuda:
+            if ranks_on_cpu:
                 from vllm.distributed.device_communicators.cpu_communicator import CpuCommunicator
 
                 # Sockets: in shared memory ranks meet those of other jobs, and wait for a dead one for ever
                 CpuCommunicator._all_group_ranks_share_shm_group_name = lambda self: False
-            self._llm = LLM(**words)
-        except (ValueError, RuntimeError, OSError) as problem:
-            raise EngineFault(f"vLLM does not start: {last_line(problem)}") from problem
-        finally:  # it seeds everything, and replaces this function for good
-            torch.set_num_threads = set_num_threads
-            random.setstate(dice[0])
-            np.random.set_state(dice[1])
-            torch.set_rng_state(dice[2])
-        self._engine: Any = self._llm.llm_engine
+            return LLM(**words)
 
     def add(
         self, request: str, ids: Sequence[int], frames: Sequence[Pixels], names: Sequence[str], words: Any

@@ -17,6 +17,7 @@ import torch
 
 from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.engines.vllm_engine import VLLMEngine
+from eva_lightning.engines.vllm_in_process import untouched
 from eva_lightning.faults import EngineFault
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.records import Message
@@ -79,6 +80,19 @@ def test_starting_vllm_moves_no_dice_and_no_threads(policy, small_vllm):
     VLLMEngine(policy, small_vllm).close()
     assert (random.random(), np.random.rand(), torch.rand(()).item()) == expected
     assert torch.set_num_threads is set_num_threads and torch.get_num_threads() == threads
+
+
+def test_the_dice_of_the_gpus_come_back_as_well(monkeypatch):
+    """tests/gpu/test_vllm_gpu.py asks real ones."""
+    cards = [torch.tensor([1]), torch.tensor([2])]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: list(cards))
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state_all", lambda states: cards.__setitem__(slice(None), states)
+    )
+    with untouched():
+        cards[:] = [torch.tensor([0]), torch.tensor([0])]  # as torch.cuda.manual_seed_all does
+    assert [int(state) for state in cards] == [1, 2]
 
 
 def test_an_engine_that_does_not_start_says_why_and_leaves_no_thread(policy, small_vllm):

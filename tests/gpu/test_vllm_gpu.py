@@ -32,6 +32,21 @@ def test_doctor_finds_no_problem(tiny_folder, dtype, sleep_level):
     )
 
 
+def test_starting_vllm_moves_no_dice_of_the_gpu(tiny_folder):
+    """In a process of its own, as every vLLM on this GPU: it keeps its memory until it ends."""
+    code = (
+        "import torch; from eva_lightning.commands.doctor import DEFAULTS\n"
+        "from eva_lightning.engines.vllm_engine import VLLMEngine\n"
+        "from eva_lightning.policy.loading import PolicyConfig, load_policy\n"
+        f"policy = load_policy(PolicyConfig(path={str(tiny_folder)!r}, dtype='bfloat16'))\n"
+        "torch.cuda.manual_seed_all(7); expected = torch.rand(1, device='cuda').item()\n"
+        "torch.cuda.manual_seed_all(7); VLLMEngine(policy, DEFAULTS).close()\n"
+        "assert torch.rand(1, device='cuda').item() == expected"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 @pytest.mark.parametrize("transfer", ["shared_memory", "ipc", "nccl"])
 def test_a_server_follows_a_push(tiny_folder, tmp_path, transfer):
     from eva_lightning.diagnosis.agreement import changed, compare
