@@ -24,6 +24,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
+from eva_lightning.card import own_card
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
 from eva_lightning.engines.hand_back import hand_back
 from eva_lightning.engines.vllm_adapter import Written, sampling_words
@@ -132,6 +133,7 @@ class VLLMEngine(RefreshedEngine):
         self._thread = threading.Thread(target=self._work, name="vllm-engine", daemon=True)
         self._thread.start()
         dtype = next(policy.model.parameters()).dtype
+        device = own_card()  # as seen by the thread that trains
         try:
             self._vllm = self._call(
                 lambda: InProcess(
@@ -139,6 +141,7 @@ class VLLMEngine(RefreshedEngine):
                     policy.revision,
                     dtype,
                     self.settings,
+                    device=device,
                     tensor_parallel=tensor_parallel,
                     sleeps=bool(sleep_level),
                 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,30 @@ def untouched() -> Iterator[None]:
         torch.cuda.set_rng_state_all(of_cards)
 
 
+def place(device: torch.device, ranks: bool) -> dict[str, Any]:
+    """The argument that has vLLM take this GPU, by its number among the visible ones. By itself it takes the
+    first; among `ranks` it has another way to find its own.
+    """
+    return {"device_ids": [device.index]} if device.index and not ranks else {}
+
+
+@contextmanager
+def as_local_rank(device: torch.device) -> Iterator[None]:
+    """Among ranks vLLM takes the GPU with the number of the rank on its machine. That is another one where
+    the trainer's `devices` are [2, 3], so meanwhile the rank has the number of its GPU.
+    """
+    before = os.environ.get("LOCAL_RANK")
+    if device.type == "cuda":
+        os.environ["LOCAL_RANK"] = str(device.index)
+    try:
+        yield
+    finally:  # Lightning reads it, too
+        if before is None:
+            os.environ.pop("LOCAL_RANK", None)
+        else:
+            os.environ["LOCAL_RANK"] = before
+
+
 class InProcess:
     """vLLM's engine in this process. Everything is to be called from one and the same thread."""
 
@@ -56,11 +80,14 @@ class InProcess:
         dtype: torch.dtype,
         settings: VLLMSettings,
         *,
+        device: torch.device,
         tensor_parallel: int,
         sleeps: bool,
     ) -> None:
         check_version(installed())
         cuda = torch.cuda.is_available()
+        if device.type == "cuda":  # of this thread: vLLM asks for it before it sets it, too
+            torch.cuda.set_device(device)
         for name, value in environment(settings, cuda).items():
             os.environ.setdefault(name, value)
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
@@ -74,7 +101,8 @@ class InProcess:
         if ranks:  # Lightning's own launcher does not set it, and vLLM reads it
             os.environ["RANK"] = str(torch.distributed.get_rank())
         try:
-            self._llm = self._start(words, tensor_parallel > 1 and not cuda)
+            with as_local_rank(device) if ranks else nullcontext():
+                self._llm = self._start(place(device, ranks) | words, tensor_parallel > 1 and not cuda)
         except (ValueError, RuntimeError, OSError) as problem:
             raise EngineFault(f"vLLM does not start: {last_line(problem)}") from problem
         self._engine: Any = self._llm.llm_engine

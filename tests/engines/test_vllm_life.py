@@ -17,7 +17,7 @@ import torch
 
 from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.engines.vllm_engine import VLLMEngine
-from eva_lightning.engines.vllm_in_process import untouched
+from eva_lightning.engines.vllm_in_process import as_local_rank, place, untouched
 from eva_lightning.faults import EngineFault
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.records import Message
@@ -93,6 +93,25 @@ def test_the_dice_of_the_gpus_come_back_as_well(monkeypatch):
     with untouched():
         cards[:] = [torch.tensor([0]), torch.tensor([0])]  # as torch.cuda.manual_seed_all does
     assert [int(state) for state in cards] == [1, 2]
+
+
+def test_vllm_is_sent_to_the_gpu_of_the_trainer(tiny_folder):
+    """By arguments that it knows: its own machinery makes GPU 2 of them, or of the rank that is called so."""
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.v1.executor.uniproc_executor import ExecutorWithExternalLauncher
+
+    card = torch.device("cuda", 2)
+    told = EngineArgs(model=str(tiny_folder), **place(card, ranks=False))
+    assert told._resolve_device_ids() == [2]
+    assert place(torch.device("cuda", 0), ranks=False) == place(torch.device("cpu"), ranks=False) == {}
+    assert place(card, ranks=True) == {}
+    environ = {"RANK": "1", "LOCAL_RANK": "1"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        with as_local_rank(card):
+            assert ExecutorWithExternalLauncher._distributed_args(None) == ("env://", 1, 2)
+        assert ExecutorWithExternalLauncher._distributed_args(None) == ("env://", 1, 1)
 
 
 def test_an_engine_that_does_not_start_says_why_and_leaves_no_thread(policy, small_vllm):
