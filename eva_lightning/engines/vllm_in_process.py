@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eva_lightning.card import wait_for
 from eva_lightning.engines.vllm_adapter import (
     Written,
     check_version,
@@ -86,6 +87,7 @@ class InProcess:
     ) -> None:
         check_version(installed())
         cuda = torch.cuda.is_available()
+        self._device = device
         if device.type == "cuda":  # of this thread: vLLM asks for it before it sets it, too
             torch.cuda.set_device(device)
         for name, value in environment(settings, cuda).items():
@@ -166,9 +168,11 @@ class InProcess:
 
     def take(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Replace all weights, one tensor at a time, and forget what the old ones computed."""
+        wait_for(self._device)  # this thread has a stream of its own, and the trainer wrote on another
         self._llm.collective_rpc(
             "reload_weights", kwargs={"weights_iterator": iter(weights), "is_checkpoint_format": True}
         )
+        wait_for(self._device)  # from here on the trainer may write into them again
         self._engine.set_weight_version(str(version))
         self.forget()
 

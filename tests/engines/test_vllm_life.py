@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 
+from eva_lightning.engines import vllm_in_process
 from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.engines.vllm_engine import VLLMEngine
 from eva_lightning.engines.vllm_in_process import as_local_rank, place, untouched
 from eva_lightning.faults import EngineFault
 from eva_lightning.policy.loading import PolicyConfig, load_policy
+from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.records import Message
 
 
@@ -112,6 +114,24 @@ def test_vllm_is_sent_to_the_gpu_of_the_trainer(tiny_folder):
         with as_local_rank(card):
             assert ExecutorWithExternalLauncher._distributed_args(None) == ("env://", 1, 2)
         assert ExecutorWithExternalLauncher._distributed_args(None) == ("env://", 1, 1)
+
+
+def test_weights_are_waited_for_before_they_are_read_and_given_back_when_they_were(
+    policy, small_vllm, monkeypatch
+):
+    """On a GPU, where the engine's thread has a stream of its own. Here there is nothing to wait for."""
+    seen = []
+    monkeypatch.setattr(vllm_in_process, "wait_for", lambda device: seen.append("wait"))
+
+    def weights():
+        for one in merged_weights(policy.backbone):
+            seen.append("read")
+            yield one
+
+    engine = VLLMEngine(policy, small_vllm)
+    engine.take_weights(weights, 1)
+    engine.close()
+    assert seen[0] == seen[-1] == "wait" and set(seen[1:-1]) == {"read"}
 
 
 def test_an_engine_that_does_not_start_says_why_and_leaves_no_thread(policy, small_vllm):
