@@ -59,7 +59,9 @@ def test_a_server_follows_a_push(tiny_folder, tmp_path, transfer):
 
     if transfer == "nccl" and torch.cuda.device_count() < 2:
         pytest.skip("nccl needs the server on another GPU than the trainer")
-    server = Server(tiny_folder, tmp_path / "server.log", "--transfer", transfer, "--settings.gpu_memory=0.2")
+    elsewhere = {"CUDA_VISIBLE_DEVICES": "1"} if transfer == "nccl" else {}  # the trainer is on the first one
+    words = ("--transfer", transfer, "--settings.gpu_memory=0.2")
+    server = Server(tiny_folder, tmp_path / "server.log", *words, **elsewhere)
     try:
         server.wait(600)
         policy = load_policy(PolicyConfig(path=str(tiny_folder), dtype="float32"))

@@ -16,7 +16,7 @@ SETTINGS = {"max_length": 2048, "batch_tokens": 2048, "max_frame_tokens": 64, "m
 class Server:
     """One `eva serve`, in a process group of its own."""
 
-    def __init__(self, folder, log, *more):
+    def __init__(self, folder, log, *more, **environment):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -28,7 +28,7 @@ class Server:
             [sys.executable, "-m", "eva_lightning", *words, *more],
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         )
 
     def wait(self, seconds=240):
