@@ -15,6 +15,8 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import torch.distributed as dist
+
 from eva_lightning.card import own_card
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
 from eva_lightning.engines.data_url import png_url
@@ -76,6 +78,7 @@ class VLLMServerEngine(RefreshedEngine):
         self.policy = policy
         self.renderer = policy.renderer
         self.transfer = transfer or usual_transfer()
+        _refuse_ipc_of_many(self.transfer)
         self.device = own_card()  # as seen by the thread that trains: a push has threads of its own
         self.patience = patience
         self.bucket_bytes = bucket_mb * 2**20
@@ -250,3 +253,13 @@ class VLLMServerEngine(RefreshedEngine):
                 time.sleep(0.5)
             else:
                 return None
+
+
+def _refuse_ipc_of_many(transfer: Transfer) -> None:
+    """vLLM's half of it waits for all ranks of the trainer, and one of them alone hands over: for ever."""
+    ranks = dist.get_world_size() if dist.is_initialized() else 1
+    if transfer == "ipc" and ranks > 1:
+        raise UsageError(
+            f"VLLMServerEngine: transfer is ipc, and the trainer has {ranks} ranks: ipc goes with one alone; "
+            "give `eva serve` and the engine shared_memory (same machine) or nccl (other GPUs)"
+        )

@@ -8,10 +8,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from eva_lightning.engines import weight_push
 from eva_lightning.engines.http_json import HttpJson
+from eva_lightning.engines.vllm_server_engine import VLLMServerEngine
 from eva_lightning.engines.weight_push import push
+from eva_lightning.faults import UsageError
+from eva_lightning.policy.loading import PolicyConfig, load_policy
 
 
 class Agreeing(BaseHTTPRequestHandler):
@@ -63,3 +67,15 @@ def test_what_vllm_asserts_is_a_problem_of_that_server(server, monkeypatch):
     monkeypatch.setattr(weight_push, "device_push", refuse)
     failed = push([server], dict, 1, "nccl", device=torch.device("cpu"))
     assert "created to work on cuda:0" in failed[server.url]
+
+
+def test_ipc_is_refused_where_the_trainer_has_more_than_one_rank(tiny_folder):
+    policy = load_policy(PolicyConfig(path=str(tiny_folder)))
+    VLLMServerEngine(policy, ["http://localhost:1"], transfer="ipc").close()
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    try:
+        VLLMServerEngine(policy, ["http://localhost:1"], transfer="shared_memory").close()
+        with pytest.raises(UsageError, match="transfer is ipc, and the trainer has 2 ranks: .*shared_memory"):
+            VLLMServerEngine(policy, ["http://localhost:1"], transfer="ipc")
+    finally:
+        torch.distributed.destroy_process_group()
