@@ -55,8 +55,9 @@ def serve(
         host: Address to listen on. Whoever reaches it can replace the weights: keep it within your machines.
         dtype: Type of the weights; must be that of the trainer. auto is the checkpoint's.
         revision: Commit, tag or branch on the hub.
-        transfer: How weights will come: shared_memory (same machine), nccl (other GPUs) or ipc (the
-            trainer's own GPU). None: nccl where there is a GPU, else shared_memory.
+        transfer: How weights will come: shared_memory (same machine), nccl (from another GPU: start this with
+            CUDA_VISIBLE_DEVICES) or ipc (from the same GPU, of a trainer without other ranks). The trainer
+            must say the same. None: nccl where the machine has several GPUs, else shared_memory.
         tensor_parallel: GPUs that share one copy of the weights.
         settings: How vLLM is set up.
         dry_run: Print the command and its environment, and start nothing.

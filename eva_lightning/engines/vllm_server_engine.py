@@ -66,8 +66,9 @@ class VLLMServerEngine(RefreshedEngine):
         Args:
             policy: The model whose turns they write.
             urls: Addresses of the servers, for example [http://localhost:8000, http://localhost:8001].
-            transfer: How weights travel; must be what the servers were started with. None: nccl where there
-                is a GPU, else shared_memory.
+            transfer: How weights travel; must be what the servers were started with. nccl wants them on
+                other GPUs than the trainer's first one, ipc on the GPU of a trainer that has no other rank.
+                None: nccl where the machine has several GPUs, else shared_memory.
             concurrency: Turns under way at once, over all servers.
             timeout: Seconds to wait for one turn.
             patience: Seconds to wait for a busy server, and for the first sign of life of one that starts.

@@ -7,6 +7,7 @@ it has been handed weights.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,11 +30,25 @@ Transfer = Literal["shared_memory", "nccl", "ipc"]
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 ALIGN = 64
+WANTS = {
+    "nccl": "nccl wants a server that was started with it, on another GPU than the trainer's (start it with "
+    "CUDA_VISIBLE_DEVICES); on the same GPU give both shared_memory or ipc",
+    "ipc": "ipc wants a server that was started with it, on the trainer's own GPU",
+}
+"""What to look at when weights did not go from GPU to GPU."""
 
 
 def usual_transfer() -> Transfer:
     """What both sides take if they are told nothing."""
-    return "nccl" if torch.cuda.is_available() else "shared_memory"
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return transfer_between(gpus, hidden=bool(os.environ.get("CUDA_VISIBLE_DEVICES")))
+
+
+def transfer_between(gpus: int, *, hidden: bool) -> Transfer:
+    """nccl wants a GPU for each side, so it is nothing for a machine with one. Where CUDA_VISIBLE_DEVICES
+    hides some, there are more than are seen.
+    """
+    return "nccl" if gpus > 1 or (gpus == 1 and hidden) else "shared_memory"
 
 
 def push(
@@ -72,7 +87,10 @@ def _from_device(server: HttpJson, weights: Weights, transfer: Transfer, device:
     """In a thread of its own, where vLLM, and a gathering of shards on the way, take the current GPU."""
     with on_card(device):
         wait_for(device)  # the trainer wrote the weights, in another thread and perhaps on another stream
-        device_push(server.url, weights, transfer)
+        try:
+            device_push(server.url, weights, transfer)
+        except (OSError, RuntimeError, AssertionError) as problem:  # vLLM asserts that devices are the same
+            raise RuntimeError(f"{str(problem) or type(problem).__name__}; {WANTS[transfer]}") from problem
 
 
 def _empty(server: HttpJson, cache: str) -> None:
@@ -84,8 +102,8 @@ def _empty(server: HttpJson, cache: str) -> None:
 def _problem(step: Callable[[HttpJson], Any], server: HttpJson) -> str | None:
     try:
         step(server)
-    except (Refused, Unreachable, OSError, RuntimeError, AssertionError) as problem:  # vLLM asserts devices
-        return str(problem) or type(problem).__name__
+    except (Refused, Unreachable, OSError, RuntimeError) as problem:
+        return str(problem)
     return None
 
 

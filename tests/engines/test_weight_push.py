@@ -13,7 +13,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from eva_lightning.engines import weight_push
 from eva_lightning.engines.http_json import HttpJson
 from eva_lightning.engines.vllm_server_engine import VLLMServerEngine
-from eva_lightning.engines.weight_push import push
+from eva_lightning.engines.weight_push import push, transfer_between
 from eva_lightning.faults import UsageError
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 
@@ -58,7 +58,7 @@ def test_the_thread_that_pushes_works_on_the_card_of_the_weights_and_waits_for_t
     assert len(set(threads)) == 1 and threads[0] is not threading.current_thread()
 
 
-def test_what_vllm_asserts_is_a_problem_of_that_server(server, monkeypatch):
+def test_what_vllm_asserts_is_a_problem_of_that_server_and_says_what_to_look_at(server, monkeypatch):
     def refuse(*_):
         raise AssertionError(
             "this nccl communicator is created to work on cuda:0, but the input is on cuda:1"
@@ -66,7 +66,8 @@ def test_what_vllm_asserts_is_a_problem_of_that_server(server, monkeypatch):
 
     monkeypatch.setattr(weight_push, "device_push", refuse)
     failed = push([server], dict, 1, "nccl", device=torch.device("cpu"))
-    assert "created to work on cuda:0" in failed[server.url]
+    said = failed[server.url]
+    assert "created to work on cuda:0" in said and "on another GPU than the trainer's" in said
 
 
 def test_ipc_is_refused_where_the_trainer_has_more_than_one_rank(tiny_folder):
@@ -79,3 +80,16 @@ def test_ipc_is_refused_where_the_trainer_has_more_than_one_rank(tiny_folder):
             VLLMServerEngine(policy, ["http://localhost:1"], transfer="ipc")
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "hidden", "usual"),
+    [
+        (0, False, "shared_memory"),
+        (1, False, "shared_memory"),  # trainer and server share it, which nccl refuses
+        (1, True, "nccl"),  # each was given its own
+        (2, False, "nccl"),
+    ],
+)
+def test_nccl_is_usual_where_both_sides_can_have_a_gpu(gpus, hidden, usual):
+    assert transfer_between(gpus, hidden=hidden) == usual
