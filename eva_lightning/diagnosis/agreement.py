@@ -155,6 +155,19 @@ def greedy(policy: Policy, engine: Engine) -> Likeness:
 # --- how
 
 
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """No convolution of float32 in TF32: that is how cuDNN embeds patches on a GPU, and not how vLLM does, so
+    that they would differ by more than rounding. 16 bits are left as they are.
+    """
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed
+
+
 def _probes(images: int) -> list[Probe]:
     return [make_probe(f"probe-{images}-{seed}", images, seed=seed) for seed in range(4)]
 

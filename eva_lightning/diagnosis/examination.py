@@ -21,6 +21,7 @@ from eva_lightning.diagnosis.agreement import (
     dtype_of,
     greedy,
     vision_change,
+    whole_float32,
 )
 from eva_lightning.diagnosis.verdict import Verdict
 from eva_lightning.engines.base import Engine, RefreshedEngine
@@ -58,13 +59,14 @@ def examine(policy: Policy, engine: Engine) -> Examination:
     """Measure everything that this engine has. Policy and engine are left with the weights they came with."""
     seen = Examination(dtype=dtype_of(policy), refreshed=isinstance(engine, RefreshedEngine))
     try:
-        seen.by_images = by_images(policy, engine)
-        seen.greedy = greedy(policy, engine)
-        if isinstance(engine, RefreshedEngine):
-            seen.after_push = after_push(policy, engine)
-            seen.vision_change = vision_change(policy, engine)
-            if getattr(engine, "sleep_level", 0):
-                seen.after_sleep = after_sleep(policy, engine)
+        with whole_float32():
+            seen.by_images = by_images(policy, engine)
+            seen.greedy = greedy(policy, engine)
+            if isinstance(engine, RefreshedEngine):
+                seen.after_push = after_push(policy, engine)
+                seen.vision_change = vision_change(policy, engine)
+                if getattr(engine, "sleep_level", 0):
+                    seen.after_sleep = after_sleep(policy, engine)
     except Fault as fault:
         seen.fault = str(fault)
     return seen

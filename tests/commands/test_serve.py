@@ -7,6 +7,8 @@ import pytest
 
 from eva_lightning.cli import main
 from eva_lightning.engines.vllm_adapter import installed
+from eva_lightning.engines.vllm_over_http import server_environment
+from eva_lightning.engines.vllm_settings import VLLMSettings
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="vLLM is not installed: make vllm")
 
@@ -42,3 +44,8 @@ def test_options_come_from_a_file_and_vllm_s_own_words_win(tiny_folder, tmp_path
 def test_no_conversation_is_longer_than_the_checkpoint_can_read(tiny_folder, capsys):
     line = words(capsys, "--model", str(tiny_folder), "--settings.max_length", "10000000")
     assert int(after(line, "--max-model-len")) == 32768
+
+
+def test_float32_stays_float32_in_vllm_s_kernels_on_a_gpu():
+    assert server_environment(VLLMSettings(), cuda=True)["TRITON_F32_DEFAULT"] == "ieee"
+    assert "TRITON_F32_DEFAULT" not in server_environment(VLLMSettings(), cuda=False)

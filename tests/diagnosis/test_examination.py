@@ -55,6 +55,14 @@ def same(policy, before):
     return all(torch.equal(value, before[name]) for name, value in policy.model.state_dict().items())
 
 
+class Noting(Copying):
+    """Notes how it is to be compared."""
+
+    async def write(self, context, sampling):
+        self.tf32 = torch.backends.cudnn.allow_tf32
+        return await super().write(context, sampling)
+
+
 def examined(policy, engine):
     seen = examine(policy, engine)
     engine.close()
@@ -153,3 +161,11 @@ def test_the_trainer_s_own_engine_has_no_copy_to_refresh(policy):
     seen, rows = examined(policy, TransformersEngine(policy))
     assert seen.after_push is seen.vision_change is None and not problems(rows.values())
     assert rows["after new weights"].found.startswith("does not apply")
+
+
+def test_no_float32_is_cut_short_while_it_is_compared(policy):
+    """cuDNN cuts it on a GPU, by default; here is only to be seen that it would be told not to."""
+    engine = Noting(policy)
+    assert torch.backends.cudnn.allow_tf32
+    examined(policy, engine)
+    assert torch.backends.cudnn.allow_tf32 and not engine.tf32
