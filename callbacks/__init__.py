@@ -9,7 +9,6 @@ from callbacks.collapse_guard import CollapseGuard
 from callbacks.export import HuggingFaceExport
 from callbacks.failure_mining import FailureMining
 from callbacks.iteration_checkpoint import IterationCheckpoint
-from callbacks.own_card import OwnCard
 from callbacks.progress import AgentProgressBar
 from callbacks.rollout_refresh import RolloutRefresh
 from callbacks.throughput import Throughput
@@ -22,7 +21,6 @@ __all__ = [
     "FailureMining",
     "HuggingFaceExport",
     "IterationCheckpoint",
-    "OwnCard",
     "RolloutRefresh",
     "Throughput",
     "TrajectoryLog",

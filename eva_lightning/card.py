@@ -2,7 +2,8 @@
 
 CUDA's current device belongs to a thread. Lightning sets that of the thread that trains; every other one
 (tools, decoders, a judge, a push of weights) begins with the first GPU, which is another rank's. So it is
-written down here, by the callback `OwnCard`. Where the policy goes in training is Lightning's business.
+written down here, by `PolicyModule` when it is set up. Where the policy goes in training is Lightning's
+business.
 """
 
 from __future__ import annotations

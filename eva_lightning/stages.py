@@ -21,7 +21,6 @@ from callbacks import (
     AgentProgressBar,
     BenchmarkEvaluation,
     IterationCheckpoint,
-    OwnCard,
     RolloutRefresh,
     Throughput,
     TrajectoryLog,
@@ -64,7 +63,6 @@ ALWAYS: dict[type[Callback], str | None] = {
     Throughput: None,
     TrajectoryLog: None,
     RolloutRefresh: None,
-    OwnCard: None,
 }
 """Callbacks that every run has, and the option of the trainer that switches them off."""
 

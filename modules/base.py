@@ -17,6 +17,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from eva_lightning.card import settle
 from eva_lightning.dialects.base import Dialect
 from eva_lightning.dialects.eva import EvaDialect
 from eva_lightning.engines.base import Engine
@@ -103,6 +104,7 @@ class PolicyModule(ActingModule):
 
     def setup(self, stage: str) -> None:
         """Before anything large is read."""
+        settle(self.trainer.strategy.root_device)  # for threads: decoders, judges and engines have some
         refuse_unsound(self.trainer)
         refuse_blurred_borders(self.policy_config, self.packing)
 
@@ -293,3 +295,4 @@ class PolicyModule(ActingModule):
     def teardown(self, stage: str) -> None:
         self.drop_ahead()
         self.engine.close()
+        settle(None)  # the next trainer of this process may have another

@@ -6,15 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from lightning.pytorch import Callback
 
-from callbacks import OwnCard
-from eva_lightning import card
 from eva_lightning.card import on_card, own_card, settle, wait_for
 from eva_lightning.commands.engine_choice import choose_engine
 from eva_lightning.engines.checkpoint_engine import CheckpointEngine
-from eva_lightning.stages import ALWAYS
-from tests.callbacks.acting import Acting, fit
 
 META = torch.device("meta")
 
@@ -56,17 +51,3 @@ def test_a_judge_that_is_first_asked_by_another_thread_is_put_on_the_card(tiny_f
     judge = CheckpointEngine(str(tiny_folder))
     assert device_of(in_a_thread(lambda: judge._inner)) == META
     judge.close()
-
-
-class Noting(Callback):
-    """Notes what a thread would be told in the middle of a fit."""
-
-    def on_train_batch_start(self, trainer, *_):
-        self.told, self.trains_on = in_a_thread(lambda: card._settled), trainer.strategy.root_device
-
-
-def test_a_run_settles_the_card_of_its_rank_and_forgets_it_at_its_end(tmp_path):
-    noting = Noting()
-    fit(tmp_path, Acting(), [OwnCard(), noting], iterations=1)
-    assert noting.told == noting.trains_on == torch.device("cpu") and card._settled is None
-    assert OwnCard in ALWAYS  # of `eva fit`, `validate` and `test`

@@ -1,8 +1,12 @@
 """Every stage learns, with full weights and with an adapter, and moves nothing that it should not."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+from lightning.pytorch import Callback
 
+from eva_lightning import card
 from eva_lightning.faults import UsageError
 from tests.modules.stages import PER_TOKEN, WITH_KL, Watching, fit, make, marked, moved, weighed, weights
 
@@ -111,3 +115,17 @@ def test_the_rate_falls_to_its_floor_with_the_last_step_of_the_last_iteration(ta
     module = make("fed", tiny_folder, lr=0.01, optimizer={"decay": "linear"}, mini_batches=2)
     fit(module, *[weighed(taught)] * 2, callbacks=[watching])
     assert watching.told("lr") == pytest.approx([0.00875, 0.00375])
+
+
+class Asking(Callback):
+    """What another thread would be told in the middle of a fit."""
+
+    def on_train_batch_start(self, trainer, *_):
+        with ThreadPoolExecutor(1) as pool:
+            self.told = pool.submit(lambda: card._settled).result()
+
+
+def test_a_run_settles_which_card_its_threads_work_on_and_forgets_it_at_its_end(taught, tiny_folder):
+    asking = Asking()
+    trainer = fit(make("sft", tiny_folder), taught, callbacks=[asking])
+    assert asking.told == trainer.strategy.root_device == torch.device("cpu") and card._settled is None
