@@ -23,7 +23,7 @@ help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
 
 demo: $(if $(ENGINE),$(VLLM),$(READY))  ## a tiny video agent learns to plan, look and answer (12 minutes; ENGINE=vllm)
-	@$(BIN)/eva demo $(if $(ENGINE),--engine $(ENGINE))
+	@$(BIN)/eva demo $(if $(ENGINE),--engine $(ENGINE) --out runs/demo_$(ENGINE))
 
 test: $(VLLM)  ## run every test that needs no GPU (17 minutes on two cores)
 	@$(BIN)/python -m pytest -m "not gpu" -n $(JOBS) --dist loadfile

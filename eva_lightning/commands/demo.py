@@ -28,6 +28,7 @@ from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Trajectory
 from eva_lightning.report.summary import SUMMARY_HEADER, summarize, summary_row, table
 from eva_lightning.report.transcript import transcript
+from eva_lightning.settings_file import settle
 from eva_lightning.stages import run_stage
 from eva_lightning.store import portable, read, write
 from eva_lightning.synthesis.captions import captions
@@ -41,6 +42,8 @@ WORLD = ScriptSettings(duration=(60, 120), height=112, width=112)
 MISTAKES: tuple[Mistake, ...] = ("guess", "thin", "flood", "flood", "elsewhere", "blurred")
 STEPS = {"warmup": 250, "sft": 750, "kto": 30, "grpo": 80}
 STAGES = ("sft", "kto", "grpo")
+SETTINGS = "demo.settings.json"
+"""How a demo began, in its folder."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -61,7 +64,7 @@ def demo(
         out: Folder for everything. A demo that was interrupted there goes on where it stopped.
         seed: Dice of the world, the policy and the training.
         share: Share of the training and of the questions; 0.02 is a minute's smoke test, and learns nothing.
-        fresh: Delete the folder and begin again.
+        fresh: Delete the folder of an earlier demo and begin again.
         engine: Who writes the turns of GRPO: the policy itself, or vLLM in this process (`make vllm`
             installs it).
     """
@@ -71,7 +74,9 @@ def demo(
         check_version(installed())  # now, and not after ten minutes
     began, folder = time.perf_counter(), Path(out)
     if fresh and folder.exists():
-        shutil.rmtree(folder)
+        _delete(folder)
+    settings = {"seed": seed, "share": share, "engine": engine}
+    settle(folder / SETTINGS, settings, f"{out} was made", "name another --out, or begin again with --fresh")
     _prepare(folder, seed, share)
     for stage in STEPS:
         if stage == "kto":
@@ -83,6 +88,13 @@ def demo(
         if stage in STAGES:
             _examine(stage, folder, seed, share)
     _tell(folder, time.perf_counter() - began)
+
+
+def _delete(folder: Path) -> None:
+    """Only what a demo made: anybody can mistype a name."""
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / SETTINGS).exists()):
+        raise UsageError(f"{folder} is no folder of a demo (it has no {SETTINGS}): delete it yourself")
+    shutil.rmtree(folder)
 
 
 def _prepare(folder: Path, seed: int, share: float) -> None:

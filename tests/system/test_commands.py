@@ -147,6 +147,15 @@ def test_the_whole_demo_runs_on_a_fiftieth_of_its_training_and_is_not_done_twice
     assert (tmp_path / "runs/demo/comparison/comparison.png").exists()
     assert main(["demo", "--share=0.02"]) == 0
     assert "eva fit" not in capsys.readouterr().out
+    assert main(["demo"]) == 1  # what was learned in a fiftieth is not told as the demo
+    assert "was made with share 0.02, and now it is 1.0: name another --out" in capsys.readouterr().err
+
+
+def test_a_fresh_demo_deletes_no_folder_but_a_demo_s(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("years")
+    assert main(["demo", "--fresh", "--out", str(tmp_path)]) == 1
+    assert "is no folder of a demo" in capsys.readouterr().err
+    assert (tmp_path / "thesis.txt").read_text() == "years"
 
 
 def test_a_command_without_any_word_takes_its_defaults():
