@@ -128,17 +128,30 @@ class Appender:
 
 
 def repair(path: str | Path) -> int:
-    """Cut a torn last line off a file; the number of bytes that were cut (0 if the file is whole or
-    missing)."""
+    """Cut a torn last line off a file; the number of bytes that were cut (0 if the file is whole or missing).
+    A whole row that only lacks its newline, as editors leave it, is given one.
+    """
     path = Path(path)
     if not path.is_file() or path.stat().st_size == 0:
         return 0
     with path.open("rb+") as file:
         torn = _torn_bytes(file)
+        file.seek(-torn, os.SEEK_END)
+        if torn and _is_row(file.read()):
+            file.write(b"\n")
+            return 0
         if torn:
             file.truncate(file.seek(0, os.SEEK_END) - torn)
             print(f"{path}: cut a torn last line of {torn} bytes (a writer was killed)", file=sys.stderr)
     return torn
+
+
+def _is_row(last: bytes | str) -> bool:
+    """Whether a last line without newline is a row: a part of an object is never JSON."""
+    try:
+        return isinstance(json.loads(last), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _torn_bytes(file: BinaryIO) -> int:
@@ -163,10 +176,10 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     with file:
         try:
             for number, text in enumerate(file, start=1):
-                if not text.endswith("\n"):
+                if not text.endswith("\n") and not _is_row(text):
                     raise UsageError(
                         f"{path}:{number}: torn last line ({len(text)} characters, no newline): "
-                        "its writer was killed; append once (which repairs it) or delete that line"
+                        "its writer was killed; start it again, which repairs it, or delete that line"
                     )
                 if text.strip():
                     yield number, _json(path, number, text)

@@ -101,6 +101,18 @@ def test_a_writer_killed_inside_a_row_loses_that_row_only(tmp_path, kept):
     assert [one.id for one in store.read(path, Task)] == ["first", "third"]
 
 
+def test_a_last_row_without_newline_is_read_and_kept(tmp_path):
+    """Editors and `printf` leave it out; what is appended goes on a line of its own."""
+    path = tmp_path / "t.jsonl"
+    store.write(path, [task(id="first"), task(id="last")])
+    path.write_bytes(path.read_bytes()[:-1])
+    assert [one.id for one in store.read(path, Task)] == ["first", "last"]
+    with store.Appender(path) as out:
+        assert out.repaired == 0
+        out.append(task(id="new"))
+    assert [one.id for one in store.read(path, Task)] == ["first", "last", "new"]
+
+
 def test_a_torn_line_longer_than_one_block_is_found(tmp_path):
     path = tmp_path / "t.jsonl"
     path.write_bytes(b'{"a":1}\n' + b"x" * 200_000)
