@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from eva_lightning.card import settle
 from eva_lightning.dialects.base import Dialect
@@ -36,7 +37,7 @@ from eva_lightning.tools.frame_select import FrameSelect
 from eva_lightning.worlds.base import World
 from eva_lightning.worlds.video_world import VideoWorld
 from modules.acting import ActingModule, EvaluationConfig
-from modules.optimizing import OptimizerConfig, make_optimizer
+from modules.optimizing import OptimizerConfig, make_optimizer, obey
 from modules.ranks import most, summed, together
 from modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
 
@@ -130,6 +131,12 @@ class PolicyModule(ActingModule):
             self.optimizer_config, self.model.parameters(), self.total_steps(), self.world_size
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_train_start(self) -> None:
+        """A checkpoint brings back the rates it was written with; those of the config hold."""
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, LambdaLR):
+            obey(self.optimizer_config, schedule)
 
     def steps_per_iteration(self) -> int:
         """Optimizer steps that one batch of records brings."""

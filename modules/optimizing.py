@@ -62,6 +62,16 @@ def make_optimizer(
     return optimizer, LambdaLR(optimizer, lambda step: rate(config, step, steps))
 
 
+def obey(config: OptimizerConfig, schedule: LambdaLR) -> None:
+    """Let a schedule and its optimizer follow this config, at the step where they are."""
+    schedule.base_lrs = [config.lr for _ in schedule.base_lrs]
+    for group, share in zip(schedule.optimizer.param_groups, schedule.lr_lambdas, strict=True):
+        decay = config.weight_decay if group["params"][0].ndim > 1 else 0.0
+        now = config.lr * share(schedule.last_epoch)
+        group |= {"lr": now, "initial_lr": config.lr, "betas": config.betas, "weight_decay": decay}
+    schedule._last_lr = [group["lr"] for group in schedule.optimizer.param_groups]
+
+
 def rate(config: OptimizerConfig, step: int, total_steps: int) -> float:
     """The learning rate of an optimizer step (from 0) as a share of its peak.
 

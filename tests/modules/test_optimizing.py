@@ -8,7 +8,7 @@ from torch.optim import AdamW
 
 from modules.long_adamw import LongAdamW, halves, joined
 from modules.optimizing import OptimizerConfig, make_optimizer
-from tests.modules.stages import fit, make
+from tests.modules.stages import Batches, Watching, fit, make, trainer
 
 SMALL = {"lr": 1e-6, "betas": (0.9, 0.95), "weight_decay": 0.1}
 
@@ -88,3 +88,12 @@ def test_a_stage_in_bfloat16_moves_nearly_every_weight_by_a_recipe_s_rate(taught
     lower = optimizer.state[layer]["lower"]
     assert layer.dtype == torch.bfloat16 and (lower != 0).float().mean() > 0.9
     assert copy.copy(layer.grad) is None  # whoever writes next can have their memory
+
+
+def test_who_goes_on_from_a_checkpoint_goes_on_at_the_rate_of_the_config(taught, tiny_folder, tmp_path):
+    fit(make("sft", tiny_folder, lr=1e-3), taught).save_checkpoint(tmp_path / "a.ckpt")
+    watching, faster = Watching(), make("sft", tiny_folder, lr=1e-2, optimizer={"weight_decay": 0.1})
+    again = trainer(max_epochs=2, callbacks=[watching])
+    again.fit(faster, Batches(taught), ckpt_path=tmp_path / "a.ckpt")
+    assert watching.told("lr") == pytest.approx([1e-2])
+    assert [group["weight_decay"] for group in again.optimizers[0].param_groups] == [0.1, 0.0]
