@@ -144,7 +144,9 @@ class IterationCheckpoint(ModelCheckpoint):
         where = f"inside iteration {done + 1}" if self._busy else f"after iteration {done}"
         torn = self._busy and pl_module.weights_moved
         if self.saves_on_exception and alone and not torn:
-            rank_zero_info(f"stopped {where}: writing a checkpoint of iteration {done}")
+            rank_zero_info(
+                f"stopped {where}: writing a checkpoint of iteration {done}; go on with --ckpt_path last"
+            )
             self._save_iteration(trainer, done)
         else:
             rank_zero_warn(f"stopped {where}; the newest checkpoint: {newest}")

@@ -6,6 +6,7 @@ Commands live in `commands/`, one file each, and are imported only when called: 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -39,6 +40,8 @@ COMMANDS = {
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     words = list(sys.argv[1:] if args is None else args)
+    if os.getcwd() not in sys.path:  # a `class_path` may name a file beside the config; nothing is shadowed
+        sys.path.append(os.getcwd())
     if not words or words[0] in ("-h", "--help"):
         print(_usage())
         return 0 if words else 2

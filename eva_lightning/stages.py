@@ -1,6 +1,6 @@
 """`eva fit | validate | test`: LightningCLI over modules, datamodules and callbacks.
 
-With cli.py the only file of the core that knows Lightning. It decides nothing: what is trained, and how, is
+The only file of the core that knows Lightning. It decides nothing: what is trained, and how, is
 in the config; here is only where configs are found, what every run has, and what a checkpoint may not do.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 from jsonargparse import set_parsing_settings
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks import (
     AgentProgressBar,
@@ -109,6 +110,8 @@ def run_stage(words: Sequence[str]) -> None:
     typed, sys.argv = sys.argv, [sys.argv[0], *_in_full(words)]
     try:
         _run()
+    except SIGTERMException:  # a SystemExit without a number, which is success
+        raise SystemExit(143) from None
     finally:
         sys.argv = typed
 

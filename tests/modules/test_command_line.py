@@ -205,3 +205,22 @@ def test_every_run_keeps_an_engine_with_a_copy_of_the_weights_fresh(config, worl
     questions = ["--data.eval_tasks", str(world.folder / "tasks.jsonl"), "--data.eval_limit=1"]
     engine = "--model.engine=tests.modules.copied.Copied"
     assert main([*config(), engine, *few, *questions]) == 0, capsys.readouterr().err
+
+
+def test_a_run_that_is_asked_to_end_says_how_to_go_on_and_is_no_success(config, tmp_path, caplog):
+    with pytest.raises(SystemExit) as ended, caplog.at_level("INFO"):
+        main([*config(), "--trainer.callbacks+=tests.modules.noting.Preempted", "--trainer.max_epochs=3"])
+    assert ended.value.code == 143  # 128 and SIGTERM, as shells have it
+    assert "checkpoint of iteration 1; go on with --ckpt_path last" in caplog.text
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
+def test_a_class_beside_the_config_is_found_by_the_installed_command(config, tmp_path):
+    """`eva` begins with its own folder on the path, not with the one it is called in."""
+    (tmp_path / "beside.py").write_text(
+        "from lightning.pytorch import Callback\nclass Mine(Callback):\n    pass\n"
+    )
+    eva = Path(sys.executable).with_name("eva")
+    words = [*config(), "--trainer.callbacks+=beside.Mine", "--print_config"]
+    done = subprocess.run([eva, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "beside.Mine" in done.stdout, done.stderr
