@@ -33,6 +33,8 @@ class RecordData(lightning.LightningDataModule, Generic[Record]):
         seed: int,
     ) -> None:
         super().__init__()
+        if eval_limit is not None and eval_limit < 1:
+            raise UsageError(f"data.eval_limit is {eval_limit}: want 1 or more, or null for all")
         self.sources = [] if sources is None else as_sources(sources)
         self.batch_size = batch_size
         self.eval_sources = [] if eval_tasks is None else as_sources(eval_tasks)

@@ -23,6 +23,8 @@ def ledger_line(trajectory: Trajectory) -> str:
     """Where the tokens went, on one line."""
     ledger = trajectory.ledger
     looks = f"{len(trajectory.frames)} frames in {trajectory.rounds} rounds"
+    if not trajectory.turns:
+        return f"Tokens: none; {looks}"
     if not trajectory.prompt_ids:
         return f"Tokens: visual {ledger.visual} (the server keeps its text tokens to itself); {looks}"
     return (

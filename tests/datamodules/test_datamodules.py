@@ -151,3 +151,8 @@ def test_mined_tasks_that_nobody_expects_are_refused(world):
     data.train_dataloader()
     with pytest.raises(RuntimeError, match="once they are expected"):
         data.add_mined(tasks(1, "mined"))
+
+
+def test_an_evaluation_of_nothing_is_refused_and_not_left_out_without_a_word(world):
+    with pytest.raises(UsageError, match="eval_limit is 0: want 1 or more"):
+        TaskData(str(world.folder), batch_size=2, eval_tasks=str(world.folder), eval_limit=0)
