@@ -4,21 +4,26 @@ trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from tqdm import tqdm
 
-from eva_lightning.commands.arguments import run_command, several
+from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several, want_one_or_more
 from eva_lightning.commands.engine_choice import served
 from eva_lightning.faults import UsageError
 from eva_lightning.mining.author import TaskAuthor, Written
 from eva_lightning.mining.causes import Failure, clustered, failures_of
-from eva_lightning.mining.harvest import counts_of, harvest, write_down
+from eva_lightning.mining.harvest import counts_of, harvest, rejected_beside, write_down
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.report.summary import table
+from eva_lightning.sole_writer import sole_writer
 from eva_lightning.store import located, read
-from eva_lightning.synthesis.world import HELD_OUT, TASKS
+from eva_lightning.synthesis.world import HELD_OUT, SCRIPTS, TASKS
 from eva_lightning.worlds.video_world import VideoWorld
 
 
@@ -46,10 +51,11 @@ def augment(
 
     With --world they are about new clips of the embedded world; with --server a teacher is shown failures and
     frames of videos of yours. Rejected ones, with the reason, are written beside --out, as .rejected.jsonl.
+    Ctrl-C waits for what is under way and keeps the tasks written so far; a second one drops them.
 
     Args:
         trajectories: JSONL file of a policy's trajectories (eva collect), or several as [a.jsonl,b.jsonl].
-        out: JSONL file of tasks to write; new clips go to clips/ beside it.
+        out: JSONL file of tasks to write, which must not exist yet; new clips go to clips/ beside it.
         count: Tasks that are wanted.
         world: Folder of the embedded world that is trained on: new clips are like its own.
         server: Address of an OpenAI-compatible server that writes the tasks.
@@ -64,11 +70,11 @@ def augment(
         pool: More files of tasks that are not to be asked again.
         seed: Dice.
     """
-    if count < 1:
-        raise UsageError(f"count is {count}; want 1 or more")
+    want_one_or_more(count=count)
     if (world is None) == (server is None) or (server is None) != (videos is None):
         raise UsageError("say who writes: --world FOLDER, or --server URL with --videos FOLDER")
-    files = several(trajectories)
+    files, target = several(trajectories), Path(out)
+    _refuse_to_lose(target, [*files, *_known(world, pool or [])], world)
     made = [located(one, file.parent) for file in map(Path, files) for one in read(file, Trajectory)]
     failures = failures_of(made)
     print(_failures_table(failures, len(made)))
@@ -76,7 +82,7 @@ def augment(
         raise UsageError(
             f"{', '.join(files)}: none of {len(made)} trajectories failed; nothing is to be mined"
         )
-    known = [one.task for one in made] + _pool(world, pool or [])
+    known = [one.task for one in made] + _pool(_known(world, pool or []))
     author: TaskAuthor
     if world is not None:
         from eva_lightning.mining.world_author import WorldAuthor
@@ -94,10 +100,23 @@ def augment(
             concurrency=concurrency,
             verify=verify,
         )
-    written = _harvested(author, failures, count, known, Path(out).parent, seed)
-    write_down(written, Path(out))
-    print(_rejections_table(written))
+    with sole_writer(target, "give another --out"):
+        written = _harvested(author, failures, count, known, target.parent, seed)
+        print(_rejections_table(written))
+        write_down(written, target)
     print(f"{len(written.tasks)} new tasks in {out}; {len(written.rejected)} rejected")
+    if author.stopped:
+        raise KeyboardInterrupt
+
+
+def _refuse_to_lose(out: Path, files: Sequence[str], world: str | None) -> None:
+    """UsageError if --out, or the file beside it, would take the place of something. Tasks of a teacher cost
+    money, so they are not written over either."""
+    scripts = [] if world is None else [str(Path(world) / SCRIPTS)]
+    refuse_to_overwrite(out, *files, *scripts)
+    if out.exists():
+        raise UsageError(f"--out {out}: is there already; name another file, or delete it")
+    refuse_to_overwrite(rejected_beside(out), *files, *scripts)
 
 
 def _harvested(
@@ -106,7 +125,7 @@ def _harvested(
     seen = VideoWorld()
     try:
         author.settle(folder, seen)
-        with tqdm(total=count, desc="writing", unit="task") as bar:
+        with _stopped_by_ctrl_c(author), tqdm(total=count, desc="writing", unit="task") as bar:
             return harvest(
                 author, failures, count, pool=pool, world=seen, seed=seed, progress=lambda n: _advance(bar, n)
             )
@@ -115,16 +134,38 @@ def _harvested(
         seen.close()
 
 
+@contextmanager
+def _stopped_by_ctrl_c(author: TaskAuthor) -> Iterator[None]:
+    """The first Ctrl-C lets the author finish what is under way, or else all that it wrote would be lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are none of its business
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        author.stopped = True
+        signal.signal(signal.SIGINT, before)
+        tqdm.write("stopping after what is under way, to keep it; Ctrl-C once more drops it")
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _advance(bar: tqdm, count: int) -> None:
     """What is asked for again, because too much was rejected, is more than the bar expected."""
     bar.total = max(bar.total, bar.n + count)
     bar.update(count)
 
 
-def _pool(world: str | None, files: Sequence[str]) -> list[Task]:
+def _known(world: str | None, files: Sequence[str]) -> list[str]:
+    """The files of tasks that are not to be asked again."""
+    return [*files] if world is None else [*files, *(str(Path(world) / name) for name in (TASKS, HELD_OUT))]
+
+
+def _pool(files: Sequence[str]) -> list[Task]:
     """All tasks that a new one must differ from."""
-    if world is not None:
-        files = [*files, *(str(Path(world) / name) for name in (TASKS, HELD_OUT))]
     return [located(task, Path(file).parent) for file in files for task in read(file, Task)]
 
 

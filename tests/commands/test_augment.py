@@ -1,6 +1,8 @@
 """eva augment: trajectories that failed in, new tasks out, and what became of the rest."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -9,6 +11,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.mining.author import Rejected
 from eva_lightning.records import Task
 from eva_lightning.store import portable, read, write
+from eva_lightning.synthesis.render import render
 from eva_lightning.synthesis.script import ScriptSettings
 from eva_lightning.synthesis.world import build_world, load_tasks
 from tests.engines.test_server_engine import says, serving
@@ -70,6 +73,63 @@ def test_a_server_writes_about_a_folder_of_videos_and_what_it_spoils_is_counted(
     assert causes == ["not a task", "surplus", "duplicate"]  # the second try was for one task
     said = capsys.readouterr().out
     assert "1 new tasks in" in said and "for example: want an object of answer, end, question, start" in said
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jsonl", "tasks.jsonl", "held_out.jsonl", "scripts.jsonl", "pool.jsonl", "old.jsonl"]
+)
+def test_no_file_that_is_there_is_written_over(name, world, tmp_path):
+    own = build_world(tmp_path, 2, SMALL, families=["shape_at"], per_family=2, held_out=1)
+    for file in ("pool.jsonl", "old.jsonl"):
+        write(tmp_path / file, [portable(one, tmp_path) for one in own.tasks])
+    collected(own, tmp_path)
+    before = (tmp_path / name).read_bytes()
+    said = "is there already; name another" if name == "old.jsonl" else "would take the place of what is read"
+    words = [
+        "--trajectories",
+        str(tmp_path / "a.jsonl"),
+        "--pool",
+        f"[{tmp_path}/pool.jsonl]",
+        "--count",
+        "1",
+    ]
+    with pytest.raises(UsageError, match=f"--out .*{name}:? {said}"):
+        augment.main([*words, "--world", str(tmp_path), "--out", str(tmp_path / name)])
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_where_no_task_is_accepted_none_is_written_and_the_reasons_are(world, tmp_path):
+    videos = build_world(tmp_path / "videos", 1, SMALL, seed=3).folder / "clips"
+    write(tmp_path / "a.jsonl", [trajectory(task=task(kind="text", value="blue"), answer="red")])
+    out = tmp_path / "new.jsonl"
+    with (
+        serving(lambda number, body: says("no idea")) as (url, _),
+        pytest.raises(UsageError, match=r"accepted \(2 not JSON\).*new.jsonl is not written.*new.rejected"),
+    ):
+        given = ["--trajectories", str(tmp_path / "a.jsonl"), "--out", str(out), "--count", "1"]
+        augment.main([*given, "--server", url, "--videos", str(videos)])
+    assert not out.exists() and len(read(tmp_path / "new.rejected.jsonl", Rejected)) == 2
+
+
+def test_after_ctrl_c_the_tasks_written_so_far_are_kept(world, tmp_path, monkeypatch, capsys):
+    rendered = []
+
+    def render_two(script, path):
+        render(script, path)
+        rendered.append(path)
+        if len(rendered) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("eva_lightning.mining.world_author.render", render_two)
+    out, before = tmp_path / "new.jsonl", signal.getsignal(signal.SIGINT)
+    given = ["--trajectories", collected(world, tmp_path), "--out", str(out), "--count", "100"]
+    with pytest.raises(KeyboardInterrupt):
+        augment.main([*given, "--world", str(world.folder)])
+    assert len(rendered) == 2 and {one.clips[0].path for one in load_tasks(tmp_path, out.name)} == set(
+        map(str, rendered)
+    )
+    assert "Ctrl-C once more drops it" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(
