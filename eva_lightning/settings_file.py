@@ -13,7 +13,7 @@ from eva_lightning.faults import UsageError
 def settle(file: Path, settings: Mapping[str, Any], what: str, remedy: str) -> None:
     """Write down the settings of a run, or hold them against those that are there.
 
-    UsageError names the first that differs: "`what` with temperature 1.0, and now it is 0: `remedy`".
+    UsageError names what differs: "`what` with temperature 1.0, and now it is 0: `remedy`".
     """
     if not file.exists():
         part = file.with_name(file.name + ".part")
@@ -29,8 +29,8 @@ def settle(file: Path, settings: Mapping[str, Any], what: str, remedy: str) -> N
         before = json.loads(file.read_text())
     except ValueError:
         raise UsageError(f"{file}: not JSON; delete it if you know that the settings are the same") from None
-    for name in sorted({*before, *settings}):
-        if before.get(name) != settings.get(name):
-            raise UsageError(
-                f"{what} with {name} {before.get(name)!r}, and now it is {settings.get(name)!r}: {remedy}"
-            )
+    names = [name for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
+    if names:
+        was = " and ".join(f"{name} {before.get(name)!r}" for name in names)
+        now = " and ".join(repr(settings.get(name)) for name in names)
+        raise UsageError(f"{what} with {was}, and now it is {now}: {remedy}")

@@ -51,7 +51,8 @@ def world(
     """Make clips with sound, questions about them, and trajectories of an oracle and of a sloppy teacher.
 
     Writes clips/, scripts.jsonl, tasks.jsonl, held_out.jsonl, oracle.jsonl and sloppy.jsonl. An interrupted
-    run is taken up where it stopped: clips that are there are not rendered again.
+    run is taken up where it stopped: clips that are there are not rendered again. A folder that holds a world
+    of other settings is left alone.
 
     Args:
         out: Folder to write to.

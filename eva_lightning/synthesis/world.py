@@ -1,6 +1,7 @@
 """The embedded world on disk: a folder with clips, their scripts and questions about them.
 
     folder/clips/<script id>.mp4   folder/scripts.jsonl   folder/tasks.jsonl   folder/held_out.jsonl
+    folder/world.settings.json
 
 Paths inside the rows are relative to the folder, so that it can be moved; `load_tasks` makes them usable. A
 clip's name holds the fingerprint of its script: a file that is there is not rendered again (delete `clips/`
@@ -10,17 +11,23 @@ tasks makes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from eva_lightning.encoding import encode
+from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
+from eva_lightning.settings_file import settle
 from eva_lightning.store import located, read, write
+from eva_lightning.synthesis.families import SIGHT
 from eva_lightning.synthesis.questions import ask
 from eva_lightning.synthesis.render import render
 from eva_lightning.synthesis.script import Script, ScriptSettings, write_script
 
 SCRIPTS, TASKS, HELD_OUT = "scripts.jsonl", "tasks.jsonl", "held_out.jsonl"
+SETTINGS = "world.settings.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,25 +59,48 @@ def build_world(
     """Write a world of `videos` clips, the last `held_out` of them kept from training, and load it.
 
     Calling it again after an interruption renders only what is missing; `progress` hears (clips done, clips).
+    UsageError where a world of other settings lies: its held-out questions could move to training.
     """
     if not 0 <= held_out <= videos or videos < 1:
         raise ValueError(f"{videos} videos with {held_out} held out: want 0 <= held out <= videos, 1 or more")
-    folder = Path(folder)
+    folder, settings = Path(folder), settings or ScriptSettings()
     scripts = [write_script(clip_seed(seed, number), settings) for number in range(videos)]
+    questions = [
+        ask(script, seed, families, per_family=per_family, open_share=open_share) for script in scripts
+    ]
+    border = videos - held_out
+    parts = {
+        TASKS: [task for tasks in questions[:border] for task in tasks],
+        HELD_OUT: [task for tasks in questions[border:] for task in tasks],
+    }
+    said: dict[str, Any] = {"videos": videos, "held_out": held_out, "seed": seed, "per_family": per_family}
+    said |= {"open_share": open_share, "families": list(SIGHT if families is None else families)}
+    _refuse_another(
+        folder, {**said, **encode({f"settings.{k}": v for k, v in asdict(settings).items()})}, parts
+    )
     for done, script in enumerate(scripts, start=1):
         path = folder / "clips" / f"{script.id}.mp4"
         if not path.exists():
             render(script, path)
         if progress is not None:
             progress(done, videos)
-    questions = [
-        ask(script, seed, families, per_family=per_family, open_share=open_share) for script in scripts
-    ]
-    border = videos - held_out
     write(folder / SCRIPTS, scripts)
-    write(folder / TASKS, [task for tasks in questions[:border] for task in tasks])
-    write(folder / HELD_OUT, [task for tasks in questions[border:] for task in tasks])
+    for name, tasks in parts.items():
+        write(folder / name, tasks)
     return load_world(folder)
+
+
+def _refuse_another(folder: Path, settings: Mapping[str, Any], parts: Mapping[str, Sequence[Task]]) -> None:
+    """UsageError if the folder holds a world of other settings; one that was not finished may be given up."""
+    file, finished = folder / SETTINGS, (folder / HELD_OUT).exists()
+    if not finished:
+        file.unlink(missing_ok=True)
+    elif not file.exists() and any(
+        {one.id for one in read(folder / name, Task)} != {one.id for one in tasks}
+        for name, tasks in parts.items()
+    ):
+        raise UsageError(f"{folder} holds a world made with other settings: give another --out")
+    settle(file, settings, f"{folder} holds a world made", "give another --out")
 
 
 def clip_seed(seed: int, number: int) -> int:

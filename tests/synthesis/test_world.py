@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from eva_lightning.faults import UsageError
 from eva_lightning.synthesis.script import ScriptSettings
 from eva_lightning.synthesis.world import build_world, load_tasks, load_world
 
@@ -44,6 +45,7 @@ def test_the_same_seed_writes_the_same_bytes(tmp_path):
         "scripts.jsonl",
         "tasks.jsonl",
         "held_out.jsonl",
+        "world.settings.json",
     }
 
 
@@ -61,6 +63,38 @@ def test_what_is_there_is_not_rendered_again(tmp_path, monkeypatch):
     build_world(tmp_path, 3, SMALL, seed=1, progress=lambda *done: heard.append(done))
     assert rendered == [first.scripts[1].id]
     assert heard == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_world_of_other_settings_is_left_alone_and_the_same_goes_on(tmp_path):
+    build_world(tmp_path, 3, SMALL, seed=1, held_out=1)
+    before = files(tmp_path)
+    told = "holds a world made with held_out 1 and videos 3, and now it is 0 and 2: give another --out"
+    with pytest.raises(UsageError, match=told):
+        build_world(tmp_path, 2, SMALL, seed=1)
+    longer = ScriptSettings(duration=(60, 90), height=112, width=112, fps=2)
+    with pytest.raises(UsageError, match=r"with settings\.duration \[60, 60\], and now it is \[60, 90\]"):
+        build_world(tmp_path, 3, longer, seed=1, held_out=1)
+    build_world(tmp_path, 3, SMALL, seed=1, held_out=1)
+    assert files(tmp_path) == before
+
+
+def test_a_world_that_does_not_say_its_settings_is_known_by_its_tasks(tmp_path):
+    build_world(tmp_path, 2, SMALL, seed=1, held_out=1)
+    (tmp_path / "world.settings.json").unlink()
+    with pytest.raises(UsageError, match="holds a world made with other settings: give another --out"):
+        build_world(tmp_path, 2, SMALL, seed=1)
+    assert len(build_world(tmp_path, 2, SMALL, seed=1, held_out=1).held_out) > 0
+
+
+def test_settings_of_a_world_that_was_not_finished_may_be_changed(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("eva_lightning.synthesis.world.write", interrupted)
+        build_world(tmp_path, 1, SMALL, seed=1)
+    assert len(build_world(tmp_path, 2, SMALL, seed=1).scripts) == 2
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def test_a_world_can_be_moved(tmp_path):
