@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from eva_lightning.faults import UsageError
 
 
-def settle(file: Path, settings: Mapping[str, Any], what: str, remedy: str) -> None:
+def settle(
+    file: Path, settings: Mapping[str, Any], what: str, remedy: str, *, if_known: Collection[str] = ()
+) -> None:
     """Write down the settings of a run, or hold them against those that are there.
 
-    UsageError names what differs: "`what` with temperature 1.0, and now it is 0: `remedy`".
+    UsageError names what differs: "`what` with temperature 1.0, and now it is 0: `remedy`". Those in
+    `if_known` count only where both sides know them.
     """
     if not file.exists():
         part = file.with_name(file.name + ".part")
@@ -29,7 +32,8 @@ def settle(file: Path, settings: Mapping[str, Any], what: str, remedy: str) -> N
         before = json.loads(file.read_text())
     except ValueError:
         raise UsageError(f"{file}: not JSON; delete it if you know that the settings are the same") from None
-    names = [name for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
+    held = {*before, *settings} - {name for name in if_known if name not in before or name not in settings}
+    names = [name for name in sorted(held) if before.get(name) != settings.get(name)]
     if names:
         was = " and ".join(f"{name} {before.get(name)!r}" for name in names)
         now = " and ".join(repr(settings.get(name)) for name in names)

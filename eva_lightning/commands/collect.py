@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tqdm import tqdm
 
@@ -21,6 +22,7 @@ from eva_lightning.commands.engine_choice import (
     ToolRole,
     choose_engine,
     make_agent,
+    served,
 )
 from eva_lightning.commands.task_file import read_tasks, task_file
 from eva_lightning.dialects.eva import EvaDialect
@@ -44,6 +46,15 @@ from eva_lightning.teaching.hints import HintKind
 from eva_lightning.teaching.lesson import Lesson, Teaching, filled_bank
 
 GOOD, AUDITS = KeepRules(), AuditRules()
+LATER = (
+    "served_name",
+    "served_model",
+    "bank",
+    *(f"audits.{one.name}" for one in fields(AuditRules)),
+    *(f"good.{one.name}" for one in fields(KeepRules)),
+)
+"""Settings that files of earlier versions lack, or have alone (served_name). Which model is served is not
+known either where all is done and nobody is asked."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -149,12 +160,16 @@ def collect(
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
     with sole_writer(out, "give another --out"):
         book = Attempts(out, jobs)
-        book.settle(
-            {"model": model, "served_name": served_name, "oracle": oracle, "temperature": temperature}
-            | {"max_turns": max_turns, "max_turn_tokens": max_turn_tokens, "max_tokens": max_tokens}
-            | {"max_visual_tokens": max_visual_tokens, "timestamps": timestamps, "uniform": uniform}
+        settings: dict[str, Any] = (
+            {"model": model, "oracle": oracle, "temperature": temperature, "max_turns": max_turns}
+            | {"max_turn_tokens": max_turn_tokens, "max_tokens": max_tokens, "uniform": uniform}
+            | {"max_visual_tokens": max_visual_tokens, "timestamps": timestamps}
             | {"coach": coach, "hints": hints, "audit": audit, "keep": keep}
+            | _lesson_settings(coach, audit, keep, bank, audits, good)
         )
+        if server is not None and (book.left or served_name):
+            settings["served_model"] = served_name or _name_on(server)
+        book.settle(settings, if_known=LATER)
         made: list[Trajectory] = []
         if left := book.left:
             teaching = Teaching(
@@ -171,7 +186,12 @@ def collect(
                 _oracle(file, questions, said_as)
                 if oracle
                 else choose_engine(
-                    model, server, served_name, engine, tool_role=tool_role, concurrency=concurrency
+                    model,
+                    server,
+                    settings.get("served_model"),
+                    engine,
+                    tool_role=tool_role,
+                    concurrency=concurrency,
                 ),
                 temperature=temperature,
                 max_turns=max_turns,
@@ -185,6 +205,27 @@ def collect(
             made = _roll(left, Lesson(teaching, agent, left, book), book, concurrency)
         _report([*book.done.values(), *made], book, Prices(read=price_in, written=price_out))
         _refuse_nothing_but_faults(made)
+
+
+def _lesson_settings(
+    coach: bool, audit: bool, keep: str, bank: str | None, audits: AuditRules, good: KeepRules
+) -> dict[str, Any]:
+    """What else decides which trajectories come out, where it counts at all."""
+    said: dict[str, Any] = {"bank": bank} if coach else {}
+    if audit:
+        said |= {f"audits.{name}": value for name, value in asdict(audits).items()}
+    if keep == "good" or coach:  # a good one may be the experience that another is told
+        said |= {f"good.{name}": value for name, value in asdict(good).items()}
+    return said
+
+
+def _name_on(server: str) -> str:
+    """The model that a server names first. Its address is no setting: the same model may move."""
+    engine = served(server, None)
+    try:
+        return engine.model_name()
+    finally:
+        engine.close()
 
 
 def _refuse_no_sense(

@@ -5,7 +5,7 @@ resumed run makes neither again; only what a fault ended is made again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -64,11 +64,12 @@ class Attempts:
         done = self.done
         return [job for job in self._jobs if (job.task.id, job.replica) not in done]
 
-    def settle(self, settings: Mapping[str, Any]) -> None:
-        """UsageError if what is there was made with other settings."""
+    def settle(self, settings: Mapping[str, Any], if_known: Collection[str] = ()) -> None:
+        """UsageError if what is there was made with other settings; see `settings_file.settle`."""
         if not self.done:
             self.settings.unlink(missing_ok=True)
-        settle(self.settings, settings, f"{self.out} holds attempts made", "give another --out")
+        what = f"{self.out} holds attempts made"
+        settle(self.settings, settings, what, "give another --out", if_known=if_known)
 
     def keep(self, one: Trajectory) -> None:
         self._append(self.out, portable(one, self._root))

@@ -158,6 +158,37 @@ def test_a_budget_drops_what_took_more(world, tmp_path):
     assert causes == ["over budget"] * 4
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (["--good.rounds", "3"], "good.rounds 4, and now it is 3"),
+        (["--audits.long_frames", "5"], "audits.long_frames 4, and now it is 5"),
+        (["--bank", "b.jsonl"], "bank None, and now it is 'b.jsonl'"),
+        (["--served_name", "huge"], "served_model 'tiny', and now it is 'huge'"),
+    ],
+)
+def test_what_decides_which_trajectories_come_out_is_the_same_all_along(changed, said, world, tmp_path):
+    words, out = ["--coach", "--audit", "--keep", "good", "--good.rounds", "4"], tmp_path / "a.jsonl"
+    with serving(OracleServer(world)) as (url, _):
+        assert len(run(world, out, url, *words, "--limit", "1")) == 1
+        with pytest.raises(UsageError, match=f"made with {said}: give another --out"):
+            run(world, out, url, *words, *changed)
+    with serving(OracleServer(world)) as (elsewhere, _):
+        assert len(run(world, out, elsewhere, *words, "--served_name", "tiny")) == 4
+    assert len(run(world, out, url, *words)) == 4  # all is done: nobody is asked
+
+
+def test_a_run_of_a_version_that_noted_less_is_gone_on_with(world, tmp_path):
+    out, words = tmp_path / "a.jsonl", ["--keep", "good", "--good.rounds", "4"]
+    with serving(OracleServer(world)) as (url, _):
+        run(world, out, url, *words, "--limit", "1")
+        noted = json.loads((tmp_path / "a.settings.json").read_text())
+        less = {name: value for name, value in noted.items() if name not in collect.LATER}
+        assert len(less) == len(noted) - 4
+        (tmp_path / "a.settings.json").write_text(json.dumps({**less, "served_name": "tiny"}))
+        assert len(run(world, out, url, *words)) == 4
+
+
 def test_costs_are_told_in_tokens_and_money_and_go_on(world, tmp_path, capsys):
     prices = ["--price_in", "1", "--price_out", "100"]
     with serving(OracleServer(world)) as (url, asked):
