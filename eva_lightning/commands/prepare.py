@@ -81,7 +81,8 @@ def prepare(
                     kept.append(portable(task, root))
                 else:
                     yield portable(task, root)
-        _refuse_nothing(intake, files)  # in here: a file that is refused is not written
+        _refuse_nothing(intake, files)
+        _refuse_unknown(intake, files)  # in here: a file that is refused is not written
         _refuse_one_side(held_out, len(kept), len(intake.ids))
 
     with tqdm(islice(named, limit), desc="preparing", unit="row") as bar:
@@ -97,6 +98,14 @@ def _refuse_nothing(intake: Intake, files: Sequence[str]) -> None:
     if not intake.ids:
         why = counted(intake.left_out.elements()) or "there is no row"
         raise UsageError(f"{', '.join(files)}: none of {intake.rows} rows can be asked ({why})")
+
+
+def _refuse_unknown(intake: Intake, files: Sequence[str]) -> None:
+    """A column may be missing in a row, but not in all of them."""
+    for column in intake.shape.keep:
+        if column not in intake.columns:
+            known = ", ".join(map(str, intake.columns))
+            raise UsageError(f"{', '.join(files)}: no row has the column {column!r} of shape.keep ({known})")
 
 
 def _refuse_one_side(held_out: float, kept: int, tasks: int) -> None:
@@ -121,6 +130,7 @@ class Intake:
         self.shape, self.videos, self.missing, self.bad = shape, videos, missing, bad
         self.rows = 0
         self.ids: set[str] = set()
+        self.columns: dict[str, None] = {}  # in the order in which they came up
         self.left_out: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self._kinds: Counter[tuple[str, str]] = Counter()
@@ -129,6 +139,7 @@ class Intake:
     def take(self, row: Row, name: str) -> list[Task]:
         """The tasks of a row; none if it is left out."""
         self.rows += 1
+        self.columns |= dict.fromkeys(row.values)
         try:
             made = list(tasks_of(row.values, self.shape, self.videos, self.shape.name or name, self.rows))
             again = next((task.id for task in made if task.id in self.ids), None)

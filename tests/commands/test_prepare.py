@@ -44,6 +44,15 @@ def test_tasks_videos_and_hours_are_told(prepare):
     assert "1 videos, 0.5 hours\n3 tasks in" in said
 
 
+def test_a_column_to_keep_that_no_row_has_is_refused_and_one_that_some_have_is_not(prepare):
+    rows = [GOOD, GOOD | {"id": 2, "from": "tv"}]
+    status, tasks, said = prepare(rows, "--shape.keep", "[foo]")
+    assert status == 1 and tasks == []
+    assert "no row has the column 'foo' of shape.keep (id, question, answer, video, length, from)" in said
+    status, tasks, _ = prepare(rows, "--shape.keep", "[from]")
+    assert status == 0 and [one.extra.get("from") for one in tasks] == [None, "tv"]
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
