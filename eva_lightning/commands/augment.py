@@ -70,7 +70,9 @@ def augment(
         pool: More files of tasks that are not to be asked again.
         seed: Dice.
     """
-    want_one_or_more(count=count)
+    want_one_or_more(count=count, examples=examples, per_reply=per_reply, concurrency=concurrency)
+    if not timeout > 0:
+        raise UsageError(f"timeout is {timeout:g}: want more than 0 seconds")
     if (world is None) == (server is None) or (server is None) != (videos is None):
         raise UsageError("say who writes: --world FOLDER, or --server URL with --videos FOLDER")
     files, target = several(trajectories), Path(out)

@@ -63,6 +63,8 @@ def view(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit {limit}: want 1 or more")
+    if videos is not None and not Path(videos).is_dir():
+        raise UsageError(f"{videos}: is no folder; give the folder of the videos")
     files = [Path(results), *([Path(other)] if other is not None else [])]
     target = None if serve and out is None else _target(files, out)
     here, there = _read(files[0], limit), _read(files[1]) if other is not None else []

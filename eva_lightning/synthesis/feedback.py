@@ -56,13 +56,14 @@ class FeedbackRules:
     """Leave out attempts that are nearly right or nearly wrong, and right ones that saw only a part of the
     evidence."""
     near: float = 0.15
-    """How close to one half a score is nearly right or wrong (an interval's IoU, a text's ROUGE)."""
+    """How close to one half a score is nearly right or wrong (an interval's IoU, a text's ROUGE); 0 to
+    0.5."""
 
     def __post_init__(self) -> None:
-        if self.waste <= 1 or self.dense_fps <= 0 or self.near < 0:
+        if self.waste <= 1 or self.dense_fps <= 0 or not 0 <= self.near <= 0.5:
             raise ValueError(
                 f"waste {self.waste:g}, dense_fps {self.dense_fps:g}, near {self.near:g}: "
-                "want more than 1, more than 0, and 0 or more"
+                "want more than 1, more than 0, and 0 to 0.5"
             )
 
 

@@ -139,6 +139,8 @@ def test_after_ctrl_c_the_tasks_written_so_far_are_kept(world, tmp_path, monkeyp
         (["--server", "http://localhost:1"], "--world FOLDER, or --server URL with --videos"),
         (["--world", "w", "--videos", "v"], "--world FOLDER, or --server URL with --videos"),
         (["--world", "w", "--count", "0"], "count is 0"),
+        (["--world", "w", "--concurrency", "0"], "concurrency is 0: want 1 or more"),
+        (["--world", "w", "--timeout=-1"], "timeout is -1: want more than 0 seconds"),
         (["--world", "w"], "none of 1 trajectories failed"),
     ],
 )

@@ -130,3 +130,9 @@ def test_ambiguous_attempts_are_left_out_if_wanted():
 def test_rules_that_mark_everything_are_refused():
     with pytest.raises(ValueError, match="waste 1"):
         FeedbackRules(waste=1)
+
+
+def test_no_score_is_farther_than_one_half_from_one_half():
+    with pytest.raises(ValueError, match="near 0.51: want more than 1, more than 0, and 0 to 0.5"):
+        FeedbackRules(near=0.51)
+    assert FeedbackRules(near=0.5).near == 0.5

@@ -83,6 +83,7 @@ def test_log_probs_stand_on_words_where_there_is_a_tokenizer(tiny_folder, tmp_pa
         ('{"task": 3, "prompt": []}\n', [], r"runs.jsonl:1: task: 3 is not an object"),
         ("{", [], "torn last line"),
         (..., ["--limit", "0"], "limit 0: want 1 or more"),
+        (..., ["--videos", "FOLDER/none"], "none: is no folder; give the folder of the videos"),
         (..., ["--out", "FOLDER/runs.jsonl"], "the page would replace the trajectories"),
         (..., ["--out", "FOLDER"], "is a folder; give the path of a file to --out"),
         (..., ["--out", "FOLDER/runs.jsonl/x.html"], "File exists; name another --out"),
