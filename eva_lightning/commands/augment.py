@@ -18,7 +18,7 @@ from eva_lightning.commands.engine_choice import served
 from eva_lightning.faults import UsageError
 from eva_lightning.mining.author import TaskAuthor, Written
 from eva_lightning.mining.causes import Failure, clustered, failures_of
-from eva_lightning.mining.harvest import counts_of, harvest, rejected_beside, write_down
+from eva_lightning.mining.harvest import counts_of, harvest, rejected_beside, write_down, write_rejected
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.report.summary import table
 from eva_lightning.sole_writer import sole_writer
@@ -105,10 +105,23 @@ def augment(
     with sole_writer(target, "give another --out"):
         written = _harvested(author, failures, count, known, target.parent, seed)
         print(_rejections_table(written))
+        if not written.tasks:
+            _refuse_nothing(written, target)
         write_down(written, target)
     print(f"{len(written.tasks)} new tasks in {out}; {len(written.rejected)} rejected")
     if author.stopped:
         raise KeyboardInterrupt
+
+
+def _refuse_nothing(written: Written, out: Path) -> None:
+    """UsageError says why there is no task; the reasons are kept, and `out` is not made."""
+    write_rejected(written.rejected, out)
+    causes = ", ".join(f"{count} {cause}" for cause, count in counts_of(written.rejected).most_common())
+    first = f"; the first: {written.rejected[0].reason}" if written.rejected else ""
+    raise UsageError(
+        f"no task was accepted ({causes or 'none was written'}){first}; {out} is not written, all reasons "
+        f"are in {rejected_beside(out)}"
+    )
 
 
 def _refuse_to_lose(out: Path, files: Sequence[str], world: str | None) -> None:

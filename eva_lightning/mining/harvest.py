@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from eva_lightning.faults import UsageError
 from eva_lightning.mining.author import Rejected, TaskAuthor, Written, unheard
 from eva_lightning.mining.causes import Failure
 from eva_lightning.mining.checks import balanced, checked
@@ -62,24 +61,18 @@ def harvest(
 
 
 def write_down(written: Written, out: Path) -> None:
-    """The tasks to `out`, what was rejected beside it; clip paths count from there.
+    """The tasks to `out`, what was rejected beside it; clip paths count from there."""
+    write_rejected(written.rejected, out)
+    write(out, [portable(task, out.parent) for task in written.tasks])
 
-    UsageError if there is no task: `out` is left alone.
-    """
+
+def write_rejected(rejected: Iterable[Rejected], out: Path) -> None:
+    """What was rejected, and why, beside `out`."""
 
     def told(one: Rejected) -> Rejected:
         return one if one.task is None else replace(one, task=portable(one.task, out.parent))
 
-    beside = rejected_beside(out)
-    write(beside, map(told, written.rejected))
-    if not written.tasks:
-        causes = ", ".join(f"{count} {cause}" for cause, count in counts_of(written.rejected).most_common())
-        first = f"; the first: {written.rejected[0].reason}" if written.rejected else ""
-        raise UsageError(
-            f"no task was accepted ({causes or 'none was written'}){first}; {out} is not written, all "
-            f"reasons are in {beside}"
-        )
-    write(out, [portable(task, out.parent) for task in written.tasks])
+    write(rejected_beside(out), map(told, rejected))
 
 
 def rejected_beside(out: Path) -> Path:
