@@ -7,6 +7,7 @@ Commands live in `commands/`, one file each, and are imported only when called: 
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -61,10 +62,15 @@ def _run(name: str, words: list[str]) -> int:
             import_module("eva_lightning.stages").run_stage([name, *words])
         else:
             import_module(f"eva_lightning.commands.{name}").main(words)
-    except (UsageError, Fault) as problem:
+        sys.stdout.flush()  # now, while a reader that has left is no bug
+    except (UsageError, Fault, OSError) as problem:
+        if isinstance(problem, BrokenPipeError) and _reader_left():
+            return 141
+        if not _is_no_bug(problem):
+            raise
         return _complain(name, problem)
     except BaseExceptionGroup as group:  # raised inside the agent loop
-        mistakes, bugs = group.split((UsageError, Fault))
+        mistakes, bugs = group.split(_is_no_bug)
         if bugs is not None or mistakes is None:
             raise
         return _complain(name, _first(mistakes))
@@ -74,9 +80,31 @@ def _run(name: str, words: list[str]) -> int:
     return 0
 
 
+def _is_no_bug(problem: BaseException) -> bool:
+    """Whether a line says it all; a file that the system refuses is the user's to name anew."""
+    return isinstance(problem, UsageError | Fault) or (
+        isinstance(problem, OSError) and isinstance(problem.filename, str | bytes | os.PathLike)
+    )
+
+
 def _complain(name: str, problem: BaseException) -> int:
+    if isinstance(problem, OSError):
+        place, why = os.fsdecode(problem.filename), problem.strerror or type(problem).__name__
+        problem = UsageError(f"{place}: can not be read or written ({why}); name another place")
     print(f"eva {name}: {problem}", file=sys.stderr)
     return 1
+
+
+def _reader_left() -> bool:
+    """Whether it is our output that nobody reads any more (`| head`), and not another pipe that broke. If so,
+    Python is kept from writing the rest as it ends.
+    """
+    output = select.poll()
+    output.register(sys.stdout, 0)  # 0: ask for errors only
+    if not output.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

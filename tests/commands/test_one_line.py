@@ -1,0 +1,79 @@
+"""Whatever a user gets wrong, each command says it in one line, without a traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+from eva_lightning import cli
+from eva_lightning.cli import main
+from eva_lightning.store import write
+from tests.making import task, trajectory
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Tasks, attempts, a question as a row, and a file where some want a folder; commands run there."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "tasks.jsonl", [task()])
+    write(
+        tmp_path / "attempts.jsonl",
+        [trajectory(task=task(), replica=i, answer="BC"[i % 2]) for i in range(2)],
+    )
+    (tmp_path / "FILE").touch()
+    return tmp_path
+
+
+def refusal(words, capsys):
+    """The line in which a command refuses; what a progress bar said before is not counted."""
+    try:
+        status = main(words.split() if isinstance(words, str) else words)
+    except SystemExit as leaving:
+        status = leaving.code
+    said = capsys.readouterr().err
+    assert status in (1, 2) and "Traceback" not in said
+    return said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "synthesize world --videos 1 --out",
+        "demo --share 0.01 --out",
+        "compare attempts.jsonl --out",
+        "convert --to sharegpt --rows attempts.jsonl --out new.jsonl --dataset_info",
+        "convert --to sharegpt --rows attempts.jsonl --out",
+        "label --trajectories attempts.jsonl --out",
+        "sift --tasks tasks.jsonl --attempts attempts.jsonl --rules.least 1 --out",
+    ],
+)
+@pytest.mark.parametrize("place", ["/proc/x/y.jsonl", "FILE/x.jsonl"])
+def test_a_place_that_can_not_be_written_is_named(words, place, folder, capsys):
+    said = refusal(f"{words} {place}", capsys)
+    assert said.startswith(f"eva {words.split()[0]}: ")
+    assert place.split("/x")[0] in said and said.count("can not be") == 1
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("filename", ["a.png", None])
+def test_an_error_of_the_system_without_a_file_is_a_bug(grouped, filename, monkeypatch, capsys):
+    one = OSError(28, "No space left on device", filename)
+    problem = ExceptionGroup("tasks", [one]) if grouped else one
+
+    def break_down(name):
+        raise problem
+
+    monkeypatch.setattr(cli, "import_module", break_down)
+    if filename is None:
+        with pytest.raises(type(problem)):
+            main(["ask"])
+    else:
+        assert refusal("ask", capsys).startswith("eva ask: a.png: can not be read or written (No space left")
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_reader_that_leaves_ends_a_command_in_silence(buffered, folder):
+    line = [sys.executable, *([] if buffered else ["-u"]), "-m", "eva_lightning", "compare", "attempts.jsonl"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
