@@ -6,9 +6,11 @@ It tells every type it has tried; a user needs the one that was meant.
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
+
+from eva_lightning.faults import UsageError
 
 NOISE = re.compile(
     r"Does not validate|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>|Expected a path but|"
@@ -51,6 +53,14 @@ def _shorter(line: str) -> str:
 
 class TerseParser(ArgumentParser):
     """A parser that says what is wrong in one line; the manual is long, and `--help` shows it."""
+
+    def instantiate(self, *args: Any, **options: Any) -> Namespace:
+        """Settings that refuse their values as they are born are wrong words, not a bug."""
+        try:
+            made: Namespace = super().instantiate(*args, **options)
+        except ValueError as problem:
+            raise UsageError(in_a_line(str(problem))) from problem
+        return made
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # asked by another parser, which goes on

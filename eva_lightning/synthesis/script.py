@@ -124,10 +124,10 @@ class Script:
             raise ValueError(
                 f"script {self.id!r} lasts {self.duration} s but its events end at {borders[-1]}"
             )
-        if min(self.height, self.width) < 112 or self.height % 2 or self.width % 2:
-            raise ValueError(f"script {self.id!r} is {self.width}x{self.height}: want even sizes from 112 on")
-        if self.fps < 1 or self.gop < 1:
-            raise ValueError(f"script {self.id!r} has fps {self.fps} and gop {self.gop}: want 1 or more")
+        try:
+            _check_format(self)
+        except ValueError as problem:
+            raise ValueError(f"script {self.id!r}: {problem}") from None
 
     def at(self, second: float) -> Event:
         """The event shown at `second`; times outside the clip are clamped to it."""
@@ -179,6 +179,14 @@ class ScriptSettings:
             )
         if not 0 <= self.cues <= 1:
             raise ValueError(f"cues of {self.cues}: want a share between 0 and 1")
+        _check_format(self)
+
+
+def _check_format(clip: Script | ScriptSettings) -> None:
+    if min(clip.height, clip.width) < 112 or clip.height % 2 or clip.width % 2:
+        raise ValueError(f"height {clip.height}, width {clip.width}: want even sizes from 112 on")
+    if clip.fps < 1 or clip.gop < 1:
+        raise ValueError(f"fps {clip.fps}, gop {clip.gop}: want 1 or more")
 
 
 def an(words: str) -> str:

@@ -77,3 +77,48 @@ def test_a_reader_that_leaves_ends_a_command_in_silence(buffered, folder):
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 141)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("synthesize world --out w --settings.fps 0", "fps 0, gop 50: want 1 or more"),
+        ("synthesize world --out w --settings.gop 0", "fps 5, gop 0: want 1 or more"),
+        (
+            "synthesize world --out w --settings.height 0",
+            "height 0, width 224: want even sizes from 112 on",
+        ),
+        ("synthesize world --out w --settings.cues 7", "cues of 7.0: want a share between 0 and 1"),
+        (
+            "synthesize world --out w --settings.duration [90,80]",
+            "clips of (90, 80) s: want a rising range that begins at 12 or more",
+        ),
+        (
+            "synthesize world --out w --settings.event [0,0]",
+            "events of 0 to 0 s: want at least 4 s, and the longest 2x the shortest",
+        ),
+        (
+            "collect --tasks tasks.jsonl --out w --keep good --good.frames 0",
+            "frames is 0: want 1 or more, or None",
+        ),
+        (
+            "collect --tasks tasks.jsonl --out w --audit --audits.frames_per_second 0",
+            "frames_per_second 0, long_seconds 60, again_seconds 1: want more than 0, and 0 or more",
+        ),
+        (
+            "label --trajectories attempts.jsonl --out w --rules.waste 0",
+            "waste 0, dense_fps 1, near 0.15: want more than 1, more than 0, and 0 or more",
+        ),
+        (
+            "sift --tasks tasks.jsonl --attempts attempts.jsonl --out w --rules.least 0",
+            "least 0, uniform_rate 0.5: want 1 or more, and more than 0 to 1",
+        ),
+        (
+            "sift --tasks tasks.jsonl --attempts attempts.jsonl --out w --rules.uniform_rate 3",
+            "least 4, uniform_rate 3: want 1 or more, and more than 0 to 1",
+        ),
+    ],
+)
+def test_settings_that_refuse_their_values_are_wrong_words(words, said, folder, capsys):
+    assert refusal(words, capsys) == f"eva {words.split()[0]}: {said}"
+    assert not (folder / "w").exists()
