@@ -67,6 +67,13 @@ def want_one_or_more(**counts: int | None) -> None:
             raise UsageError(f"{name} is {count}: want 1 or more")
 
 
+def want_zero_or_more(**values: float) -> None:
+    """UsageError if one of these options is negative."""
+    for name, value in values.items():
+        if value < 0:
+            raise UsageError(f"{name} is {value:g}: want 0 or more")
+
+
 def refuse_to_overwrite(out: str | Path, *files: str) -> None:
     """UsageError if a command would write over a file that it reads."""
     place = os.path.realpath(out)

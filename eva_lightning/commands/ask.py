@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 
-from eva_lightning.commands.arguments import run_command
+from eva_lightning.commands.arguments import run_command, want_one_or_more, want_zero_or_more
 from eva_lightning.commands.engine_choice import DecoderChoice, Here, Timestamps, choose_engine, make_agent
 from eva_lightning.encoding import encode
 from eva_lightning.faults import Fault, UsageError
@@ -64,6 +64,15 @@ def ask(
     """
     if not Path(video).is_file():
         raise UsageError(f"{video}: no such file; give the path of a video")
+    if not question.strip():
+        raise UsageError("the question is empty; ask something about the video")
+    want_one_or_more(
+        max_turns=max_turns,
+        max_turn_tokens=max_turn_tokens,
+        max_tokens=max_tokens,
+        max_visual_tokens=max_visual_tokens,
+    )
+    want_zero_or_more(temperature=temperature)
     task = Task(id=Path(video).name, clips=(Clip(id="video", path=video),), question=question)
     agent = make_agent(
         choose_engine(model, server, served_name, engine),

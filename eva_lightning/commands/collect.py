@@ -14,7 +14,12 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, want_one_or_more
+from eva_lightning.commands.arguments import (
+    refuse_to_overwrite,
+    run_command,
+    want_one_or_more,
+    want_zero_or_more,
+)
 from eva_lightning.commands.engine_choice import (
     DecoderChoice,
     Here,
@@ -233,8 +238,7 @@ def _refuse_no_sense(
     prices: tuple[float | None, float | None],
     writers: tuple[str | None, str | None, bool],
 ) -> None:
-    if temperature < 0:
-        raise UsageError(f"temperature is {temperature:g}: want 0 or more")
+    want_zero_or_more(temperature=temperature)
     if (prices[0] is None) != (prices[1] is None):
         raise UsageError("money is told where both prices are known: say --price_in and --price_out")
     if sum(map(bool, writers)) != 1:

@@ -122,3 +122,20 @@ def test_a_reader_that_leaves_ends_a_command_in_silence(buffered, folder):
 def test_settings_that_refuse_their_values_are_wrong_words(words, said, folder, capsys):
     assert refusal(words, capsys) == f"eva {words.split()[0]}: {said}"
     assert not (folder / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("question", "option", "said"),
+    [
+        ("", "--seed=0", "the question is empty; ask something about the video"),
+        (" ", "--seed=0", "the question is empty; ask something about the video"),
+        ("Who?", "--max_turns=0", "max_turns is 0: want 1 or more"),
+        ("Who?", "--max_turn_tokens=0", "max_turn_tokens is 0: want 1 or more"),
+        ("Who?", "--max_tokens=-1", "max_tokens is -1: want 1 or more"),
+        ("Who?", "--max_visual_tokens=0", "max_visual_tokens is 0: want 1 or more"),
+        ("Who?", "--temperature=-1", "temperature is -1: want 0 or more"),
+    ],
+)
+def test_what_makes_no_question_is_not_asked(question, option, said, folder, tiny_folder, capsys):
+    words = ["ask", "FILE", question, option, "--model", str(tiny_folder)]
+    assert refusal(words, capsys) == f"eva ask: {said}"
