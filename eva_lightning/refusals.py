@@ -28,6 +28,7 @@ SAID_SHORTER = (
     (r"Expected a typing\.Literal\[(.*?)\]", r"want one of \1"),
     (r"Expected a (\w+)", r"want \1"),
     (r"\. Got value: (.*)", r" (given: \1)"),
+    (r"No supported gpu backend found!", "there is no GPU here; give --trainer.accelerator cpu"),
 )
 
 

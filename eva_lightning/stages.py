@@ -7,13 +7,17 @@ in the config; here is only where configs are found, what every run has, and wha
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
+import zipfile
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import set_parsing_settings
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -68,6 +72,10 @@ ALWAYS: dict[type[Callback], str | None] = {
 """Callbacks that every run has, and the option of the trainer that switches them off."""
 
 
+MISFIT = re.compile("loaded state dict|loading state_dict")
+"""What torch says of a checkpoint that holds other parameters than those there are."""
+
+
 class StageParser(TerseParser, LightningArgumentParser):
     """Lightning's parser, in few words."""
 
@@ -93,11 +101,38 @@ class StageCLI(LightningCLI):
         """A class that refuses its settings is a wrong config, not a bug."""
         try:
             super().instantiate_classes()
-        except ValueError as problem:
+        except (ValueError, MisconfigurationException) as problem:
             raise UsageError(in_a_line(str(problem))) from problem
+
+    def before_instantiate_classes(self) -> None:
+        """A checkpoint that can not be read is told now, and not after the policy is loaded."""
+        given = self.config[self.subcommand].get("ckpt_path")
+        if given and given not in ("last", "best", "hpc", "registry") and "://" not in str(given):
+            _refuse_no_checkpoint(Path(given))
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Only a user knows which policy a checkpoint belongs to."""
+        given = self.config[subcommand].get("ckpt_path")
+        try:
+            super()._run_subcommand(subcommand)
+        except (ValueError, RuntimeError) as problem:
+            if not given or not MISFIT.search(str(problem)):
+                raise
+            raise UsageError(
+                f"ckpt_path {given}: holds parameters of other number or size than this policy's; give the "
+                "model that it was trained with"
+            ) from problem
 
     def _parse_ckpt_path(self) -> None:
         """Hyper-parameters inside a checkpoint never override the command line or a config."""
+
+
+def _refuse_no_checkpoint(file: Path) -> None:
+    """UsageError unless torch could have written it: an archive, or a folder of several."""
+    if not file.exists():
+        raise UsageError(f"ckpt_path {file}: no such file; give a checkpoint, or last")
+    if file.is_file() and not zipfile.is_zipfile(file):
+        raise UsageError(f"ckpt_path {file}: is no checkpoint, or not all of one; give another, or last")
 
 
 def run_stage(words: Sequence[str]) -> None:

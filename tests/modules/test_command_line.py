@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from eva_lightning.cli import main
+from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.store import write
 
 
@@ -224,3 +225,42 @@ def test_a_class_beside_the_config_is_found_by_the_installed_command(config, tmp
     words = [*config(), "--trainer.callbacks+=beside.Mine", "--print_config"]
     done = subprocess.run([eva, *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "beside.Mine" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--ckpt_path", "nope.ckpt"], "ckpt_path nope.ckpt: no such file; give a checkpoint, or last"),
+        (
+            ["--ckpt_path", "taught.jsonl"],
+            "ckpt_path taught.jsonl: is no checkpoint, or not all of one; give another, or last",
+        ),
+        (
+            ["--ckpt_path", "half.ckpt"],
+            "ckpt_path half.ckpt: is no checkpoint, or not all of one; give another, or last",
+        ),
+        pytest.param(
+            ["--trainer.accelerator", "gpu"],
+            "there is no GPU here; give --trainer.accelerator cpu",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+        (["--trainer.default_root_dir", "taught.jsonl"], "(File exists); name another place"),
+    ],
+)
+def test_what_no_run_can_begin_with_is_told_in_one_line(words, said, config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {}}, "whole.ckpt")
+    Path("half.ckpt").write_bytes(Path("whole.ckpt").read_bytes()[:-100])
+    line = refused([*config(), *words], capsys)
+    assert line.startswith("eva fit: ") and line.endswith(said)
+
+
+@pytest.mark.parametrize("shape", [{"layers": 3}, {"hidden": 64}], ids=str)
+def test_a_checkpoint_of_another_policy_is_refused_in_one_line(shape, config, tmp_path, capsys):
+    assert main(config()) == 0
+    other = str(build_tiny(tmp_path / "other", **shape))
+    line = refused([*config(policy={"path": other}), "--ckpt_path", "last"], capsys)
+    assert line == (
+        "eva fit: ckpt_path last: holds parameters of other number or size than this policy's; give the "
+        "model that it was trained with"
+    )
