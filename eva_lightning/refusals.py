@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any, NoReturn
 
+import yaml  # type: ignore[import-untyped]
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import Path_fr
 
 from eva_lightning.faults import UsageError
 
@@ -55,6 +57,12 @@ def _shorter(line: str) -> str:
 class TerseParser(ArgumentParser):
     """A parser that says what is wrong in one line; the manual is long, and `--help` shows it."""
 
+    def parse_path(self, path: Any, *args: Any, **options: Any) -> Namespace:
+        """A config; what is wrong with the file itself is told with its name."""
+        _refuse_no_settings(path)
+        read: Namespace = super().parse_path(path, *args, **options)
+        return read
+
     def instantiate(self, *args: Any, **options: Any) -> Namespace:
         """Settings that refuse their values as they are born are wrong words, not a bug."""
         try:
@@ -68,3 +76,16 @@ class TerseParser(ArgumentParser):
             super().error(message, ex)
         prog = (getattr(ex, "subcommand_parser", None) or self).prog.replace(" [options]", "")
         self.exit(2, f"{prog}: {in_a_line(message)}\n")
+
+
+def _refuse_no_settings(path: Any) -> None:
+    """UsageError unless a file holds settings, whichever these are."""
+    try:
+        held = yaml.safe_load(Path_fr(path).read_text())
+    except (UnicodeDecodeError, yaml.reader.ReaderError):
+        raise UsageError(f"{path}: is no text; give a YAML file of settings") from None
+    except yaml.MarkedYAMLError as problem:
+        place = f":{problem.problem_mark.line + 1}" if problem.problem_mark else ""
+        raise UsageError(f"{path}{place}: not YAML ({problem.problem})") from None
+    if not isinstance(held, dict):
+        raise UsageError(f"{path}: holds no settings; want lines such as `option: value`")
