@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -62,6 +63,8 @@ def serve(
         settings: How vLLM is set up.
         dry_run: Print the command and its environment, and start nothing.
     """
+    if not dry_run:
+        _refuse_taken(host, port)
     check_version(installed())
     settings = settings or VLLMSettings()
     try:
@@ -83,6 +86,18 @@ def serve(
     if host not in LOCAL:
         print(f"eva serve: whoever reaches {host}:{port} can replace the weights", file=sys.stderr)
     _watch([sys.executable, *line], environment | dict(os.environ), f"http://{host}:{port}")
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """UsageError unless the address can be listened on: vLLM would find out after a minute, at length."""
+    if not 1 <= port <= 65535:
+        raise UsageError(f"port is {port}: want 1 to 65535")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as problem:
+        why = problem.strerror or problem
+        raise UsageError(f"{host}:{port}: {why}; name another --port or --host") from None
 
 
 def _watch(line: list[str], environment: dict[str, str], url: str) -> None:
