@@ -66,7 +66,9 @@ def doctor(
     choice = engine or ("server" if urls else "vllm" if installed() else "transformers")
     if (choice == "server") != bool(urls):
         raise UsageError(
-            "--engine server needs --urls, the addresses of its servers; other engines have none"
+            "--engine server needs --urls, the addresses of its servers"
+            if choice == "server"
+            else f"--urls are addresses of servers, and --engine {choice} has none; leave one of them out"
         )
     if choice == "server" and model is None:
         raise UsageError("name with --model the checkpoint that the servers were started with")
