@@ -31,6 +31,7 @@ from callbacks import (
     TrajectoryLog,
 )
 from datamodules import RecordData
+from eva_lightning.cli import STAGES
 from eva_lightning.faults import UsageError
 from eva_lightning.named_configs import found
 from eva_lightning.refusals import TerseParser, in_a_line
@@ -86,6 +87,8 @@ class StageCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Benchmarks are asked in a test, and now and then in a fit: `benchmark` in a config."""
         parser.add_lightning_class_args(BenchmarkEvaluation, "benchmark")
+        # The heading would else be the first line of its manual, cut where that breaks.
+        (parser.groups or {})["benchmark"].title = "Benchmarks, asked by `eva test` and now and then in a fit"
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         """A config that names a callback means to replace ours of that kind, not to have two."""
@@ -162,7 +165,8 @@ def _run() -> None:
         save_config_kwargs={"overwrite": True},
         trainer_defaults=DEFAULTS,
         parser_class=StageParser,
-        parser_kwargs={"parser_mode": "yaml", "prog": "eva"},
+        parser_kwargs={"parser_mode": "yaml", "prog": "eva"}
+        | {name: {"description": what} for name, what in STAGES.items()},
     )
 
 

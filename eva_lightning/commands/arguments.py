@@ -36,9 +36,15 @@ def run_command(
         function,
         args=_spell_out(found(words), switches),
         prog=prog,
+        description=_summary(function),
         as_positional=positional,
         parser_class=TerseParser,
     )
+
+
+def _summary(function: Callable[..., None]) -> str:
+    """The first paragraph of the manual; jsonargparse would take its first line."""
+    return " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
 
 
 def _spell_out(words: Sequence[str], switches: set[str]) -> list[str]:

@@ -31,6 +31,8 @@ DEFAULTS = ScriptSettings()
 
 
 def main(words: Sequence[str]) -> None:
+    if words[:1] in (["-h"], ["--help"]):
+        words = ["world", "--help"]
     if words[:1] != ["world"]:
         raise UsageError("say what to synthesize: eva synthesize world --out DIR --videos N")
     run_command(world, words[1:], "eva synthesize world")

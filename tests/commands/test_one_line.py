@@ -1,5 +1,6 @@
 """Whatever a user gets wrong, each command says it in one line, without a traceback."""
 
+import socket
 import subprocess
 import sys
 
@@ -139,3 +140,59 @@ def test_settings_that_refuse_their_values_are_wrong_words(words, said, folder, 
 def test_what_makes_no_question_is_not_asked(question, option, said, folder, tiny_folder, capsys):
     words = ["ask", "FILE", question, option, "--model", str(tiny_folder)]
     assert refusal(words, capsys) == f"eva ask: {said}"
+
+
+@pytest.mark.parametrize("command", ["collect", "fit", "test", "synthesize world"])
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (b"\xff\xfe\x00{", ": is no text; give a YAML file of settings"),
+        (b"a: \x00", ": is no text; give a YAML file of settings"),
+        (b"a: 1\nb: [1,\n", ":3: not YAML (expected the node content, but found '<stream end>')"),
+        (b"a: 1\n b: 2\n", ":2: not YAML (mapping values are not allowed here)"),
+        (b"", ": holds no settings; want lines such as `option: value`"),
+        (b"# later\n", ": holds no settings; want lines such as `option: value`"),
+        (b"- a\n", ": holds no settings; want lines such as `option: value`"),
+    ],
+)
+def test_a_config_that_is_none_is_named(command, held, said, folder, capsys):
+    (folder / "mine.yaml").write_bytes(held)
+    assert refusal(f"{command} --config mine.yaml", capsys) == f"eva {command.split()[0]}: mine.yaml{said}"
+
+
+@pytest.mark.parametrize("port", [None, 0, -1, 99999])
+def test_an_address_that_can_not_be_listened_on_is_refused_before_vllm_starts(port, folder, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = port is None
+        port = other.getsockname()[1] if taken else port
+        said = refusal(["serve", "--model", "x", f"--port={port}"], capsys)
+    assert said == "eva serve: " + (
+        f"127.0.0.1:{port}: Address already in use (while attempting to bind on address ('127.0.0.1', "
+        f"{port})); name another --port or --host"
+        if taken
+        else f"port is {port}: want 1 to 65535"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "summary"),
+    [
+        ("demo", "and a table of what each brought."),
+        ("test", "let a policy answer the test questions"),
+        ("test", "Benchmarks, asked by `eva test` and now and then in a fit:"),
+        ("synthesize", "Make clips with sound"),
+        ("synthesize world", "Make clips with sound"),
+    ],
+)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_begins_with_the_whole_summary(words, summary, flag, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main([*words.split(), flag])
+    assert leaving.value.code == 0
+    assert summary in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("engine", ["vllm", "transformers"])
+def test_urls_that_no_engine_asks_are_told_as_such(engine, capsys):
+    said = refusal(f"doctor --urls http://x --engine {engine}", capsys)
+    assert said.startswith(f"eva doctor: --urls are addresses of servers, and --engine {engine} has none")
