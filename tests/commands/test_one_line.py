@@ -108,7 +108,7 @@ def test_a_reader_that_leaves_ends_a_command_in_silence(buffered, folder):
         ),
         (
             "label --trajectories attempts.jsonl --out w --rules.waste 0",
-            "waste 0, dense_fps 1, near 0.15: want more than 1, more than 0, and 0 or more",
+            "waste 0, dense_fps 1, near 0.15: want more than 1, more than 0, and 0 to 0.5",
         ),
         (
             "sift --tasks tasks.jsonl --attempts attempts.jsonl --out w --rules.least 0",
