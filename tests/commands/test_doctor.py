@@ -67,7 +67,7 @@ def test_a_missing_vllm_is_said_before_anything_is_loaded(monkeypatch, capsys):
     "words, said",
     [
         (["--engine", "server"], "--engine server needs --urls"),
-        (["--engine", "vllm", "--urls", "http://localhost:1"], "--engine server needs --urls"),
+        (["--engine", "vllm", "--urls", "http://localhost:1"], "--urls are addresses of servers"),
         (["--urls", "http://localhost:1"], "name with --model the checkpoint"),
     ],
 )
