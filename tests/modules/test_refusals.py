@@ -57,7 +57,8 @@ def test_rows_in_which_flash_attention_would_let_trajectories_see_each_other(row
     refuse_blurred_borders(PolicyConfig(path="p"), packing)
     flash = PolicyConfig(path="p", attention="flash_attention_2")
     if not wrong:
-        return refuse_blurred_borders(flash, packing)
+        refuse_blurred_borders(flash, packing)
+        return
     module = make("sft", tiny_folder, packing=packing)
     module.policy_config.attention = "flash_attention_2"
     with pytest.raises(
