@@ -53,7 +53,7 @@ def make_optimizer(
     kind = LongAdamW if any(p.dtype == torch.bfloat16 for p in trained) else AdamW
     optimizer: Optimizer
     if config.sharded and ranks > 1:
-        from modules.shared_state import SharedState
+        from modules.shared_state import SharedState  # torch compiles scripts for it, and warns of that
 
         optimizer = SharedState(groups, kind, lr=config.lr, betas=config.betas)
     else:
