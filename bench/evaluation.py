@@ -39,24 +39,24 @@ from typing import Any
 
 from reference_evaluator import Setup, evaluate
 
-from eva_lightning.benchmarks.benchmark import Benchmark
-from eva_lightning.benchmarks.recorder import Recorder
-from eva_lightning.benchmarks.rows import read_benchmark
+from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.rollout import Agent, Limits, jobs_for, rollout
+from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.cli import main as eva
 from eva_lightning.commands.synthesize import teach
-from eva_lightning.dialects.eva import EvaDialect
-from eva_lightning.engines.vllm_server_engine import VLLMServerEngine
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.teachers import Oracle
+from eva_lightning.data.synthesis.world import build_world
+from eva_lightning.engines.vllm.server_engine import VLLMServerEngine
+from eva_lightning.files.store import portable, write
 from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.rollout import Agent, Limits, jobs_for, rollout
-from eva_lightning.store import portable, write
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.synthesis.world import build_world
-from eva_lightning.tools.frame_select_official import OfficialFrameSelect
-from eva_lightning.worlds.video_world import VideoWorld
+from eva_lightning.reports.benchmarks.benchmark import Benchmark
+from eva_lightning.reports.benchmarks.recorder import Recorder
+from eva_lightning.reports.benchmarks.rows import read_benchmark
 
 CLIPS, QUESTIONS, STEPS, AT_ONCE = 16, 90, 150, 30
 FAMILIES = ("colour_at", "shape_at", "when")

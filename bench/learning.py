@@ -17,9 +17,9 @@ from typing import Any
 
 from recorded import front
 
+from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
-from eva_lightning.report.summary import summarize, table
-from eva_lightning.store import read
+from eva_lightning.reports.summary import summarize, table
 
 STAGES = ("sft", "kto", "grpo")
 MEASURES = ("accuracy", "rounds", "frames", "visual_tokens")

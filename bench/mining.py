@@ -23,16 +23,16 @@ from typing import Any
 
 from recorded import front
 
+from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.commands.synthesize import teach
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.data.synthesis.captions import captions
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.sloppy import SloppyTeacher
+from eva_lightning.data.synthesis.world import WorldFiles, build_world
+from eva_lightning.files.store import portable, read, write
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.report.summary import by_source, summarize, table
-from eva_lightning.store import portable, read, write
-from eva_lightning.synthesis.captions import captions
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.sloppy import SloppyTeacher
-from eva_lightning.synthesis.world import WorldFiles, build_world
+from eva_lightning.reports.summary import by_source, summarize, table
 
 COMMON, RARE = "colour_at", "mark_at"
 RARITY = 0.05

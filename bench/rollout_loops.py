@@ -10,14 +10,14 @@ from typing import Any
 
 from rollout_plan import Plan
 
+from eva_lightning.agent.tools.base import Findings
+from eva_lightning.agent.tools.frame_select import FrameSelect
+from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
-from eva_lightning.engines.vllm_adapter import sampling_words
-from eva_lightning.engines.vllm_engine import VLLMEngine
+from eva_lightning.engines.vllm.adapter import sampling_words
+from eva_lightning.engines.vllm.engine import VLLMEngine
 from eva_lightning.records import Clip, ToolCall
-from eva_lightning.tools.base import Findings
-from eva_lightning.tools.frame_select import FrameSelect
 from eva_lightning.video.decoder import Pixels
-from eva_lightning.worlds.base import World
 
 
 class Planned(Engine):

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, World
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.records import Clip, FrameRef, Task
 from eva_lightning.video.decoder import Pixels
 from eva_lightning.video.frame_store import FrameStore
-from eva_lightning.worlds.base import ClipFacts, Glimpse, World
-from eva_lightning.worlds.video_world import VideoWorld
 
 TASKS, ATTEMPTS, TURNS = 8, 8, 4
 MEDIAN, SPREAD, SHORTEST, LONGEST = 60, 0.6, 16, 192

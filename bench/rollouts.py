@@ -48,17 +48,17 @@ from bench_footage import long_video
 from rollout_loops import SIDES, Noting, Planned, Request
 from rollout_plan import ATTEMPTS, DIALECT, LONGEST, TASKS, TURNS, PerCall, Plan, Stills, draw_plan, task
 
-from eva_lightning.engines.vllm_engine import VLLMEngine
-from eva_lightning.engines.vllm_settings import VLLMSettings
+from eva_lightning.agent.rollout import Agent, Limits, jobs_for, rollout
+from eva_lightning.agent.tools.frame_select import FrameSelect
+from eva_lightning.agent.worlds.base import World
+from eva_lightning.agent.worlds.video_world import VideoWorld
+from eva_lightning.engines.vllm.engine import VLLMEngine
+from eva_lightning.engines.vllm.settings import VLLMSettings
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Trajectory
-from eva_lightning.rollout import Agent, Limits, jobs_for, rollout
-from eva_lightning.tools.frame_select import FrameSelect
 from eva_lightning.video.frame_store import FrameStore
-from eva_lightning.worlds.base import World
-from eva_lightning.worlds.video_world import VideoWorld
 
 SLOW_TOOL = 0.05
 TARGETS = {

@@ -1,7 +1,7 @@
 """Benchmarks answered, written down as they are answered, and told: in `eva test`, and now and then in a fit.
 
-What a row means is in `eva_lightning.benchmarks`; who answers is the module. An interrupted evaluation goes
-on where it stopped.
+What a row means is in `eva_lightning.reports.benchmarks`; who answers is the module. An interrupted
+evaluation goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import Callback, Trainer
 from tqdm import tqdm
 
-from eva_lightning.benchmarks.benchmark import Benchmark
-from eva_lightning.benchmarks.recorder import Recorder
-from eva_lightning.benchmarks.rows import BrokenRow, read_benchmark
-from eva_lightning.benchmarks.telling import measures, report
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task, Trajectory
+from eva_lightning.reports.benchmarks.benchmark import Benchmark
+from eva_lightning.reports.benchmarks.recorder import Recorder
+from eva_lightning.reports.benchmarks.rows import BrokenRow, read_benchmark
+from eva_lightning.reports.benchmarks.telling import measures, report
 
 if TYPE_CHECKING:
     from modules.base import PolicyModule

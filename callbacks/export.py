@@ -20,8 +20,8 @@ from torch import Tensor
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
-from callbacks import atomic
 from eva_lightning.faults import UsageError
+from eva_lightning.files import atomic
 from eva_lightning.policy.loading import Policy, PolicyConfig
 from eva_lightning.policy.merged_weights import is_sharded, merged_weights, whole
 

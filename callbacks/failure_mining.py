@@ -1,7 +1,7 @@
 """What the policy fails at becomes what it is asked next: data-enhanced GRPO.
 
 When failures are taken, and when new tasks join, is said here. What a failure is, who writes tasks and which
-of them are good enough is in `eva_lightning.mining`; how they are mixed in is the datamodule's business.
+of them are good enough is in `eva_lightning.data.mining`; how they are mixed in is the datamodule's business.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import distributed
 
-from eva_lightning.encoding import decode, encode
+from eva_lightning.agent.rollout import derive_seed
+from eva_lightning.data.mining.author import TaskAuthor, Written
+from eva_lightning.data.mining.causes import Failure, counts_by_cause, failures_of, merged
+from eva_lightning.data.mining.harvest import counts_of, harvest, write_down
+from eva_lightning.data.mining.teacher_author import TeacherAuthor
+from eva_lightning.data.mining.world_author import WorldAuthor
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.mining.author import TaskAuthor, Written
-from eva_lightning.mining.causes import Failure, counts_by_cause, failures_of, merged
-from eva_lightning.mining.harvest import counts_of, harvest, write_down
-from eva_lightning.mining.teacher_author import TeacherAuthor
-from eva_lightning.mining.world_author import WorldAuthor
-from eva_lightning.rollout import derive_seed
+from eva_lightning.files.encoding import decode, encode
 
 if TYPE_CHECKING:
     from modules.base import PolicyModule

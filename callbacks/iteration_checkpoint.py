@@ -18,8 +18,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from callbacks import atomic
 from eva_lightning.faults import UsageError
+from eva_lightning.files import atomic
 
 if TYPE_CHECKING:
     from modules.base import PolicyModule

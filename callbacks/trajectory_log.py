@@ -15,11 +15,11 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
-from callbacks.trajectory_markdown import escaped, tables
-from eva_lightning import store
 from eva_lightning.faults import Fault, UsageError
+from eva_lightning.files import store
 from eva_lightning.records import Trajectory
-from eva_lightning.report.strip import strip
+from eva_lightning.reports.strip import strip
+from eva_lightning.reports.trajectory_markdown import escaped, tables
 
 if TYPE_CHECKING:
     from modules.base import PolicyModule

@@ -8,10 +8,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from datamodules.base import RecordData
 from datamodules.sources import Source
-from eva_lightning.benchmarks.benchmark import Benchmark
-from eva_lightning.benchmarks.rows import BrokenRow, read_benchmark
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
+from eva_lightning.reports.benchmarks.benchmark import Benchmark
+from eva_lightning.reports.benchmarks.rows import BrokenRow, read_benchmark
 
 
 class BenchmarkData(RecordData[Task]):

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from datamodules.order import Order
-from eva_lightning.encoding import decode, encode
 from eva_lightning.faults import UsageError
+from eva_lightning.files.encoding import decode, encode
 from eva_lightning.records import Task, Trajectory
 
 Record = TypeVar("Record", Task, Trajectory)

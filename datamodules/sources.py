@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from eva_lightning.faults import UsageError
+from eva_lightning.files.store import located, read
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.store import located, read
 
 T = TypeVar("T")
 

@@ -15,17 +15,17 @@ from typing import Any
 
 import lightning
 
-from eva_lightning.dialects.base import Dialect
+from eva_lightning.agent.dialects.base import Dialect
+from eva_lightning.agent.rollout import Agent, Limits, Stopwatch, jobs_for, rollout
+from eva_lightning.agent.tools.base import Tool
+from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Engine, RefreshedEngine
 from eva_lightning.faults import UsageError
-from eva_lightning.metrics import trajectory_metrics
+from eva_lightning.ranks import gathered
 from eva_lightning.records import FrameRef, Task, Trajectory
-from eva_lightning.rollout import Agent, Limits, Stopwatch, jobs_for, rollout
-from eva_lightning.tools.base import Tool
+from eva_lightning.reports.metrics import trajectory_metrics
 from eva_lightning.video.decoder import Pixels
-from eva_lightning.worlds.base import World
 from modules.ahead import Ahead
-from modules.ranks import gathered
 
 
 @dataclass(kw_only=True)

@@ -18,27 +18,27 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from eva_lightning.card import settle
-from eva_lightning.dialects.base import Dialect
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.agent.dialects.base import Dialect
+from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.rollout import Limits
+from eva_lightning.agent.tools.base import Tool
+from eva_lightning.agent.tools.frame_select import FrameSelect
+from eva_lightning.agent.worlds.base import World
+from eva_lightning.agent.worlds.video_world import VideoWorld
+from eva_lightning.device import settle
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.objectives.totals import Totals
-from eva_lightning.packing import PackingConfig, pack
 from eva_lightning.policy.inputs import MicroBatch, TrajectoryInputs, lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.logprobs import TokenLogprobs, token_logprobs
+from eva_lightning.policy.packing import PackingConfig, pack
+from eva_lightning.ranks import most, summed, together
 from eva_lightning.records import Trajectory
-from eva_lightning.rollout import Limits
-from eva_lightning.tools.base import Tool
-from eva_lightning.tools.frame_select import FrameSelect
-from eva_lightning.worlds.base import World
-from eva_lightning.worlds.video_world import VideoWorld
 from modules.acting import ActingModule, EvaluationConfig
 from modules.optimizing import OptimizerConfig, make_optimizer, obey
-from modules.ranks import most, summed, together
 from modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
 
 LossOf = Callable[[MicroBatch, list[int]], tuple[Tensor, Tally]]

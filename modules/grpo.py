@@ -18,22 +18,22 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from eva_lightning.agent.rollout import Stopwatch
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.metrics import trajectory_metrics
 from eva_lightning.objectives.advantages import Advantage, GRPOAdvantage
 from eva_lightning.objectives.credit import Credit, credit, groups_of
 from eva_lightning.objectives.policy_gradient import PolicyGradientSettings, policy_gradient
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.loading import Policy
+from eva_lightning.ranks import gathered, most
 from eva_lightning.records import Task, Trajectory
+from eva_lightning.reports.metrics import trajectory_metrics
 from eva_lightning.rewards.accuracy import AccuracyReward
 from eva_lightning.rewards.base import Reward, apply_rewards
 from eva_lightning.rewards.format import FormatReward
-from eva_lightning.rollout import Stopwatch
 from modules.ahead import Ahead
 from modules.base import PolicyModule
-from modules.ranks import gathered, most
 from modules.reference import Reference
 
 

@@ -31,9 +31,9 @@ from eva_lightning.objectives.totals import sequence_sums
 from eva_lightning.policy.demonstrations import tokenized
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.loading import Policy
+from eva_lightning.ranks import gathered, summed
 from eva_lightning.records import FrameRef, Trajectory, Turn
 from modules.base import PolicyModule
-from modules.ranks import gathered, summed
 from modules.reference import Reference
 
 

@@ -8,9 +8,9 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelP
 from torch import nn
 
 from eva_lightning.faults import UsageError
-from eva_lightning.packing import PackingConfig
 from eva_lightning.policy.loading import PolicyConfig
 from eva_lightning.policy.merged_weights import is_sharded
+from eva_lightning.policy.packing import PackingConfig
 
 INSTEAD = "take ddp; model.optimizer.sharded shares out the optimizer's state among the ranks"
 

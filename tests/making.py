@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
+from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, World
 from eva_lightning.faults import VideoError
 from eva_lightning.records import Answer, Clip, FrameRef, Message, Observation, Task, Trajectory, Turn
-from eva_lightning.worlds.base import ClipFacts, Glimpse, World
 
 
 def task(kind="choice", value="B", options=("red", "blue", "green"), **fields):

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.cli import main
 from eva_lightning.commands.synthesize import teach
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.data.synthesis.captions import captions
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.teachers import Oracle
+from eva_lightning.data.synthesis.world import build_world, load_tasks
+from eva_lightning.files.store import portable, read, write
 from eva_lightning.records import Task
-from eva_lightning.store import portable, read, write
-from eva_lightning.synthesis.captions import captions
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.synthesis.world import build_world, load_tasks
-from tests.benchmarks.making_rows import rows_of, write_rows
+from tests.reports.benchmarks.making_rows import rows_of, write_rows
 
 pytestmark = pytest.mark.system
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from jsonargparse import auto_cli, set_parsing_settings
 
+from eva_lightning.commands.named_configs import found
+from eva_lightning.commands.refusals import TerseParser
 from eva_lightning.faults import UsageError
-from eva_lightning.named_configs import found
-from eva_lightning.refusals import TerseParser
 
 
 def run_command(

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 
+from eva_lightning.agent.rollout import Job, derive_seed, rollout
 from eva_lightning.commands.arguments import run_command, want_one_or_more, want_zero_or_more
 from eva_lightning.commands.engine_choice import DecoderChoice, Here, Timestamps, choose_engine, make_agent
-from eva_lightning.encoding import encode
 from eva_lightning.faults import Fault, UsageError
+from eva_lightning.files.encoding import encode
 from eva_lightning.records import Clip, Task, Trajectory
-from eva_lightning.report.strip import save_strip
-from eva_lightning.report.transcript import transcript
-from eva_lightning.rollout import Job, derive_seed, rollout
+from eva_lightning.reports.strip import save_strip
+from eva_lightning.reports.transcript import transcript
 
 
 def main(words: Sequence[str]) -> None:

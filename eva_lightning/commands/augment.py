@@ -13,18 +13,18 @@ from types import FrameType
 
 from tqdm import tqdm
 
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several, want_one_or_more
 from eva_lightning.commands.engine_choice import served
+from eva_lightning.data.mining.author import TaskAuthor, Written
+from eva_lightning.data.mining.causes import Failure, clustered, failures_of
+from eva_lightning.data.mining.harvest import counts_of, harvest, rejected_beside, write_down, write_rejected
+from eva_lightning.data.synthesis.world import HELD_OUT, SCRIPTS, TASKS
 from eva_lightning.faults import UsageError
-from eva_lightning.mining.author import TaskAuthor, Written
-from eva_lightning.mining.causes import Failure, clustered, failures_of
-from eva_lightning.mining.harvest import counts_of, harvest, rejected_beside, write_down, write_rejected
+from eva_lightning.files.sole_writer import sole_writer
+from eva_lightning.files.store import located, read
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.report.summary import table
-from eva_lightning.sole_writer import sole_writer
-from eva_lightning.store import located, read
-from eva_lightning.synthesis.world import HELD_OUT, SCRIPTS, TASKS
-from eva_lightning.worlds.video_world import VideoWorld
+from eva_lightning.reports.summary import table
 
 
 def main(words: Sequence[str]) -> None:
@@ -87,11 +87,11 @@ def augment(
     known = [one.task for one in made] + _pool(_known(world, pool or []))
     author: TaskAuthor
     if world is not None:
-        from eva_lightning.mining.world_author import WorldAuthor
+        from eva_lightning.data.mining.world_author import WorldAuthor
 
         author = WorldAuthor(world)
     else:
-        from eva_lightning.mining.teacher_author import TeacherAuthor
+        from eva_lightning.data.mining.teacher_author import TeacherAuthor
 
         author = TeacherAuthor(
             served(str(server), served_name),

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.rollout import Job, jobs_for, rollout
 from eva_lightning.commands.arguments import (
     refuse_to_overwrite,
     run_command,
@@ -30,25 +32,23 @@ from eva_lightning.commands.engine_choice import (
     served,
 )
 from eva_lightning.commands.task_file import read_tasks, task_file
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.data.synthesis.script import Script
+from eva_lightning.data.synthesis.teachers import Oracle
+from eva_lightning.data.synthesis.world import SCRIPTS
+from eva_lightning.data.teaching.attempts import Attempts
+from eva_lightning.data.teaching.audits import AuditRules
+from eva_lightning.data.teaching.costs import Prices, cost_rows, read_costs
+from eva_lightning.data.teaching.filters import KeepRules
+from eva_lightning.data.teaching.hints import HintKind
+from eva_lightning.data.teaching.lesson import Lesson, Teaching, filled_bank
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import Fault, UsageError
+from eva_lightning.files.sole_writer import sole_writer
+from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.report.summary import SUMMARY_HEADER, by_source, summarize, summary_row, table
-from eva_lightning.rollout import Job, jobs_for, rollout
+from eva_lightning.reports.summary import SUMMARY_HEADER, by_source, summarize, summary_row, table
 from eva_lightning.scoring import score
-from eva_lightning.sole_writer import sole_writer
-from eva_lightning.store import read
-from eva_lightning.synthesis.script import Script
-from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.synthesis.world import SCRIPTS
-from eva_lightning.teaching.attempts import Attempts
-from eva_lightning.teaching.audits import AuditRules
-from eva_lightning.teaching.costs import Prices, cost_rows, read_costs
-from eva_lightning.teaching.filters import KeepRules
-from eva_lightning.teaching.hints import HintKind
-from eva_lightning.teaching.lesson import Lesson, Teaching, filled_bank
 
 GOOD, AUDITS = KeepRules(), AuditRules()
 LATER = (

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.faults import UsageError
-from eva_lightning.metrics import trajectory_metrics
-from eva_lightning.report.chart import Bar, Panel, save_chart
-from eva_lightning.report.comparison import (
+from eva_lightning.reports.chart import Bar, Panel, save_chart
+from eva_lightning.reports.comparison import (
     MEASURES,
     Cells,
     Run,
@@ -25,8 +24,9 @@ from eva_lightning.report.comparison import (
     read_run,
     stage_cells,
 )
-from eva_lightning.report.frontier import Point, save_frontier
-from eva_lightning.report.summary import table
+from eva_lightning.reports.frontier import Point, save_frontier
+from eva_lightning.reports.metrics import trajectory_metrics
+from eva_lightning.reports.summary import table
 
 
 def main(words: Sequence[str]) -> None:

@@ -13,17 +13,17 @@ from typing import Any
 
 from tqdm import tqdm
 
+from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, want_one_or_more
-from eva_lightning.dialects.eva import EvaDialect
-from eva_lightning.encoding import FieldError
-from eva_lightning.exchange.foreign import Reader
-from eva_lightning.exchange.forms import Form, Inlet, Outlet
-from eva_lightning.exchange.pictures import ImageType, PictureFolder
-from eva_lightning.exchange.sharegpt import dataset_entry
+from eva_lightning.data.exchange.foreign import Reader
+from eva_lightning.data.exchange.forms import Form, Inlet, Outlet
+from eva_lightning.data.exchange.pictures import ImageType, PictureFolder
+from eva_lightning.data.exchange.sharegpt import dataset_entry
+from eva_lightning.data.intake.tables import Table, rows_of
 from eva_lightning.faults import UsageError
-from eva_lightning.intake.tables import Table, rows_of
-from eva_lightning.store import write
-from eva_lightning.worlds.video_world import VideoWorld
+from eva_lightning.files.encoding import FieldError
+from eva_lightning.files.store import write
 
 PLAIN = Table()
 

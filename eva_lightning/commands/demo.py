@@ -18,23 +18,23 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.commands import collect, compare, label
 from eva_lightning.commands.arguments import run_command
+from eva_lightning.commands.stages import run_stage
 from eva_lightning.commands.synthesize import teach
-from eva_lightning.dialects.eva import EvaDialect
-from eva_lightning.engines.vllm_adapter import check_version, installed
+from eva_lightning.data.synthesis.captions import captions
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.sloppy import Mistake, SloppyTeacher
+from eva_lightning.data.synthesis.world import build_world, load_world
+from eva_lightning.engines.vllm.adapter import check_version, installed
 from eva_lightning.faults import UsageError
+from eva_lightning.files.settings_file import settle
+from eva_lightning.files.store import portable, read, write
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Trajectory
-from eva_lightning.report.summary import SUMMARY_HEADER, summarize, summary_row, table
-from eva_lightning.report.transcript import transcript
-from eva_lightning.settings_file import settle
-from eva_lightning.stages import run_stage
-from eva_lightning.store import portable, read, write
-from eva_lightning.synthesis.captions import captions
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.sloppy import Mistake, SloppyTeacher
-from eva_lightning.synthesis.world import build_world, load_world
+from eva_lightning.reports.summary import SUMMARY_HEADER, summarize, summary_row, table
+from eva_lightning.reports.transcript import transcript
 
 FAMILIES = ("colour_at", "mark_at")
 CLIPS, HELD_OUT, QUESTIONS, ATTEMPTS = 100, 16, 200, 4

@@ -13,19 +13,19 @@ from typing import Any, Literal
 
 import torch
 
-from eva_lightning.card import own_card
 from eva_lightning.commands.arguments import run_command
-from eva_lightning.diagnosis.agreement import dtype_of
-from eva_lightning.diagnosis.examination import Examination, examine, verdicts
-from eva_lightning.diagnosis.installation import check_installation
-from eva_lightning.diagnosis.verdict import Verdict, lines, problems
+from eva_lightning.device import own_card
 from eva_lightning.engines.base import Engine, RefreshedEngine
 from eva_lightning.engines.transformers_engine import TransformersEngine
-from eva_lightning.engines.vllm_adapter import installed
-from eva_lightning.engines.vllm_settings import VLLMSettings
+from eva_lightning.engines.vllm.adapter import installed
+from eva_lightning.engines.vllm.settings import VLLMSettings
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.tiny import build_tiny
+from eva_lightning.reports.diagnosis.agreement import dtype_of
+from eva_lightning.reports.diagnosis.examination import Examination, examine, verdicts
+from eva_lightning.reports.diagnosis.installation import check_installation
+from eva_lightning.reports.diagnosis.verdict import Verdict, lines, problems
 
 EngineChoice = Literal["vllm", "transformers", "server"]
 SleepLevel = Literal[0, 1, 2]
@@ -120,10 +120,10 @@ def _start(
     if choice == "transformers":
         return TransformersEngine(policy)
     if choice == "vllm":
-        from eva_lightning.engines.vllm_engine import VLLMEngine
+        from eva_lightning.engines.vllm.engine import VLLMEngine
 
         return VLLMEngine(policy, settings, sleep_level=sleep_level)
-    from eva_lightning.engines.vllm_server_engine import VLLMServerEngine
+    from eva_lightning.engines.vllm.server_engine import VLLMServerEngine
 
     engine: RefreshedEngine = VLLMServerEngine(policy, urls=[urls] if isinstance(urls, str) else urls or [])
     return engine

@@ -6,15 +6,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from eva_lightning.dialects.eva import EvaDialect
-from eva_lightning.dialects.uniform import UniformFrames
+from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.dialects.uniform import UniformFrames
+from eva_lightning.agent.rollout import Agent, Limits
+from eva_lightning.agent.tools.frame_select import FrameSelect
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import UsageError
-from eva_lightning.rollout import Agent, Limits
-from eva_lightning.tools.frame_select import FrameSelect
 from eva_lightning.video.frame_store import FrameStore
 from eva_lightning.video.sampling import Budget
-from eva_lightning.worlds.video_world import VideoWorld
 
 if TYPE_CHECKING:
     from eva_lightning.engines.server_engine import ServerEngine
@@ -48,7 +48,7 @@ def choose_engine(
         raise UsageError("say who answers: --model FOLDER|HUB_ID to run it here, or --server URL")
     if server is not None:
         return served(server, served_name, tool_role=tool_role, concurrency=concurrency)
-    from eva_lightning.card import own_card
+    from eva_lightning.device import own_card
     from eva_lightning.engines.transformers_engine import TransformersEngine
     from eva_lightning.policy.loading import PolicyConfig, load_policy
 
@@ -56,7 +56,7 @@ def choose_engine(
     if here == "transformers":
         policy.model.to(own_card())
         return TransformersEngine(policy)
-    from eva_lightning.engines.vllm_engine import VLLMEngine
+    from eva_lightning.engines.vllm.engine import VLLMEngine
 
     return VLLMEngine(policy)
 

@@ -1,6 +1,6 @@
 """`eva label`: marks trajectories good or bad, for KTO: by rule, and by a judge where there is one.
 
-The rules are in `synthesis/feedback.py`, the judge's part in `second_opinion.py`.
+The rules are in `selection/feedback.py`, the judge's part in `second_opinion.py`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several
 from eva_lightning.commands.engine_choice import DecoderChoice
 from eva_lightning.commands.second_opinion import choose_judge, mark_with
+from eva_lightning.data.selection.balance import thinned
+from eva_lightning.data.selection.feedback import FeedbackRules, Marked, mark
 from eva_lightning.faults import UsageError
+from eva_lightning.files.store import located, portable, read, write
 from eva_lightning.objectives.kto import balancing_weight, recommended_band
 from eva_lightning.records import Trajectory
-from eva_lightning.report.summary import table
-from eva_lightning.store import located, portable, read, write
-from eva_lightning.synthesis.balance import thinned
-from eva_lightning.synthesis.feedback import FeedbackRules, Marked, mark
+from eva_lightning.reports.summary import table
 
 DEFAULTS = FeedbackRules()
 

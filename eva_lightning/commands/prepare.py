@@ -12,17 +12,17 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several, want_one_or_more
+from eva_lightning.data.intake.bad_row import BadRow, counted
+from eva_lightning.data.intake.questions import tasks_of
+from eva_lightning.data.intake.row_shape import RowShape
+from eva_lightning.data.intake.tables import Row, Table, rows_of
+from eva_lightning.data.intake.video_folder import MISSING, VideoFolder
 from eva_lightning.faults import UsageError
-from eva_lightning.intake.bad_row import BadRow, counted
-from eva_lightning.intake.questions import tasks_of
-from eva_lightning.intake.row_shape import RowShape
-from eva_lightning.intake.tables import Row, Table, rows_of
-from eva_lightning.intake.video_folder import MISSING, VideoFolder
+from eva_lightning.files.store import portable, write
 from eva_lightning.records import Task
-from eva_lightning.report.summary import table as aligned
-from eva_lightning.rollout import derive_seed
-from eva_lightning.store import portable, write
+from eva_lightning.reports.summary import table as aligned
 
 AS_IS = RowShape()
 PLAIN = Table()

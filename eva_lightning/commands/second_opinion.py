@@ -1,5 +1,5 @@
 """The judge of `eva label`: from the command's words to an engine with a rubric, and from its verdicts to
-marks. What it is asked stands in `judging/sufficiency.py`; the rules are in `synthesis/feedback.py`.
+marks. What it is asked stands in `selection/sufficiency.py`; the rules are in `selection/feedback.py`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.commands.engine_choice import DecoderChoice, served
+from eva_lightning.data.selection.feedback import FeedbackRules, Marked, mark, markable
+from eva_lightning.data.selection.sufficiency import SCORE, SUFFICIENCY, weigh
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.judging.judge import Judge
-from eva_lightning.judging.sufficiency import SCORE, SUFFICIENCY, weigh
 from eva_lightning.records import Trajectory
-from eva_lightning.synthesis.feedback import FeedbackRules, Marked, mark, markable
+from eva_lightning.rewards.judging.judge import Judge
 from eva_lightning.video.frame_store import FrameStore
-from eva_lightning.worlds.video_world import VideoWorld
 
 
 def choose_judge(

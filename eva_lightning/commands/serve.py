@@ -23,10 +23,10 @@ from transformers import AutoConfig
 
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
-from eva_lightning.engines.vllm_adapter import check_version, engine_words, installed
-from eva_lightning.engines.vllm_over_http import server_environment, server_words
-from eva_lightning.engines.vllm_settings import VLLMSettings
-from eva_lightning.engines.weight_push import LOCAL, Transfer, usual_transfer
+from eva_lightning.engines.vllm.adapter import check_version, engine_words, installed
+from eva_lightning.engines.vllm.over_http import server_environment, server_words
+from eva_lightning.engines.vllm.settings import VLLMSettings
+from eva_lightning.engines.vllm.weight_push import LOCAL, Transfer, usual_transfer
 from eva_lightning.faults import EngineFault, UsageError
 
 

@@ -1,5 +1,5 @@
 """`eva sift`: from many tasks those worth training on, by the attempts that were made at them. Which those
-are is said in `teaching/sifting.py`.
+are is said in `selection/sifting.py`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several
 from eva_lightning.commands.task_file import read_tasks, task_file
+from eva_lightning.data.selection.sifting import Sifted, SiftRules, Tally, histogram, sift, tallied
+from eva_lightning.data.teaching.attempts import dropped_beside
+from eva_lightning.data.teaching.filters import Dropped
 from eva_lightning.faults import UsageError
+from eva_lightning.files.store import portable, stream, write
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.report.summary import table
-from eva_lightning.store import portable, stream, write
-from eva_lightning.teaching.attempts import dropped_beside
-from eva_lightning.teaching.filters import Dropped
-from eva_lightning.teaching.sifting import Sifted, SiftRules, Tally, histogram, sift, tallied
+from eva_lightning.reports.summary import table
 
 RULES = SiftRules()
 BAR = 30

@@ -10,22 +10,22 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.rollout import Agent, jobs_for, rollout
+from eva_lightning.agent.tools.frame_select import FrameSelect
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.commands.arguments import run_command
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.data.synthesis.families import FAMILIES, SIGHT
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.sloppy import SloppyTeacher
+from eva_lightning.data.synthesis.teachers import Oracle
+from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.base import Context
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import UsageError
+from eva_lightning.files.store import portable, write
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.report.summary import SUMMARY_HEADER, summarize, summary_row, table
-from eva_lightning.rollout import Agent, jobs_for, rollout
-from eva_lightning.store import portable, write
-from eva_lightning.synthesis.families import FAMILIES, SIGHT
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.sloppy import SloppyTeacher
-from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.synthesis.world import build_world
-from eva_lightning.tools.frame_select import FrameSelect
-from eva_lightning.worlds.video_world import VideoWorld
+from eva_lightning.reports.summary import SUMMARY_HEADER, summarize, summary_row, table
 
 DEFAULTS = ScriptSettings()
 

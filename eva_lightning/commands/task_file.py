@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eva_lightning.data.synthesis.world import TASKS
 from eva_lightning.faults import UsageError
+from eva_lightning.files.store import located, read
 from eva_lightning.records import Task
-from eva_lightning.store import located, read
-from eva_lightning.synthesis.world import TASKS
 
 
 def task_file(given: str) -> Path:

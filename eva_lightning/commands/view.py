@@ -14,17 +14,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.faults import UsageError
+from eva_lightning.files.store import stream
 from eva_lightning.records import Clip, Trajectory
-from eva_lightning.store import stream
+from eva_lightning.reports.viewer.detail import Spell, detail
+from eva_lightning.reports.viewer.page import build_page
+from eva_lightning.reports.viewer.rows import Pair, pair, row
+from eva_lightning.reports.viewer.serve import PageServer
+from eva_lightning.reports.viewer.thumbnails import Album, ThumbnailSettings
 from eva_lightning.video.frame_store import FrameStore
-from eva_lightning.viewer.detail import Spell, detail
-from eva_lightning.viewer.page import build_page
-from eva_lightning.viewer.rows import Pair, pair, row
-from eva_lightning.viewer.serve import PageServer
-from eva_lightning.viewer.thumbnails import Album, ThumbnailSettings
-from eva_lightning.worlds.video_world import VideoWorld
 
 DEFAULTS = ThumbnailSettings()
 

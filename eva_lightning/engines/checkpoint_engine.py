@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from eva_lightning.card import own_card
+from eva_lightning.device import own_card
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.policy.loading import PolicyConfig, load_policy

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from eva_lightning.card import on_card
+from eva_lightning.device import on_card
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.engines.hand_back import hand_back
 from eva_lightning.faults import EngineRefusal, UsageError

@@ -11,11 +11,11 @@ from abc import ABC
 from collections import Counter
 from collections.abc import Sequence
 
-from eva_lightning.dialects.base import Dialect
+from eva_lightning.agent.dialects.base import Dialect
+from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Score, Trajectory
-from eva_lightning.worlds.base import World
 
 Outcome = Score | Fault | None
 """A score; what went wrong on our side; or None where the reward does not apply to this kind of task."""

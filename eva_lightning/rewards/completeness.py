@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
-from eva_lightning.asking import ask, some_at_once
-from eva_lightning.dialects.base import Dialect
+from eva_lightning.agent.dialects.base import Dialect
+from eva_lightning.agent.worlds.base import World
+from eva_lightning.engines.asking import ask, some_at_once
 from eva_lightning.engines.base import Engine, Sampling
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Clip, FrameRef, Part, Task, Trajectory
 from eva_lightning.rewards.base import Outcome, Reward
 from eva_lightning.scoring import score
 from eva_lightning.video.decoder import Pixels
-from eva_lightning.worlds.base import World
 
 Mode = Literal["last_round", "all_frames"]
 T = TypeVar("T")

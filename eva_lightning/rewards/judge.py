@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.judging.judge import Judge
-from eva_lightning.judging.rubric import Case, Rubric
-from eva_lightning.judging.rulings import Ruling
 from eva_lightning.records import AnswerKind, Task, Trajectory
 from eva_lightning.rewards.base import Outcome, Reward
+from eva_lightning.rewards.judging.judge import Judge
+from eva_lightning.rewards.judging.rubric import Case, Rubric
+from eva_lightning.rewards.judging.rulings import Ruling
 from eva_lightning.scoring import canonical, score
 
 ANSWER = Rubric(

@@ -52,7 +52,7 @@ def open_decoder(
 
 def _own_card() -> str:
     """This process's GPU, by number: plain `cuda` is that of the calling thread, mostly the first."""
-    from eva_lightning.card import own_card
+    from eva_lightning.device import own_card
 
     card = own_card()
     return str(card) if card.type == "cuda" else "cuda"

@@ -153,7 +153,7 @@ def _on(device: str) -> Callable[[], AbstractContextManager[object]]:
     """Makes a card the current one of whichever thread decodes; torch is there once torchcodec is."""
     import torch
 
-    from eva_lightning.card import on_card
+    from eva_lightning.device import on_card
 
     return partial(on_card, torch.device(device))
 

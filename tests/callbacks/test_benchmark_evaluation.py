@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.cli import main
 from eva_lightning.commands.synthesize import teach
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.teachers import Oracle
+from eva_lightning.data.synthesis.world import build_world, load_world
+from eva_lightning.files.store import read, write
 from eva_lightning.records import Trajectory
-from eva_lightning.store import read, write
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.synthesis.world import build_world, load_world
-from tests.benchmarks.making_rows import row, rows_of, write_rows
+from tests.reports.benchmarks.making_rows import row, rows_of, write_rows
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ["--model.policy.dtype=float32", "--trainer.precision=32-true", "--trainer.accelerator=cpu"]

@@ -14,18 +14,18 @@ from lightning.pytorch import Callback
 
 from callbacks import FailureMining, IterationCheckpoint, RolloutRefresh
 from datamodules import TaskData
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.rollout import Limits
+from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written
+from eva_lightning.data.mining.teacher_author import TeacherAuthor
+from eva_lightning.data.mining.world_author import WorldAuthor
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.teachers import Oracle
+from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.mining.author import Rejected, TaskAuthor, Written
-from eva_lightning.mining.teacher_author import TeacherAuthor
-from eva_lightning.mining.world_author import WorldAuthor
+from eva_lightning.files.store import read
 from eva_lightning.records import Task
-from eva_lightning.rollout import Limits
-from eva_lightning.store import read
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.synthesis.world import build_world
 from tests.modules.copied import Copied
 from tests.modules.stages import Batches, Coin, fit, make, moved, trainer, weights
 

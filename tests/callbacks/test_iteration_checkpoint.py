@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks import IterationCheckpoint
-from callbacks.atomic import place, point, remove, sweep
 from eva_lightning.faults import UsageError
+from eva_lightning.files.atomic import place, point, remove, sweep
 from tests.callbacks.acting import Acting, fit
 
 ROOT = Path(__file__).parents[2]

@@ -4,11 +4,11 @@ import pytest
 
 from callbacks import IterationCheckpoint, RolloutRefresh
 from datamodules.base import InOrder
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.rewards.base import Reward
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world
 from tests.modules.copied import Copied, Deaf, Forgetful
 from tests.modules.stages import Batches, Coin, Watching, fit, make, teach, trainer
 
@@ -66,8 +66,8 @@ def test_every_second_iteration_is_written_by_weights_that_are_one_older(world, 
 @pytest.mark.parametrize("lora", [None, True])
 def test_vllm_writes_with_the_weights_it_was_handed(lora, world, tiny_folder):
     pytest.importorskip("vllm", reason="vLLM is not installed")
-    from eva_lightning.engines.vllm_engine import VLLMEngine
-    from eva_lightning.engines.vllm_settings import VLLMSettings
+    from eva_lightning.engines.vllm.engine import VLLMEngine
+    from eva_lightning.engines.vllm.settings import VLLMSettings
 
     small = VLLMSettings(max_length=2048, batch_tokens=2048, max_frame_tokens=64)
     module = grpo(tiny_folder, lambda policy: VLLMEngine(policy, small), lora=lora, lr=1e-2)

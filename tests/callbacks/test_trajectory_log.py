@@ -7,11 +7,11 @@ from tensorboard.plugin_util import markdown_to_safe_html
 
 from callbacks import TrajectoryLog
 from callbacks.trajectory_log import spread
-from callbacks.trajectory_markdown import LONGEST, escaped, tables
-from eva_lightning import store
 from eva_lightning.faults import VideoError
+from eva_lightning.files import store
 from eva_lightning.records import Observation, Score, ToolCall, Trajectory, Turn
-from eva_lightning.report.strip import save_strip, strip
+from eva_lightning.reports.strip import save_strip, strip
+from eva_lightning.reports.trajectory_markdown import LONGEST, escaped, tables
 from tests.callbacks.acting import Acting, fit, loader, trainer
 from tests.making import StillWorld, frame, task, trajectory
 

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 
 from callbacks import FailureMining
 from datamodules import TaskData
-from eva_lightning.mining.world_author import WorldAuthor
+from eva_lightning.data.mining.world_author import WorldAuthor
 from tests.modules.stages import Coin, make, trainer
 
 

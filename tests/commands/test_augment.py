@@ -7,13 +7,13 @@ import signal
 import pytest
 
 from eva_lightning.commands import augment
+from eva_lightning.data.mining.author import Rejected
+from eva_lightning.data.synthesis.render import render
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world, load_tasks
 from eva_lightning.faults import UsageError
-from eva_lightning.mining.author import Rejected
+from eva_lightning.files.store import portable, read, write
 from eva_lightning.records import Task
-from eva_lightning.store import portable, read, write
-from eva_lightning.synthesis.render import render
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world, load_tasks
 from tests.engines.test_server_engine import says, serving
 from tests.making import task, trajectory
 
@@ -120,7 +120,7 @@ def test_after_ctrl_c_the_tasks_written_so_far_are_kept(world, tmp_path, monkeyp
         if len(rendered) == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("eva_lightning.mining.world_author.render", render_two)
+    monkeypatch.setattr("eva_lightning.data.mining.world_author.render", render_two)
     out, before = tmp_path / "new.jsonl", signal.getsignal(signal.SIGINT)
     given = ["--trajectories", collected(world, tmp_path), "--out", str(out), "--count", "100"]
     with pytest.raises(KeyboardInterrupt):

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from eva_lightning.commands import collect
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.faults import Fault, UsageError
+from eva_lightning.files.sole_writer import sole_writer
+from eva_lightning.files.store import located, read, write
 from eva_lightning.records import Answer, Trajectory
-from eva_lightning.sole_writer import sole_writer
-from eva_lightning.store import located, read, write
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world
 
 
 @pytest.fixture(scope="module")

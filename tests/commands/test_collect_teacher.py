@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from eva_lightning.agent.dialects.eva import SYSTEM, EvaDialect
 from eva_lightning.commands import collect
-from eva_lightning.dialects.eva import SYSTEM, EvaDialect
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world
+from eva_lightning.data.teaching.costs import read_costs
+from eva_lightning.data.teaching.filters import Dropped
 from eva_lightning.faults import Fault, UsageError
+from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
-from eva_lightning.store import read
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world
-from eva_lightning.teaching.costs import read_costs
-from eva_lightning.teaching.filters import Dropped
+from tests.data.teaching.oracle_server import OracleServer
 from tests.engines.test_server_engine import says, serving
-from tests.teaching.oracle_server import OracleServer
 
 CONFIG = Path(__file__).parents[2] / "configs" / "eva" / "collect.yaml"
 TOO_MANY = EvaDialect().call("frame_select", start_time=0, end_time=4, nframes=9)

@@ -8,8 +8,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from eva_lightning.commands import compare
 from eva_lightning.faults import UsageError
-from eva_lightning.report.drawing import COLOURS
-from eva_lightning.store import write
+from eva_lightning.files.store import write
+from eva_lightning.reports.drawing import COLOURS
 from tests.making import task, trajectory
 
 

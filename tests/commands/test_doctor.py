@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from eva_lightning.cli import main
-from eva_lightning.engines.vllm_adapter import installed
+from eva_lightning.engines.vllm.adapter import installed
 
 needs_vllm = pytest.mark.skipif(installed() is None, reason="vLLM is not installed: `make vllm` installs it")
 
@@ -53,7 +53,7 @@ def test_an_engine_that_does_not_start_is_a_problem_and_a_status(capsys):
 
 
 def test_a_missing_vllm_is_said_before_anything_is_loaded(monkeypatch, capsys):
-    monkeypatch.setattr("eva_lightning.diagnosis.installation.installed", lambda: None)
+    monkeypatch.setattr("eva_lightning.reports.diagnosis.installation.installed", lambda: None)
     assert main(["doctor", "--engine", "vllm", "--json"]) == 1
     said = capsys.readouterr()
     row = json.loads(said.out)

@@ -3,11 +3,11 @@
 import pytest
 
 from eva_lightning.commands import label
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.faults import UsageError
+from eva_lightning.files.store import read, write
 from eva_lightning.records import Trajectory
-from eva_lightning.store import read, write
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world
 from tests.making import task, trajectory
 
 
@@ -28,10 +28,10 @@ def test_rows_get_a_mark_a_reason_and_a_balance(tmp_path, capsys):
 
 
 def test_a_sloppy_teacher_is_told_from_the_oracle(tmp_path, capsys):
+    from eva_lightning.agent.dialects.eva import EvaDialect
     from eva_lightning.commands.synthesize import teach
-    from eva_lightning.dialects.eva import EvaDialect
-    from eva_lightning.synthesis.sloppy import SloppyTeacher
-    from eva_lightning.synthesis.teachers import Oracle
+    from eva_lightning.data.synthesis.sloppy import SloppyTeacher
+    from eva_lightning.data.synthesis.teachers import Oracle
 
     settings = ScriptSettings(duration=(60, 60), height=112, width=112, fps=2)
     world = build_world(tmp_path, 1, settings, per_family=3)

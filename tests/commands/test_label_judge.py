@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.cli import main
 from eva_lightning.commands import label
 from eva_lightning.commands.second_opinion import judged as marked_by
 from eva_lightning.commands.synthesize import teach
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.data.selection.feedback import FeedbackRules
+from eva_lightning.data.selection.sufficiency import SUFFICIENCY
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.teachers import Oracle
+from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.server_engine import ServerEngine
 from eva_lightning.faults import UsageError
-from eva_lightning.judging.judge import Judge
-from eva_lightning.judging.rulings import Ruling
-from eva_lightning.judging.sufficiency import SUFFICIENCY
+from eva_lightning.files.store import portable, read, write
 from eva_lightning.records import Score, Trajectory
-from eva_lightning.store import portable, read, write
-from eva_lightning.synthesis.feedback import FeedbackRules
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.synthesis.world import build_world
+from eva_lightning.rewards.judging.judge import Judge
+from eva_lightning.rewards.judging.rulings import Ruling
 from tests.engines.test_server_engine import says, serving
 from tests.making import StillWorld, task, trajectory
 

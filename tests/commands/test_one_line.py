@@ -8,7 +8,7 @@ import pytest
 
 from eva_lightning import cli
 from eva_lightning.cli import main
-from eva_lightning.store import write
+from eva_lightning.files.store import write
 from tests.making import task, trajectory
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from eva_lightning.cli import main
+from eva_lightning.files.store import write
 from eva_lightning.records import Clip
-from eva_lightning.store import write
 from tests.making import task, trajectory
 
 ROW = {"id": 1, "question": "Who?", "answer": "a dog", "video": "v.mp4"}

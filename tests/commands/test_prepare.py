@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from eva_lightning.cli import main
+from eva_lightning.files.store import read
 from eva_lightning.records import Task
-from eva_lightning.store import read
 
 GOOD = {"id": 1, "question": "Who?", "answer": "a dog", "video": "a.mp4", "length": 1800}
 

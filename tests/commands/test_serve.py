@@ -6,9 +6,9 @@ import shlex
 import pytest
 
 from eva_lightning.cli import main
-from eva_lightning.engines.vllm_adapter import installed
-from eva_lightning.engines.vllm_over_http import server_environment
-from eva_lightning.engines.vllm_settings import VLLMSettings
+from eva_lightning.engines.vllm.adapter import installed
+from eva_lightning.engines.vllm.over_http import server_environment
+from eva_lightning.engines.vllm.settings import VLLMSettings
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="vLLM is not installed: make vllm")
 

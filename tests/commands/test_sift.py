@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from eva_lightning.commands import sift
+from eva_lightning.data.teaching.filters import Dropped
 from eva_lightning.faults import UsageError
+from eva_lightning.files.store import read, write
 from eva_lightning.records import Clip, Task
-from eva_lightning.store import read, write
-from eva_lightning.teaching.filters import Dropped
 from tests.making import task, trajectory
 
 CLIPS = (Clip(id="v", path="clips/v.mp4"),)

@@ -6,11 +6,11 @@ import pytest
 
 from datamodules import DemonstrationData, FeedbackData, Source, TaskData
 from datamodules.base import InOrder
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.faults import UsageError
+from eva_lightning.files.store import write
 from eva_lightning.records import Clip, Turn
-from eva_lightning.store import write
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world
 from tests.making import task, trajectory
 
 

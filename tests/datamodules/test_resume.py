@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from datamodules import TaskData
 from eva_lightning.faults import UsageError
-from eva_lightning.store import write
+from eva_lightning.files.store import write
 from tests.making import task
 
 ROOT = Path(__file__).parent.parent.parent

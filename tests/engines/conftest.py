@@ -2,8 +2,8 @@
 
 import pytest
 
-from eva_lightning.engines.vllm_adapter import installed
-from eva_lightning.engines.vllm_settings import VLLMSettings
+from eva_lightning.engines.vllm.adapter import installed
+from eva_lightning.engines.vllm.settings import VLLMSettings
 
 
 @pytest.fixture(scope="session")

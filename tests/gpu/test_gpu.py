@@ -9,8 +9,8 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    from eva_lightning.synthesis.render import render
-    from eva_lightning.synthesis.script import ScriptSettings, write_script
+    from eva_lightning.data.synthesis.render import render
+    from eva_lightning.data.synthesis.script import ScriptSettings, write_script
 
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     render(write_script(0, ScriptSettings(duration=(60, 60))), path)
@@ -40,15 +40,15 @@ def test_auto_takes_the_gpu_where_there_is_one(clip):
 def test_the_engine_and_the_trainer_agree_on_the_gpu(tiny_folder, clip, dtype):
     import asyncio
 
-    from eva_lightning.dialects.eva import EvaDialect
+    from eva_lightning.agent.dialects.eva import EvaDialect
+    from eva_lightning.agent.rollout import Agent, Limits, jobs_for, rollout
+    from eva_lightning.agent.tools.frame_select import FrameSelect
+    from eva_lightning.agent.worlds.video_world import VideoWorld
     from eva_lightning.engines.transformers_engine import TransformersEngine
     from eva_lightning.policy.inputs import lay_out, trajectory_inputs
     from eva_lightning.policy.loading import PolicyConfig, load_policy
     from eva_lightning.policy.logprobs import token_logprobs
     from eva_lightning.records import Clip, Task
-    from eva_lightning.rollout import Agent, Limits, jobs_for, rollout
-    from eva_lightning.tools.frame_select import FrameSelect
-    from eva_lightning.worlds.video_world import VideoWorld
 
     policy = load_policy(PolicyConfig(path=str(tiny_folder), dtype=dtype))
     policy.model.cuda()

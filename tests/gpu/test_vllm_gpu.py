@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from eva_lightning.engines.vllm_adapter import installed
+from eva_lightning.engines.vllm.adapter import installed
 
 pytestmark = [
     pytest.mark.gpu,
@@ -36,7 +36,7 @@ def test_starting_vllm_moves_no_dice_of_the_gpu(tiny_folder):
     """In a process of its own, as every vLLM on this GPU: it keeps its memory until it ends."""
     code = (
         "import torch; from eva_lightning.commands.doctor import DEFAULTS\n"
-        "from eva_lightning.engines.vllm_engine import VLLMEngine\n"
+        "from eva_lightning.engines.vllm.engine import VLLMEngine\n"
         "from eva_lightning.policy.loading import PolicyConfig, load_policy\n"
         f"policy = load_policy(PolicyConfig(path={str(tiny_folder)!r}, dtype='bfloat16'))\n"
         "torch.cuda.manual_seed_all(7); expected = torch.rand(1, device='cuda').item()\n"
@@ -49,12 +49,12 @@ def test_starting_vllm_moves_no_dice_of_the_gpu(tiny_folder):
 
 @pytest.mark.parametrize("transfer", ["shared_memory", "ipc", "nccl"])
 def test_a_server_follows_a_push(tiny_folder, tmp_path, transfer):
-    from eva_lightning.diagnosis.agreement import changed, compare
-    from eva_lightning.diagnosis.conversations import make_probe, write_probes
     from eva_lightning.engines.base import Sampling
-    from eva_lightning.engines.vllm_server_engine import VLLMServerEngine
+    from eva_lightning.engines.vllm.server_engine import VLLMServerEngine
     from eva_lightning.policy.loading import PolicyConfig, load_policy
     from eva_lightning.policy.merged_weights import merged_weights
+    from eva_lightning.reports.diagnosis.agreement import changed, compare
+    from eva_lightning.reports.diagnosis.conversations import make_probe, write_probes
     from tests.system.vllm_servers import Server
 
     if transfer == "nccl" and torch.cuda.device_count() < 2:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world
 from tests.modules.stages import fit, make, teach, weights
 
 

@@ -12,19 +12,19 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader
 
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.rollout import Agent, Limits, jobs_for, rollout
+from eva_lightning.agent.tools.frame_select import FrameSelect
+from eva_lightning.agent.worlds.video_world import VideoWorld
+from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.objectives.kto import KTOSettings
 from eva_lightning.objectives.policy_gradient import PolicyGradientSettings
-from eva_lightning.packing import PackingConfig
 from eva_lightning.policy.loading import Lora, PolicyConfig
+from eva_lightning.policy.packing import PackingConfig
 from eva_lightning.policy.renderer import Renderer
 from eva_lightning.records import Score, Turn
 from eva_lightning.rewards.base import Reward
-from eva_lightning.rollout import Agent, Limits, jobs_for, rollout
-from eva_lightning.synthesis.teachers import Oracle
-from eva_lightning.tools.frame_select import FrameSelect
-from eva_lightning.worlds.video_world import VideoWorld
 from modules import GRPOModule, KTOModule, SFTModule
 from modules.optimizing import OptimizerConfig
 

@@ -11,8 +11,8 @@ import torch
 import yaml
 
 from eva_lightning.cli import main
+from eva_lightning.files.store import write
 from eva_lightning.policy.tiny import build_tiny
-from eva_lightning.store import write
 
 
 @pytest.fixture

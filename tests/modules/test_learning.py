@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from eva_lightning import card
+from eva_lightning import device as card
 from eva_lightning.faults import UsageError
 from tests.modules.stages import PER_TOKEN, WITH_KL, Watching, fit, make, marked, moved, weighed, weights
 

@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 from eva_lightning.faults import UsageError
-from eva_lightning.packing import PackingConfig
 from eva_lightning.policy.loading import PolicyConfig, load_policy
+from eva_lightning.policy.packing import PackingConfig
 from modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
 from tests.modules.stages import fit, make
 

@@ -16,7 +16,7 @@ from datamodules import TaskData
 from eva_lightning.cli import main
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import EngineFault, Fault
-from eva_lightning.store import write
+from eva_lightning.files.store import write
 from tests.modules.stages import Coin, Watching, make, marked, moved, trainer, weights
 
 ROOT = Path(__file__).parent.parent.parent

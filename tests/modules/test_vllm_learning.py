@@ -2,13 +2,13 @@
 
 import pytest
 
-from eva_lightning.engines.vllm_adapter import installed
+from eva_lightning.engines.vllm.adapter import installed
 from tests.modules.letters import school
 
 
 def vllm(policy):
-    from eva_lightning.engines.vllm_engine import VLLMEngine
-    from eva_lightning.engines.vllm_settings import VLLMSettings
+    from eva_lightning.engines.vllm.engine import VLLMEngine
+    from eva_lightning.engines.vllm.settings import VLLMSettings
 
     return VLLMEngine(policy, VLLMSettings(max_length=2048, batch_tokens=2048, max_frame_tokens=64))
 

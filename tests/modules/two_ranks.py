@@ -11,7 +11,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.distributed.fsdp import fully_shard
 
 from callbacks import RolloutRefresh
-from eva_lightning.synthesis.world import load_world
+from eva_lightning.data.synthesis.world import load_world
 from modules import GRPOModule
 from tests.modules.copied import Shelf
 from tests.modules.stages import (

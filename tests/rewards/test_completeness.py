@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.engines.base import Engine, Utterance
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import EngineFault, UsageError

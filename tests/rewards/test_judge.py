@@ -10,12 +10,12 @@ import yaml
 from eva_lightning.cli import main
 from eva_lightning.engines.server_engine import ServerEngine
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.judging.rulings import Ruling
+from eva_lightning.files.store import read, write
 from eva_lightning.records import Score
 from eva_lightning.rewards.base import apply_rewards
 from eva_lightning.rewards.judge import JudgeReward
+from eva_lightning.rewards.judging.rulings import Ruling
 from eva_lightning.rewards.rouge import RougeReward
-from eva_lightning.store import read, write
 from tests.engines.test_server_engine import says, serving
 from tests.making import task, trajectory
 from tests.modules.conftest import world as world

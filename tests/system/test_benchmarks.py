@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from eva_lightning.engines.vllm_adapter import installed
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world
-from tests.benchmarks.making_rows import rows_of, write_rows
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world
+from eva_lightning.engines.vllm.adapter import installed
+from tests.reports.benchmarks.making_rows import rows_of, write_rows
 from tests.system.vllm_servers import servers
 
 pytestmark = [

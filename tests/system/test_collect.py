@@ -13,17 +13,17 @@ import time
 import pytest
 
 from datamodules.feedback import FeedbackData
+from eva_lightning.agent.dialects.eva import SYSTEM
 from eva_lightning.cli import main
-from eva_lightning.dialects.eva import SYSTEM
-from eva_lightning.engines.vllm_adapter import installed
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world
+from eva_lightning.data.teaching.costs import read_costs
+from eva_lightning.engines.vllm.adapter import installed
+from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
-from eva_lightning.store import read
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world
-from eva_lightning.teaching.costs import read_costs
+from tests.data.teaching.oracle_server import OracleServer
 from tests.engines.test_server_engine import serving
 from tests.system.vllm_servers import servers
-from tests.teaching.oracle_server import OracleServer
 
 pytestmark = pytest.mark.system
 

@@ -9,12 +9,12 @@ import sys
 import pytest
 from PIL import Image
 
+from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.cli import main
 from eva_lightning.commands.arguments import _spell_out
-from eva_lightning.dialects.eva import EvaDialect
+from eva_lightning.data.synthesis.world import load_tasks
+from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.store import read
-from eva_lightning.synthesis.world import load_tasks
 from tests.engines.test_server_engine import says, serving
 
 pytestmark = pytest.mark.system

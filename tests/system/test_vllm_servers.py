@@ -12,19 +12,19 @@ from lightning.pytorch import Callback
 
 from callbacks import IterationCheckpoint
 from eva_lightning.cli import main
-from eva_lightning.diagnosis.agreement import FLOAT32_LARGEST, changed, compare
-from eva_lightning.diagnosis.conversations import make_probe, write_probes
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
 from eva_lightning.engines.transformers_engine import TransformersEngine
-from eva_lightning.engines.vllm_adapter import installed
-from eva_lightning.engines.vllm_server_engine import VLLMServerEngine
+from eva_lightning.engines.vllm.adapter import installed
+from eva_lightning.engines.vllm.server_engine import VLLMServerEngine
 from eva_lightning.faults import EngineFault, Fault, UsageError
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.records import Message
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world
+from eva_lightning.reports.diagnosis.agreement import FLOAT32_LARGEST, changed, compare
+from eva_lightning.reports.diagnosis.conversations import make_probe, write_probes
 from tests.modules.letters import Letters, school
 from tests.modules.stages import Batches, make, trainer
 from tests.system.vllm_servers import servers

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from eva_lightning.cli import main
+from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.world import build_world
+from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.scoring import score
-from eva_lightning.store import read
-from eva_lightning.synthesis.script import ScriptSettings
-from eva_lightning.synthesis.world import build_world
+from tests.data.teaching.oracle_server import OracleServer
 from tests.engines.test_server_engine import serving
-from tests.teaching.oracle_server import OracleServer
 
 pytestmark = pytest.mark.system
 

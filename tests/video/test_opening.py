@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from eva_lightning.card import settle
+from eva_lightning.device import settle
 from eva_lightning.faults import UsageError
 from eva_lightning.video import opening, torchcodec_decoder
 from eva_lightning.video.opening import open_decoder

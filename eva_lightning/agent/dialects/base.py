@@ -1,0 +1,52 @@
+"""How calls and answers are spelled. A dialect turns a task into opening messages, model text into calls or
+an answer, and findings into what the model reads next. It decides no meaning: tools check arguments, rewards
+judge answers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eva_lightning.agent.tools.base import Findings
+from eva_lightning.agent.worlds.base import ClipFacts
+from eva_lightning.records import Message, Part, Task, ToolCall
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """What a turn of the model says: an answer, calls, a malformed call (problem), or nothing of these."""
+
+    calls: tuple[ToolCall, ...] = ()
+    """Well-formed calls, in the order written."""
+    answer: str | None = None
+    """The final answer, a substring of the turn's text; None if there is none. An answer wins over calls."""
+    problem: str | None = None
+    """What is malformed about an attempted call, in words the model can act on."""
+
+
+class Dialect(ABC):
+    """The spelling of one family of checkpoints."""
+
+    @abstractmethod
+    def opening(self, task: Task, facts: Sequence[ClipFacts]) -> tuple[Message, ...]:
+        """The messages before the first turn. `facts` are those of `task.clips`, in order."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Parsed:
+        """Read a turn. Never raises."""
+
+    @abstractmethod
+    def observation(
+        self, task: Task, findings: Sequence[Findings], problems: Sequence[str]
+    ) -> tuple[Part, ...]:
+        """The tool message: what the calls found and what was wrong with those that failed."""
+
+    @abstractmethod
+    def call(self, name: str, /, **arguments: object) -> str:
+        """How this dialect writes a call: for teachers and scripts."""
+
+    @abstractmethod
+    def reply(self, answer: str) -> str:
+        """How this dialect writes a final answer: for teachers and scripts."""

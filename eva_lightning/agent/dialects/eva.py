@@ -1,0 +1,163 @@
+"""The spelling of the released EVA checkpoint: tags in, frames with times out.
+
+The strings are those of its evaluation script, misspelling included, because the checkpoint learned them.
+Where that script gives up (a malformed call, a range past the end) this dialect tells the model what was
+wrong instead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from eva_lightning.agent.dialects.base import Dialect, Parsed
+from eva_lightning.agent.tools.base import Findings
+from eva_lightning.agent.worlds.base import ClipFacts, Glimpse
+from eva_lightning.records import Message, Part, Task, ToolCall
+from eva_lightning.timecode import clock
+
+SYSTEM = "Use Frame Select Tool to Anlysis the video and generate an answer to the question."
+
+_ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
+_LETTER_AT_THE_END = re.compile(r"[Aa]nswer[.:\s]\s*(\w)(\W.{,100}|)$", re.DOTALL)
+_CALL = re.compile(r"<tool_call>(.*?)(</tool_call>|$)", re.DOTALL)
+
+
+class EvaDialect(Dialect):
+    """EVA's tags: <tool_call>{"tool": ..., "arguments": {...}}</tool_call> and <answer>...</answer>."""
+
+    def __init__(self, timestamps: Literal["clock", "seconds"] = "clock", system: str = SYSTEM) -> None:
+        """
+        Args:
+            timestamps: How frame labels say the time: "[01:15]" (the released checkpoint) or "75 seconds".
+            system: The system message.
+        """
+        self.timestamps = timestamps
+        self.system = system
+
+    def opening(self, task: Task, facts: Sequence[ClipFacts]) -> tuple[Message, ...]:
+        about = []
+        for clip, known in zip(task.clips, facts, strict=True):
+            name = f"{clip.id}: " if len(task.clips) > 1 else ""
+            seconds, lines = int(max(known.duration - 0.5, 1)), min(known.height, known.width)
+            about.append(f"{name}Video Length: {seconds} seconds. Original video resolution: {lines}p. ")
+        user = "".join(about) + task.text.strip()
+        return Message(role="system", parts=(self.system,)), Message(role="user", parts=(user,))
+
+    def parse(self, text: str) -> Parsed:
+        """A tagged answer wins; then calls; then a malformed call; then a bare "Answer: B" at the end."""
+        tagged = _ANSWER.search(text)
+        if tagged and tagged.group(1):
+            return Parsed(answer=tagged.group(1))
+        calls: list[ToolCall] = []
+        problems: list[str] = []
+        for block in _CALL.finditer(text):
+            if not block.group(2):
+                problems.append("the tool call is not closed with </tool_call>")
+                continue
+            for found in _read_calls(block.group(1)):
+                (calls if isinstance(found, ToolCall) else problems).append(found)  # type: ignore[arg-type]
+        if calls or problems:
+            return Parsed(calls=tuple(calls), problem="; ".join(problems) or None)
+        bare = _LETTER_AT_THE_END.search(text)
+        return Parsed(answer=bare.group(1)) if bare else Parsed()
+
+    def observation(
+        self, task: Task, findings: Sequence[Findings], problems: Sequence[str]
+    ) -> tuple[Part, ...]:
+        parts: list[Part] = ["<tool_response>"]
+        number = 0
+        for found in findings:
+            if found.text:
+                parts.append(f"\n{found.text}")
+            for glimpse in found.glimpses:
+                parts += [self._label(number, glimpse), glimpse.content]
+                if glimpse.note:
+                    parts.append(f" ({glimpse.note})")
+                number += 1
+        parts += [f"\nError: {problem}" for problem in problems]
+        parts.append(
+            "\nIf more information is needed, call the frame selection tool again.\n\n"
+            f"Question: {task.text.strip()}</tool_response>"
+        )
+        return _joined(parts)
+
+    def call(self, name: str, /, **arguments: object) -> str:
+        return f"<tool_call>{json.dumps({'tool': name, 'arguments': arguments})}</tool_call>"
+
+    def reply(self, answer: str) -> str:
+        return f"<answer>{answer}</answer>"
+
+    def _label(self, number: int, glimpse: Glimpse) -> str:
+        # A frame that begins up to 50 ms before a whole second is the one on show at that second.
+        shown = glimpse.time + 0.05 if glimpse.label is None else glimpse.label
+        if self.timestamps == "seconds":
+            return f"\nFrame {number} at {int(shown)} seconds:"
+        return f"{chr(10) if number else ''}Frame {number} at [{clock(shown)}]: "
+
+
+def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Neighbouring texts as one, so that a message has one text between two frames."""
+    merged: list[Part] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return tuple(merged)
+
+
+def _read_calls(block: str) -> Iterator[ToolCall | str]:
+    """The calls inside one pair of tags, one JSON object after the other, or what is wrong with them."""
+    decoder, position, found = json.JSONDecoder(), 0, False
+    while True:
+        position = len(block) - len(block[position:].lstrip(" \t\r\n,;"))
+        if position == len(block):
+            break
+        try:
+            value, end = decoder.raw_decode(block, position)
+        except json.JSONDecodeError as problem:
+            yield f"the tool call is not JSON ({problem.msg})"
+            return
+        except RecursionError:
+            yield "the tool call is not JSON (nested too deeply)"
+            return
+        except ValueError:
+            yield "the tool call is not JSON (a number of thousands of digits)"
+            return
+        found = True
+        for one in value if isinstance(value, list) else [value]:
+            yield _read_call(one, block[position:end])
+        position = end
+    if not found:
+        yield "the tool call is empty"
+
+
+def _read_call(value: Any, text: str) -> ToolCall | str:
+    if not isinstance(value, dict):
+        return 'a tool call must be an object: {"tool": ..., "arguments": {...}}'
+    name = value.get("tool", value.get("name"))
+    arguments = value.get("arguments", value.get("parameters"))
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except (ValueError, RecursionError):
+            return "the arguments of the tool call are not JSON"
+    if not isinstance(name, str):
+        return 'the tool call does not name its tool: {"tool": ..., "arguments": {...}}'
+    if not isinstance(arguments, dict):
+        return f"the tool call of {name} has no arguments"
+    if not _can_be_written([name, arguments]):
+        return f"the tool call of {name[:60]!r} has a number or a character that JSON does not know"
+    return ToolCall(name=name, arguments=arguments, text=text)
+
+
+def _can_be_written(value: Any) -> bool:
+    """Whether a file can hold it: Python also reads NaN, infinity and half a character."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,40 @@
+"""How the agent asks: a tool checks the arguments the model wrote and puts them to the world.
+
+A wrong argument raises ToolError, whose text the model reads. How calls and their results are spelled is the
+dialect's business.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eva_lightning.agent.worlds.base import Glimpse, World
+from eva_lightning.records import Clip, ToolCall
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What one call brought back."""
+
+    glimpses: tuple[Glimpse, ...] = ()
+    """Moments seen, in order."""
+    text: str = ""
+    """Words to show before them."""
+    tokens: int = 0
+    """Tokens that the glimpses take in the conversation, labels included, as far as the tool can tell."""
+    frames_cut: int = 0
+    """Frames asked for but left out, because a token budget was full."""
+
+
+class Tool(ABC):
+    """One thing the agent can do."""
+
+    name: str
+    """What the model writes to call it."""
+
+    @abstractmethod
+    def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
+        """Execute a call. `room` is the number of tokens the conversation can still take; work that does not
+        fit is cut before anything is decoded. May block: the rollout calls it in a thread."""

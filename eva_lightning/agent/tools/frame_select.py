@@ -1,0 +1,120 @@
+"""EVA's one tool: watch a range of seconds with so many frames at such a size.
+
+`frame_select(start_time, end_time, nframes, resize)`: times are seconds or [HH:]MM:SS; `resize` is a ratio of
+the native frame. The range is clamped to the clip; a range that lies outside, or runs backwards, is the
+model's mistake.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from eva_lightning.agent.tools.base import Findings, Tool
+from eva_lightning.agent.worlds.base import World
+from eva_lightning.faults import ToolError
+from eva_lightning.records import Clip, ToolCall
+from eva_lightning.timecode import parse_seconds
+from eva_lightning.video.sampling import Budget, plan
+
+
+class FrameSelect(Tool):
+    """Fetch frames of a range of seconds."""
+
+    name = "frame_select"
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        """
+        Args:
+            budget: What one call may cost, in tokens; None takes the published 12,000.
+        """
+        self.budget = budget or Budget()
+
+    def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
+        arguments = call.arguments
+        clip = named_clip(arguments, clips)
+        facts = world.describe(clip)
+        start, end = self.within(*asked_range(arguments), facts.duration)
+        count = asked_count(arguments) if end > start else 1
+        request = plan(
+            start,
+            end,
+            count,
+            asked_resize(arguments),
+            height=facts.height,
+            width=facts.width,
+            budget=self.budget,
+            room=room,
+        )
+        if not request.times:
+            raise ToolError(
+                "there is no room left for frames in this conversation; answer with what was seen"
+            )
+        glimpses = world.look(clip, request.times, request.height, request.width)
+        return Findings(glimpses=tuple(glimpses), tokens=request.tokens, frames_cut=request.frames_cut)
+
+    def within(self, start: float, end: float, duration: float) -> tuple[float, float]:
+        """The part of a range that lies inside the clip."""
+        if end < start:
+            raise ToolError(f"end_time {end:g} is before start_time {start:g}")
+        if start >= duration or end < 0:
+            raise ToolError(
+                f"{start:g} to {end:g} seconds lies outside the video, which is {duration:.1f} seconds long"
+            )
+        return max(start, 0.0), min(end, duration)
+
+
+def named_clip(arguments: Any, clips: Sequence[Clip]) -> Clip:
+    """The clip that is meant: the only one, or the one named by id or number (from 1) under `video`."""
+    if len(clips) == 1:
+        return clips[0]
+    named = arguments.get("video")
+    for number, clip in enumerate(clips, start=1):
+        if named in (clip.id, number, str(number)):
+            return clip
+    raise ToolError(f"video is {named!r}; it must be one of {', '.join(clip.id for clip in clips)}")
+
+
+def asked_range(arguments: Any) -> tuple[float, float]:
+    """The range as the model wrote it, in seconds."""
+    for name in ("start_time", "end_time"):
+        if arguments.get(name) is None:
+            raise ToolError(f"{name} is missing")
+    try:
+        return parse_seconds(arguments["start_time"]), parse_seconds(arguments["end_time"])
+    except ValueError as problem:
+        raise ToolError(str(problem)) from None
+
+
+def asked_count(arguments: Any) -> int:
+    """The number of frames that the model wants."""
+    count = _number(arguments, "nframes")
+    if count is None:
+        raise ToolError("nframes is missing")
+    if count < 1 or count != int(count):
+        raise ToolError(f"nframes is {count:g}; it must be a whole number, at least 1")
+    return int(count)
+
+
+def asked_resize(arguments: Any) -> float:
+    """Their size, as a ratio of the native one."""
+    resize = _number(arguments, "resize")
+    if resize is None:
+        return 1.0
+    if resize <= 0:
+        raise ToolError(f"resize is {resize:g}; it must be above 0 (1.0 is the native size)")
+    return resize
+
+
+def _number(arguments: Any, name: str) -> float | None:
+    value = arguments.get(name)
+    if value is None:
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ToolError(f"{name} is {value!r}; it must be a number")
+    return number

@@ -1,0 +1,204 @@
+"""`eva fit | validate | test`: LightningCLI over modules, datamodules and callbacks.
+
+The only file of the core that knows Lightning. It decides nothing: what is trained, and how, is
+in the config; here is only where configs are found, what every run has, and what a checkpoint may not do.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import warnings
+import zipfile
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import set_parsing_settings
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from callbacks import (
+    AgentProgressBar,
+    BenchmarkEvaluation,
+    IterationCheckpoint,
+    RolloutRefresh,
+    Throughput,
+    TrajectoryLog,
+)
+from datamodules import RecordData
+from eva_lightning.cli import STAGES
+from eva_lightning.commands.named_configs import found
+from eva_lightning.commands.refusals import TerseParser, in_a_line
+from eva_lightning.faults import UsageError
+from modules import PolicyModule
+
+PLUG_INS = (
+    "agent.dialects.uniform",
+    "engines.checkpoint_engine",
+    "engines.server_engine",
+    "engines.transformers_engine",
+    "engines.vllm.engine",
+    "engines.vllm.server_engine",
+    "rewards.accuracy",
+    "rewards.completeness",
+    "rewards.cost",
+    "rewards.format",
+    "rewards.judge",
+    "rewards.rouge",
+    "agent.tools.frame_select_official",
+)
+"""Parts of the core that configs may name bare; what the modules import themselves need not be listed."""
+
+DEFAULTS: dict[str, Any] = {
+    "max_epochs": 1,
+    "default_root_dir": "runs",
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+    "use_distributed_sampler": False,
+}
+
+
+ALWAYS: dict[type[Callback], str | None] = {
+    IterationCheckpoint: "enable_checkpointing",
+    AgentProgressBar: "enable_progress_bar",
+    Throughput: None,
+    TrajectoryLog: None,
+    RolloutRefresh: None,
+}
+"""Callbacks that every run has, and the option of the trainer that switches them off."""
+
+
+MISFIT = re.compile("loaded state dict|loading state_dict")
+"""What torch says of a checkpoint that holds other parameters than those there are."""
+
+
+class StageParser(TerseParser, LightningArgumentParser):
+    """Lightning's parser, in few words."""
+
+
+class StageCLI(LightningCLI):
+    """LightningCLI, with some of its surprises taken out."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Benchmarks are asked in a test, and now and then in a fit: `benchmark` in a config."""
+        parser.add_lightning_class_args(BenchmarkEvaluation, "benchmark")
+        # The heading would else be the first line of its manual, cut where that breaks.
+        (parser.groups or {})["benchmark"].title = "Benchmarks, asked by `eva test` and now and then in a fit"
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """A config that names a callback means to replace ours of that kind, not to have two."""
+        named = config.get("callbacks") or []
+        named = [*(named if isinstance(named, list) else [named]), *callbacks]
+        wanted = [
+            kind for kind, switch in ALWAYS.items() if switch is None or config.get(switch) is not False
+        ]
+        ours = [kind() for kind in wanted if not any(isinstance(one, kind) for one in named)]
+        return super()._instantiate_trainer(config, [*callbacks, *ours])
+
+    def instantiate_classes(self) -> None:
+        """A class that refuses its settings is a wrong config, not a bug."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, MisconfigurationException) as problem:
+            raise UsageError(in_a_line(str(problem))) from problem
+
+    def before_instantiate_classes(self) -> None:
+        """A checkpoint that can not be read is told now, and not after the policy is loaded."""
+        given = self.config[self.subcommand].get("ckpt_path")
+        if given and given not in ("last", "best", "hpc", "registry") and "://" not in str(given):
+            _refuse_no_checkpoint(Path(given))
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Only a user knows which policy a checkpoint belongs to."""
+        given = self.config[subcommand].get("ckpt_path")
+        try:
+            super()._run_subcommand(subcommand)
+        except (ValueError, RuntimeError) as problem:
+            if not given or not MISFIT.search(str(problem)):
+                raise
+            raise UsageError(
+                f"ckpt_path {given}: holds parameters of other number or size than this policy's; give the "
+                "model that it was trained with"
+            ) from problem
+
+    def _parse_ckpt_path(self) -> None:
+        """Hyper-parameters inside a checkpoint never override the command line or a config."""
+
+
+def _refuse_no_checkpoint(file: Path) -> None:
+    """UsageError unless torch could have written it: an archive, or a folder of several."""
+    if not file.exists():
+        raise UsageError(f"ckpt_path {file}: no such file; give a checkpoint, or last")
+    if file.is_file() and not zipfile.is_zipfile(file):
+        raise UsageError(f"ckpt_path {file}: is no checkpoint, or not all of one; give another, or last")
+
+
+def run_stage(words: Sequence[str]) -> None:
+    """Parse the words of `eva fit`, `validate` or `test`, and run it."""
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    for name in PLUG_INS:
+        import_module(f"eva_lightning.{name}")
+    _quieten()
+    # Lightning reads the words there, and starts the processes of the other devices with them.
+    typed, sys.argv = sys.argv, [sys.argv[0], *_in_full(words)]
+    try:
+        _run()
+    except SIGTERMException:  # a SystemExit without a number, which is success
+        raise SystemExit(143) from None
+    finally:
+        sys.argv = typed
+
+
+def _run() -> None:
+    StageCLI(
+        PolicyModule,
+        RecordData,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        auto_configure_optimizers=False,
+        seed_everything_default=0,
+        save_config_kwargs={"overwrite": True},
+        trainer_defaults=DEFAULTS,
+        parser_class=StageParser,
+        parser_kwargs={"parser_mode": "yaml", "prog": "eva"}
+        | {name: {"description": what} for name, what in STAGES.items()},
+    )
+
+
+SHORT = {
+    "--fresh": "--benchmark.fresh",
+    "--retry-errors": "--benchmark.retry_errors",
+    "--retry_errors": "--benchmark.retry_errors",
+    "--limit": "--data.limit",
+}
+"""What `eva test` is told most often, in short."""
+
+
+def _spelled_out(word: str) -> str:
+    """A short word at full length; a switch alone means true.
+
+    >>> _spelled_out("--fresh"), _spelled_out("--fresh=false"), _spelled_out("--limit")
+    ('--benchmark.fresh=true', '--benchmark.fresh=false', '--data.limit')
+    """
+    head, sign, value = word.partition("=")
+    alone = not sign and head in SHORT and head != "--limit"
+    return SHORT.get(head, head) + ("=true" if alone else sign + value)
+
+
+def _in_full(words: Sequence[str]) -> list[str]:
+    """The words as Lightning wants them: configs as paths, and in a test long words for short ones."""
+    return found([_spelled_out(word) for word in words] if words[:1] == ["test"] else words)
+
+
+def _quieten() -> None:
+    """Take out what Lightning says of every run and nobody can act on."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in record.getMessage()
+    )
+    for said in (".*transfer_batch_to_device.*", ".*LeafSpec.*", ".*Total length of `list`.*"):
+        warnings.filterwarnings("ignore", said)

@@ -1,0 +1,90 @@
+"""One message of a row: roles under their many names, words as text or as a list of parts, calls apart from
+the words or not. Reading only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from eva_lightning.data.exchange.conversation import Call, Part, Said, cut
+from eva_lightning.files.encoding import FieldError, json_problem
+from eva_lightning.records import Role
+
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "function_call": "assistant",
+    "observation": "tool",
+    "tool": "tool",
+    "function_response": "tool",
+    "function": "tool",
+}
+
+
+def messages(value: Any, field: str) -> list[Said]:
+    """The messages of a list, tagged from/value or role/content."""
+    if not isinstance(value, list):
+        raise FieldError(f"{field}: want a list of messages")
+    return [_message(one, f"{field}[{place}]") for place, one in enumerate(value)]
+
+
+def _message(one: Any, field: str) -> Said:
+    if not isinstance(one, dict):
+        raise FieldError(f"{field}: want an object")
+    tag, words = ("from", "value") if "from" in one else ("role", "content")
+    role = ROLES.get(str(one.get(tag)))
+    if role is None:
+        raise FieldError(f"{field}.{tag}: {one.get(tag)!r} is none of {', '.join(ROLES)}")
+    if one.get(tag) == "function_call":
+        return Said(role=role, parts=(), calls=_calls(one.get(words), f"{field}.{words}"))
+    calls = _calls(one.get("tool_calls"), f"{field}.tool_calls") if one.get("tool_calls") else ()
+    if calls and one.get(words) is None:
+        return Said(role=role, parts=(), calls=calls)
+    return Said(role=role, parts=_parts(one.get(words), f"{field}.{words}"), calls=calls)
+
+
+def _parts(value: Any, field: str) -> tuple[Part, ...]:
+    if isinstance(value, str):
+        return cut(value)
+    if not isinstance(value, list):
+        raise FieldError(f"{field}: want a text or a list of parts")
+    return tuple(_part(one, f"{field}[{place}]") for place, one in enumerate(value))
+
+
+def _part(one: Any, field: str) -> Part:
+    kind = one.get("type") if isinstance(one, dict) else None
+    if kind == "image":
+        return None
+    if kind == "text" and isinstance(one.get("text"), str):
+        return str(one["text"])
+    raise FieldError(f"{field}: want a part of type text or image, not {kind!r}")
+
+
+def _calls(value: Any, field: str) -> tuple[Call, ...]:
+    """Calls as an object, a list of them, or the text of either; each may be wrapped as a `function`."""
+    held = _object(value, field)
+    return tuple(_call(one, field) for one in (held if isinstance(held, list) else [held]))
+
+
+def _call(one: Any, field: str) -> Call:
+    wrapped = one.get("function", one) if isinstance(one, dict) else None
+    if not isinstance(wrapped, Mapping) or not isinstance(wrapped.get("name"), str):
+        raise FieldError(f'{field}: want {{"name": ..., "arguments": {{...}}}}')
+    arguments = _object(wrapped.get("arguments", {}), f"{field}.arguments")
+    if not isinstance(arguments, dict):
+        raise FieldError(f"{field}.arguments: want an object")
+    return Call(name=wrapped["name"], arguments=arguments)
+
+
+def _object(value: Any, field: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as problem:
+        raise FieldError(f"{field}: not JSON ({json_problem(problem)})") from None

@@ -1,0 +1,202 @@
+"""Rows of whatever file people have: JSONL, JSON, CSV, TSV, Parquet, `datasets`. What a row means is not
+known here; every row knows where it stands, so that whoever refuses it can say so.
+
+One row at a time, so memory does not grow with the file; only a JSON file is read whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from eva_lightning.faults import UsageError
+from eva_lightning.files.encoding import json_problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row, and where it stands."""
+
+    place: str
+    """What to call it in a message: "file.jsonl:12", "file.parquet row 12"."""
+    number: int
+    """Its number in the file, from 1; in text files its line."""
+    values: Mapping[str, Any]
+    """What it holds, by column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What must be known of a file beside its path."""
+
+    key: str | None = None
+    """Key of the list of rows in a JSON file that holds an object; None where the file is the list."""
+    split: str = "train"
+    """Split of a `datasets` id or folder."""
+    subset: str | None = None
+    """Name of the configuration of a `datasets` id; None where there is one only."""
+
+
+def rows_of(source: str, table: Table | None = None) -> Iterator[Row]:
+    """The rows of a file, of a folder that `datasets` wrote or can read, or of a `datasets` id on the hub."""
+    table, path = table or Table(), Path(source).expanduser()
+    if path.is_file():
+        read = _READERS.get(path.suffix.lower())
+        if read is None:
+            raise UsageError(
+                f"{source}: rows are read from {', '.join(_READERS)} or a `datasets` folder or id"
+            )
+        return read(path, table)
+    looks_like_an_id = source.count("/") == 1 and not source.startswith((".", "/", "~")) and not path.suffix
+    if path.is_dir() or looks_like_an_id:
+        return _from_datasets(source, path, table)
+    raise UsageError(
+        f"{source}: there is no such file; give a file, a folder of `datasets` or ORGANISATION/NAME"
+    )
+
+
+def _json_lines(path: Path, _: Table) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig") as file:
+        try:
+            for number, text in enumerate(file, start=1):
+                if not text.strip():
+                    continue
+                try:
+                    value = json.loads(text)
+                except (ValueError, RecursionError) as problem:
+                    raise UsageError(f"{path}:{number}: not JSON ({json_problem(problem)})") from None
+                if _may_hold_halves(text):
+                    _check_characters(value, f"{path}:{number}")
+                yield _row(value, f"{path}:{number}", number)
+        except UnicodeDecodeError as problem:
+            raise UsageError(f"{path}: not UTF-8 text ({problem.reason} at byte {problem.start})") from None
+
+
+def _json(path: Path, table: Table) -> Iterator[Row]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        whole, halves = json.loads(text), _may_hold_halves(text)
+    except json.JSONDecodeError as problem:
+        lines = "; one object a line is JSONL: name it .jsonl" if problem.msg == "Extra data" else ""
+        raise UsageError(f"{path}:{problem.lineno}: not JSON ({problem.msg}){lines}") from None
+    except UnicodeDecodeError as problem:
+        raise UsageError(f"{path}: not UTF-8 text ({problem.reason} at byte {problem.start})") from None
+    except (ValueError, RecursionError) as problem:
+        raise UsageError(f"{path}: not JSON ({json_problem(problem)})") from None
+    if isinstance(whole, dict):
+        lists = [key for key, value in whole.items() if isinstance(value, list)]
+        if table.key not in lists:
+            named = f"no list under {table.key!r}" if table.key else "an object"
+            raise UsageError(
+                f"{path}: holds {named}; its lists are {', '.join(lists) or 'none'}: name one as key"
+            )
+        whole = whole[table.key]
+    elif not isinstance(whole, list):
+        raise UsageError(f"{path}: want a list of rows, not {type(whole).__name__}")
+    for number, value in enumerate(whole, start=1):
+        if halves:
+            _check_characters(value, f"{path} row {number}")
+        yield _row(value, f"{path} row {number}", number)
+
+
+def _separated(path: Path, separator: str) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, delimiter=separator, strict=True)
+        try:
+            names = Counter(reader.fieldnames or ())
+            if twice := [name for name, count in names.items() if count > 1]:
+                raise UsageError(f"{path}: two columns are named {twice[0]!r}; give each its own name")
+            for number, values in enumerate(reader, start=1):
+                place = f"{path}:{reader.line_num}"
+                if None in values or None in values.values():
+                    raise UsageError(f"{place}: another number of columns than the {len(names)} named")
+                yield Row(place=place, number=number, values=values)
+        except csv.Error as problem:
+            raise UsageError(f"{path}:{reader.reader.line_num}: {problem}") from None
+        except UnicodeDecodeError as problem:
+            raise UsageError(f"{path}: not UTF-8 text ({problem.reason} at byte {problem.start})") from None
+
+
+def _parquet(path: Path, _: Table) -> Iterator[Row]:
+    parquet, arrow = needed("pyarrow.parquet"), needed("pyarrow")
+    try:
+        file = parquet.ParquetFile(path)
+    except arrow.ArrowInvalid as problem:
+        raise UsageError(f"{path}: no Parquet ({_first_line(problem)})") from None
+    number = 0
+    with file:
+        try:
+            for batch in file.iter_batches(batch_size=256):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(place=f"{path} row {number}", number=number, values=values)
+        except (arrow.ArrowException, OSError) as problem:
+            raise UsageError(f"{path}: damaged after row {number} ({_first_line(problem)})") from None
+
+
+def _from_datasets(source: str, path: Path, table: Table) -> Iterator[Row]:
+    """Rows by the `datasets` library, pictures and sounds left as bytes or paths."""
+    library = needed("datasets")
+    written = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+    try:
+        if written:
+            found = library.load_from_disk(str(path))
+            found = found[table.split] if (path / "dataset_dict.json").is_file() else found
+            found = found.to_iterable_dataset()
+        else:
+            found = library.load_dataset(source, table.subset, split=table.split, streaming=True)
+        for number, values in enumerate(found.decode(False), start=1):
+            yield Row(place=f"{source} row {number}", number=number, values=values)
+    except (KeyError, ValueError, OSError, RuntimeError, library.exceptions.DatasetsError) as problem:
+        why = _first_line(problem)
+        raise UsageError(f"{source}: `datasets` can not read split {table.split!r} of it ({why})") from None
+
+
+def _may_hold_halves(text: str) -> bool:
+    """Whether JSON spells characters in halves, as it does beyond the first 65,536."""
+    return "\\ud" in text or "\\uD" in text
+
+
+def _check_characters(value: Any, place: str) -> None:
+    """Refuse half a character: JSON can hold it, and no file can."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as problem:
+        raise UsageError(f"{place}: holds half a character ({problem.reason}); repair its text") from None
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0]
+
+
+def needed(module: str) -> Any:
+    """A library that few need, or one line that says what to install."""
+    try:
+        return import_module(module)
+    except ImportError:
+        name = module.partition(".")[0]
+        raise UsageError(
+            f"{name} is not installed, and these rows need it: pip install 'eva-lightning[data]'"
+        ) from None
+
+
+def _row(value: Any, place: str, number: int) -> Row:
+    if not isinstance(value, dict):
+        raise UsageError(f"{place}: holds no object but {type(value).__name__}")
+    return Row(place=place, number=number, values=value)
+
+
+_READERS: dict[str, Callable[[Path, Table], Iterator[Row]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+    ".csv": lambda path, _: _separated(path, ","),
+    ".tsv": lambda path, _: _separated(path, "\t"),
+    ".parquet": _parquet,
+}

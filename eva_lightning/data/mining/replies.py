@@ -1,0 +1,142 @@
+"""What a teacher wrote, read strictly: rows of the one shape that was asked for, or the reason why not."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eva_lightning.agent.rollout import derive_seed
+from eva_lightning.data.mining.author import Rejected, RejectionCause
+from eva_lightning.records import Answer, Clip, Task
+
+_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", re.DOTALL)
+_REFUSAL = re.compile(
+    r"\b(?:sorry|can(?:no|')t|can not|unable|won't|will not|decline|not able|as an ai)\b", re.IGNORECASE
+)
+LONGEST = 600
+"""Characters of a question, an option or an answer; what is longer is no question."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What was asked of a teacher in one message."""
+
+    clip: Clip
+    """The video that it was shown."""
+    shown: tuple[float, float]
+    """From which second to which."""
+    count: int
+    """How many questions it may write."""
+    options: bool
+    """Whether they are to have options."""
+    source: str
+    """What they count as: the source of the failures."""
+    cause: str
+    """Why those failed."""
+
+
+def read_reply(text: str, order: Order) -> list[Task | Rejected]:
+    """Every row of a reply as a task, or as what is wrong with it."""
+    bare = text.strip()
+    fenced = _FENCE.fullmatch(bare)
+    try:
+        rows = json.loads(fenced.group(1) if fenced else bare)
+    except (ValueError, RecursionError) as problem:
+        if _REFUSAL.search(bare) and not set(bare) & set("[{"):
+            return [Rejected(cause="refused", reason="the teacher would not write", text=text)]
+        return [Rejected(cause="not JSON", reason=_first_line(problem), text=text)]
+    rows = rows if isinstance(rows, list) else [rows]
+    if not rows:
+        return [Rejected(cause="refused", reason="the teacher wrote an empty list", text=text)]
+    read = [_read_row(row, order) for row in rows[: order.count]]
+    if len(rows) > order.count:
+        more = f"{len(rows)} rows where {order.count} were asked for; the rest is left out"
+        rest = json.dumps(rows[order.count :], ensure_ascii=False)
+        read.append(Rejected(cause="surplus", reason=more, text=rest))
+    return read
+
+
+class _Wrong(Exception):
+    """A row that is no task: its cause and reason."""
+
+    def __init__(self, cause: RejectionCause, reason: str) -> None:
+        super().__init__(reason)
+        self.cause = cause
+
+
+def _read_row(row: Any, order: Order) -> Task | Rejected:
+    try:
+        return _task(row, order)
+    except _Wrong as problem:
+        text = json.dumps(row, ensure_ascii=False)
+        return Rejected(cause=problem.cause, reason=str(problem), text=text)
+
+
+def _task(row: Any, order: Order) -> Task:
+    wanted = {"question", "answer", "start", "end"} | ({"options"} if order.options else set())
+    if not isinstance(row, dict) or row.keys() != wanted:
+        found = ", ".join(sorted(map(str, row))) if isinstance(row, dict) else type(row).__name__
+        raise _Wrong("not a task", f"want an object of {', '.join(sorted(wanted))}; found {found}")
+    question = _words(row["question"], "question")
+    options = _options(row["options"]) if order.options else ()
+    answer = _answer(row["answer"], options)
+    start, end = (_number(row[name], name) for name in ("start", "end"))
+    low, high = order.shown
+    if not low - 0.5 <= start < end <= high + 0.5:
+        raise _Wrong(
+            "off clip", f"evidence from {start:g} to {end:g} s; shown were {low:.1f} to {high:.1f} s"
+        )
+    name = f"{derive_seed(order.clip.path, question, *options):016x}"
+    return Task(
+        id=f"mined-{order.clip.id}-{name}",
+        source=order.source,
+        clips=(order.clip,),
+        question=question,
+        options=options,
+        answer=answer,
+        extra={"evidence": [[max(start, low), min(end, high)]], "mined": order.cause},
+    )
+
+
+def _words(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _Wrong("not a task", f"{name} is {value!r}; want words")
+    if len(value) > LONGEST:
+        raise _Wrong("not a task", f"{name} has {len(value)} characters; want at most {LONGEST}")
+    return value.strip()
+
+
+def _options(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not 2 <= len(value) <= 26:
+        raise _Wrong("bad options", f"options are {value!r}; want a list of 2 to 26")
+    return tuple(_words(one, "an option") for one in value)
+
+
+def _answer(value: Any, options: Sequence[str]) -> Answer:
+    """A right option by its text or its letter; a number; words."""
+    if options:
+        said = _words(value, "answer")
+        letters = [chr(ord("A") + place) for place in range(len(options))]
+        texts = [option.casefold() for option in options]
+        if said.casefold() in texts:
+            return Answer(kind="choice", value=letters[texts.index(said.casefold())])
+        if said in letters:
+            return Answer(kind="choice", value=said)
+        raise _Wrong("bad options", f"the answer {said!r} is none of the options")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Answer(kind="number", value=_number(value, "answer"))
+    return Answer(kind="text", value=_words(value, "answer"))
+
+
+def _number(value: Any, name: str) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not abs(value) < 1e9:  # NaN is not below anything
+        raise _Wrong("not a task", f"{name} is {value!r}; want a number")
+    return float(value)
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0][:200]

@@ -1,0 +1,235 @@
+"""Which attempts are good and which are bad, by rule, and why: the marks that KTO learns from. No model is
+asked here.
+
+EVA's authors name what makes a trajectory bad: it answers although what was seen does not suffice, or takes
+too many frames of a short window, or too few of a long one. Where the evidence of a task is known,
+"suffices" is checked against it; where a judge has weighed what was seen (`selection/sufficiency.py`), its
+verdict counts. Good is what remains: right, on evidence, and not wasteful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Literal
+
+from eva_lightning.data.selection.sufficiency import SCORE
+from eva_lightning.records import Observation, Score, ToolCall, Trajectory
+from eva_lightning.scoring import score
+from eva_lightning.timecode import parse_seconds
+
+Cause = Literal[
+    "good",
+    "stopped",
+    "malformed",
+    "wrong",
+    "blind",
+    "off evidence",
+    "sparse",
+    "dense",
+    "insufficient",
+    "wasteful",
+    "unclear",
+]
+"""good | ended without an answer | a call went wrong | wrong answer | answered without a look | saw nothing
+of the evidence | too few frames of a long window | too many of a short one | a judge finds that what was
+seen does not suffice | right, but others needed far less | left out as ambiguous."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackRules:
+    """Where the borders are."""
+
+    waste: float = 2.0
+    """Frames or visual tokens, as a multiple of the median of the right attempts at the same family of
+    questions."""
+    dense_fps: float = 1.0
+    """Frames per second above which a look is too dense (EVA's audit of calls: 1)..."""
+    dense_frames: int = 8
+    """...if it has more frames than this."""
+    sparse_seconds: float = 60.0
+    """A window longer than this..."""
+    sparse_frames: int = 4
+    """...wants at least so many frames. Only where no look was closer."""
+    drop_ambiguous: bool = False
+    """Leave out attempts that are nearly right or nearly wrong, and right ones that saw only a part of the
+    evidence."""
+    near: float = 0.15
+    """How close to one half a score is nearly right or wrong (an interval's IoU, a text's ROUGE); 0 to
+    0.5."""
+
+    def __post_init__(self) -> None:
+        if self.waste <= 1 or self.dense_fps <= 0 or not 0 <= self.near <= 0.5:
+            raise ValueError(
+                f"waste {self.waste:g}, dense_fps {self.dense_fps:g}, near {self.near:g}: "
+                "want more than 1, more than 0, and 0 to 0.5"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marked:
+    """A trajectory with its mark."""
+
+    trajectory: Trajectory
+    """Has `desirable` and scores["feedback"], which says why."""
+    cause: Cause
+    """Why, in a word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norm:
+    """What good attempts at a family of questions took."""
+
+    frames: float
+    """Median frames."""
+    visual_tokens: float
+    """Median visual tokens."""
+
+
+def mark(trajectories: Sequence[Trajectory], rules: FeedbackRules) -> list[Marked]:
+    """Every trajectory with its mark and the reason for it, in the same order.
+
+    What a fault ended and what has no gold answer can not be marked and is left out. What is ambiguous
+    stays without a mark if the rules drop it.
+    """
+    sound = [one for one in trajectories if markable(one)]
+    flaws = [_flaw(one, rules) for one in sound]
+    norms = _norms([one for one, flaw in zip(sound, flaws, strict=True) if flaw is None])
+    marks = []
+    for one, flaw in zip(sound, flaws, strict=True):
+        cause, reason = flaw or _waste(one, norms[one.task.source], rules) or ("good", _praise(one))
+        doubt = _doubt(one, cause, rules) if rules.drop_ambiguous else None
+        if doubt is not None:
+            marks.append(Marked(trajectory=_with(one, None, f"unclear: {doubt}"), cause="unclear"))
+        else:
+            marked = _with(one, cause == "good", f"{cause}: {reason}")
+            marks.append(Marked(trajectory=marked, cause=cause))
+    return marks
+
+
+def markable(one: Trajectory) -> bool:
+    """Whether there is something to hold it against, and no fault of ours in it."""
+    return one.stop != "fault" and one.task.answer is not None
+
+
+def _with(one: Trajectory, mark: bool | None, reason: str) -> Trajectory:
+    value = 0.5 if mark is None else float(mark)
+    return replace(one, desirable=mark, scores={**one.scores, "feedback": Score(value=value, reason=reason)})
+
+
+def _flaw(one: Trajectory, rules: FeedbackRules) -> tuple[Cause, str] | None:
+    """The first thing that is wrong with an attempt, its cost against others left aside."""
+    if one.stop != "answered":
+        return "stopped", f"ended by {one.stop}"
+    observations = [turn.observation for turn in one.turns if turn.observation]
+    errors = [observation.error for observation in observations if observation.error]
+    if errors:
+        return "malformed", errors[0]
+    verdict = score(one.task, one.answer)
+    if not verdict.correct:
+        return "wrong", verdict.reason
+    if not observations and not one.frames:
+        return "blind", "answered without a look"
+    evidence = one.task.evidence
+    if evidence and not _evidence_met(one):
+        where = ", ".join(f"{start:g} to {end:g}" for start, end in evidence)
+        return "off evidence", f"saw nothing of {where} s"
+    windows = [window for observation in observations for window in _windows(observation)]
+    return _density(windows, rules) or _insufficiency(one)
+
+
+def _insufficiency(one: Trajectory) -> tuple[Cause, str] | None:
+    """What a judge has against it."""
+    verdict = one.scores.get(SCORE)
+    if verdict is None or verdict.value >= 0.5:
+        return None
+    return "insufficient", verdict.reason.removeprefix("insufficient: ")
+
+
+def _density(windows: Sequence[Sequence[float]], rules: FeedbackRules) -> tuple[Cause, str] | None:
+    """Too few frames of a long window, or too many of a short one."""
+    sparse = [
+        times
+        for times in windows
+        if times[-1] - times[0] > rules.sparse_seconds and len(times) < rules.sparse_frames
+    ]
+    if sparse and len(sparse) == len(windows):
+        return (
+            "sparse",
+            f"{len(sparse[0])} frames of {sparse[0][-1] - sparse[0][0]:.0f} s, and no closer look",
+        )
+    for times in windows:
+        span = times[-1] - times[0]
+        # Half a frame of slack: frames begin a little before or after the second that was asked for.
+        if len(times) > rules.dense_frames and len(times) - 1.5 > rules.dense_fps * span:
+            return "dense", f"{len(times)} frames of {span:.1f} s"
+    return None
+
+
+def _waste(one: Trajectory, norm: Norm, rules: FeedbackRules) -> tuple[Cause, str] | None:
+    frames, tokens = len(one.frames), one.visual_tokens
+    if frames > rules.waste * norm.frames:
+        return "wasteful", f"{frames} frames where {norm.frames:g} are usual"
+    if tokens > rules.waste * norm.visual_tokens:
+        return "wasteful", f"{tokens} visual tokens where {norm.visual_tokens:g} are usual"
+    return None
+
+
+def _praise(one: Trajectory) -> str:
+    return (
+        f"{score(one.task, one.answer).reason}; {len(one.frames)} frames, {one.visual_tokens} visual tokens"
+    )
+
+
+def _doubt(one: Trajectory, cause: Cause, rules: FeedbackRules) -> str | None:
+    """What makes the mark ambiguous."""
+    verdict = score(one.task, one.answer)
+    if cause in ("good", "wrong") and abs(verdict.value - 0.5) < rules.near:
+        return f"nearly {'right' if cause == 'wrong' else 'wrong'}: {verdict.reason}"
+    met, there_are = _evidence_met(one), len(one.task.evidence)
+    if cause == "good" and met < there_are:
+        return f"right, but saw {met} of {there_are} pieces of evidence"
+    return None
+
+
+def _norms(good: Sequence[Trajectory]) -> dict[str, Norm]:
+    """By family."""
+    families: dict[str, list[Trajectory]] = {}
+    for one in good:
+        families.setdefault(one.task.source, []).append(one)
+    return {
+        family: Norm(
+            frames=median(len(one.frames) for one in ones),
+            visual_tokens=median(one.visual_tokens for one in ones),
+        )
+        for family, ones in families.items()
+    }
+
+
+def _evidence_met(one: Trajectory) -> int:
+    """How many pieces of evidence a frame fell into; for an attempt that only listened, a call."""
+    spans = [(frame.time, frame.time) for frame in one.frames]
+    if not spans:
+        spans = [span for turn in one.turns if turn.observation for span in map(_asked, turn.calls) if span]
+    return sum(any(a <= end and b >= start for a, b in spans) for start, end in one.task.evidence)
+
+
+def _asked(call: ToolCall) -> tuple[float, float] | None:
+    """The seconds that a call asked for, if it names any."""
+    try:
+        return parse_seconds(call.arguments.get("start_time")), parse_seconds(call.arguments.get("end_time"))
+    except ValueError:
+        return None
+
+
+def _windows(observation: Observation) -> list[list[float]]:
+    """The times of the frames of each look: a step back in time, or another clip, begins another look."""
+    windows: list[list[float]] = []
+    clip = ""
+    for frame in observation.frames:
+        if not windows or frame.clip != clip or frame.time < windows[-1][-1]:
+            windows.append([])
+        windows[-1].append(frame.time)
+        clip = frame.clip
+    return windows

@@ -1,0 +1,65 @@
+"""Questions about a script whose answers, and the seconds that prove them, are known.
+
+The families (`families.py`) list what could be asked of a clip; `ask` draws some of it and puts each draft
+as a multiple choice or as an open question. Nothing but `Task.answer` and `Task.extra` tells the answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from eva_lightning.data.synthesis.families import FAMILIES, OPTIONS, SIGHT, SUBJECTS, Draft
+from eva_lightning.data.synthesis.script import Script
+from eva_lightning.records import Answer, Clip, Task
+from eva_lightning.scoring import canonical
+
+
+def ask(
+    script: Script,
+    seed: int,
+    families: Sequence[str] | None = None,
+    per_family: int = 1,
+    *,
+    open_share: float = 0.5,
+    subjects: Sequence[Sequence[str]] = SUBJECTS,
+) -> list[Task]:
+    """Up to `per_family` tasks of each family (those of SIGHT unless named); fewer where a clip has no more
+    to ask.
+
+    Gold letters take turns inside a family, from a seeded start, so that no letter is worth a guess.
+    """
+    tasks = []
+    for family in SIGHT if families is None else families:
+        if family not in FAMILIES:
+            raise ValueError(f"there is no family {family!r}; there are {', '.join(FAMILIES)}")
+        dice = random.Random(f"ask/{seed}/{script.id}/{family}")
+        drafts = list(FAMILIES[family](script, dice, [tuple(traits) for traits in subjects]))
+        dice.shuffle(drafts)
+        turn = dice.randrange(OPTIONS * (OPTIONS - 1))
+        for number, draft in enumerate(drafts[:per_family]):
+            task_id = f"{script.id}-{family}-{number}"
+            choice = bool(draft.wrong) and (not draft.open or dice.random() >= open_share)
+            tasks.append(_task(task_id, family, script, draft, dice, turn + number if choice else None))
+    return tasks
+
+
+def _task(
+    task_id: str, family: str, script: Script, draft: Draft, dice: random.Random, turn: int | None
+) -> Task:
+    """A draft as a task; `turn` picks the gold letter of a multiple choice, None is an open question."""
+    task = Task(
+        id=task_id,
+        source=family,
+        clips=(Clip(id=script.id, path=f"clips/{script.id}.mp4"),),
+        question=draft.question,
+        answer=draft.gold,
+        extra={"evidence": [[float(start), float(end)] for start, end in draft.evidence], **draft.clues},
+    )
+    if turn is None:
+        return task
+    options = dice.sample(draft.wrong, min(OPTIONS - 1, len(draft.wrong)))
+    place = turn % (len(options) + 1)
+    options.insert(place, canonical(draft.gold))
+    return replace(task, options=tuple(options), answer=Answer(kind="choice", value=chr(ord("A") + place)))

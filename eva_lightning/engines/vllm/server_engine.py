@@ -1,0 +1,266 @@
+"""One or many vLLM servers as the engine: tokens in, tokens out, images beside them, weights handed over.
+
+A trajectory stays with the server that knows its beginning; a new one goes where least is being written. A
+server that does not answer is taken out, its trajectories go on elsewhere (the interruption is noted in
+them), and it comes back with the next weights. `eva serve` starts a server with the right words. For other
+people's models behind the chat protocol there is server_engine.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import torch.distributed as dist
+
+from eva_lightning.device import own_card
+from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
+from eva_lightning.engines.data_url import png_url
+from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.vllm.adapter import Written, check_version, sampling_words
+from eva_lightning.engines.vllm.over_http import GENERATE, generate_body, read_reply
+from eva_lightning.engines.vllm.weight_push import Transfer, push, usual_transfer
+from eva_lightning.faults import EngineFault, UsageError
+from eva_lightning.policy.loading import Policy
+from eva_lightning.records import FrameRef
+
+BUSY = {408, 425, 429, 503}
+"""The server is well and asks to be asked later; 503 is what a paused or ending one says."""
+ENCODED_BYTES = 2**28
+"""Encoded frames that are kept for a server which does not know them yet."""
+
+
+@dataclass(kw_only=True, eq=False)
+class _Server:
+    """One server, as far as we know."""
+
+    http: HttpJson
+    writing: int = 0
+    """Turns under way."""
+    problem: str | None = None
+    """Why it is out; None while it is in."""
+    known: set[str] = field(default_factory=set)
+    """Names of the images it was sent since its caches were emptied."""
+
+
+class VLLMServerEngine(RefreshedEngine):
+    """Writes with vLLM servers, on this machine or on others."""
+
+    shared = True
+
+    def __init__(
+        self,
+        policy: Policy,
+        urls: list[str],
+        transfer: Transfer | None = None,
+        concurrency: int = 64,
+        timeout: float = 600.0,
+        patience: float = 120.0,
+        bucket_mb: int = 256,
+    ) -> None:
+        """
+        Args:
+            policy: The model whose turns they write.
+            urls: Addresses of the servers, for example [http://localhost:8000, http://localhost:8001].
+            transfer: How weights travel; must be what the servers were started with. nccl wants them on
+                other GPUs than the trainer's first one, ipc on the GPU of a trainer that has no other rank.
+                None: nccl where the machine has several GPUs, else shared_memory.
+            concurrency: Turns under way at once, over all servers.
+            timeout: Seconds to wait for one turn.
+            patience: Seconds to wait for a busy server, and for the first sign of life of one that starts.
+            bucket_mb: Megabytes of weights on the way at once (shared_memory).
+        """
+        if not urls or len(set(urls)) != len(urls):
+            raise UsageError(f"urls is {urls}: want the address of at least one server, each once")
+        self.policy = policy
+        self.renderer = policy.renderer
+        self.transfer = transfer or usual_transfer()
+        _refuse_ipc_of_many(self.transfer)
+        self.device = own_card()  # as seen by the thread that trains: a push has threads of its own
+        self.patience = patience
+        self.bucket_bytes = bucket_mb * 2**20
+        self.servers = [_Server(http=HttpJson(url, timeout)) for url in urls]
+        self._lock = threading.Lock()
+        self._homes: OrderedDict[tuple[str, int], _Server] = OrderedDict()
+        self._encoded: OrderedDict[str, str] = OrderedDict()
+        self._encoded_bytes = 0
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="vllm-servers")
+        self._met = False
+
+    async def write(self, context: Context, sampling: Sampling) -> Utterance:
+        """The next turn of one conversation."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._write, context, sampling)
+
+    def take_weights(self, weights: Weights, version: int) -> None:
+        """Hand the weights to every server that answers; one that was out is in again."""
+        self._meet()
+        alive = []
+        for server in self.servers:
+            server.problem = self._examine(server, patience=0)
+            if server.problem is None:
+                alive.append(server)
+        failed = push(
+            [server.http for server in alive],
+            weights,
+            version,
+            self.transfer,
+            device=self.device,
+            bucket_bytes=self.bucket_bytes,
+        )
+        for server in alive:
+            server.problem = failed.get(server.http.url)
+            server.known.clear()
+        self._homes.clear()
+        self._refuse_if_none_is_left()
+        self.policy_version = version
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # --- one turn, in a thread
+
+    def _write(self, context: Context, sampling: Sampling) -> Utterance:
+        assert self.renderer is not None
+        self._meet()
+        key = (context.task_id, context.place)
+        notes: list[str] = []
+        while True:
+            server = self._choose(key)
+            try:
+                written = self._ask(server, context, sampling)
+            except Unreachable as problem:
+                self._take_out(server, str(problem))
+                notes.append(f"{server.http.url} was lost in the middle of a turn: {problem}")
+                continue
+            finally:
+                with self._lock:
+                    server.writing -= 1
+            if list(written.prompt_ids) != self.renderer.expand(context.ids, context.frames):
+                raise RuntimeError(
+                    f"{server.http.url} read another prompt than ours: its expanded ids differ"
+                )
+            return Utterance(
+                text=self.renderer.decode(written.token_ids),
+                token_ids=written.token_ids,
+                logprobs=tuple(round(value, 6) for value in written.logprobs),
+                weight_version=written.version,
+                cut=written.cut,
+                faults=tuple(notes),
+            )
+
+    def _ask(self, server: _Server, context: Context, sampling: Sampling) -> Written:
+        """One turn from one server; asked again while it is busy. Unreachable if it is to be taken out."""
+        assert self.renderer is not None
+        words = sampling_words(sampling, self.renderer.banned_ids, self.renderer.end_ids, {})
+        names = [context.name(frame) for frame in context.frames]
+        deadline = time.monotonic() + self.patience
+        pause = 0.1
+        while True:
+            images = self._images(server, context, names)
+            try:
+                reply = server.http.post(GENERATE, generate_body(context.ids, images, words))
+                written = read_reply(reply)
+            except Refused as refusal:
+                if any(url is None for _, url in images):  # it may have dropped one that we took for known
+                    server.known.clear()
+                elif refusal.status in BUSY and time.monotonic() < deadline:
+                    time.sleep(pause)
+                    pause = min(2 * pause, 5.0)
+                elif refusal.status < 500:
+                    raise EngineFault(
+                        f"{server.http.url} refuses a turn of {context.task_id!r}: {refusal}"
+                    ) from None
+                else:
+                    raise Unreachable(str(refusal)) from None
+            except (KeyError, IndexError, TypeError) as problem:
+                raise Unreachable(f"its reply can not be read: {problem}") from None
+            else:
+                server.known.update(names)
+                return written
+
+    def _images(self, server: _Server, context: Context, names: list[str]) -> list[tuple[str, str | None]]:
+        """Name and data of each frame; no data for one that this server was sent before."""
+        return [
+            (name, None if name in server.known else self._data_url(name, context, frame))
+            for name, frame in zip(names, context.frames, strict=True)
+        ]
+
+    def _data_url(self, name: str, context: Context, frame: FrameRef) -> str:
+        with self._lock:
+            if name in self._encoded:
+                self._encoded.move_to_end(name)
+                return self._encoded[name]
+        url = png_url(context.pixels(frame))
+        with self._lock:
+            if name not in self._encoded:
+                self._encoded[name] = url
+                self._encoded_bytes += len(url)
+            while self._encoded_bytes > ENCODED_BYTES and len(self._encoded) > 1:
+                self._encoded_bytes -= len(self._encoded.popitem(last=False)[1])
+        return url
+
+    # --- who is asked
+
+    def _choose(self, key: tuple[str, int]) -> _Server:
+        """The server that knows this trajectory, or else the one that has least to do."""
+        with self._lock:
+            server = self._homes.get(key)
+            if server is None or server.problem is not None:
+                self._refuse_if_none_is_left()
+                server = min(
+                    (one for one in self.servers if one.problem is None), key=lambda one: one.writing
+                )
+                self._homes[key] = server
+                if len(self._homes) > 100_000:
+                    self._homes.popitem(last=False)
+            server.writing += 1
+            return server
+
+    def _take_out(self, server: _Server, problem: str) -> None:
+        with self._lock:
+            server.problem = server.problem or problem
+
+    def _refuse_if_none_is_left(self) -> None:
+        if all(server.problem is not None for server in self.servers):
+            said = "; ".join(f"{server.http.url}: {server.problem}" for server in self.servers)
+            raise EngineFault(
+                f"no vLLM server is left ({said}): start one with `eva serve` and go on with --ckpt_path last"
+            )
+
+    def _meet(self) -> None:
+        """Before the first word: wait for servers that are starting, leave out those that do not come."""
+        with self._lock:
+            if self._met:
+                return
+            for server in self.servers:
+                server.problem = self._examine(server, self.patience)
+            self._met = True
+            self._refuse_if_none_is_left()
+
+    def _examine(self, server: _Server, patience: float) -> str | None:
+        """What is wrong with a server; None if it is well. A version that was never looked at is refused."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                server.http.get("/health", timeout=10)
+                check_version(server.http.get("/version", timeout=10)["version"])
+            except (Refused, Unreachable) as problem:
+                if time.monotonic() >= deadline:
+                    return str(problem)
+                time.sleep(0.5)
+            else:
+                return None
+
+
+def _refuse_ipc_of_many(transfer: Transfer) -> None:
+    """vLLM's half of it waits for all ranks of the trainer, and one of them alone hands over: for ever."""
+    ranks = dist.get_world_size() if dist.is_initialized() else 1
+    if transfer == "ipc" and ranks > 1:
+        raise UsageError(
+            f"VLLMServerEngine: transfer is ipc, and the trainer has {ranks} ranks: ipc goes with one alone; "
+            "give `eva serve` and the engine shared_memory (same machine) or nccl (other GPUs)"
+        )

@@ -1,0 +1,194 @@
+"""Tasks and trajectories on disk: JSONL, one record a line, appended and flushed as they finish.
+
+Reading is strict: a bad row is refused with file, line and field. A last line without its newline is the mark
+of a killed writer: a reader refuses it, `Appender` cuts it off (and says so) before it adds anything. No
+database, no index.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, TextIO, TypeVar
+
+from eva_lightning.faults import UsageError
+from eva_lightning.files.encoding import FieldError, decode, encode, json_problem
+from eva_lightning.records import Task, Trajectory
+
+T = TypeVar("T")
+Shown = TypeVar("Shown", Task, Trajectory)
+"""What names the clips it shows."""
+
+
+def read(path: str | Path, cls: type[T]) -> list[T]:
+    """All records of a file."""
+    return list(stream(path, cls))
+
+
+def stream(path: str | Path, cls: type[T]) -> Iterator[T]:
+    """The records of a file, one at a time; UsageError names file, line and field of the first bad row."""
+    for number, row in _rows(Path(path)):
+        try:
+            yield decode(cls, row)
+        except FieldError as problem:
+            raise UsageError(f"{path}:{number}: {problem}") from None
+
+
+def write(path: str | Path, records: Iterable[Any]) -> int:
+    """Write a whole file at once: it appears complete or not at all. Returns the number of rows."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    count = 0
+    with _opened(path, part, "w") as file:
+        for record in records:
+            file.write(line(record))
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    return count
+
+
+def _opened(path: Path, part: Path, mode: Literal["w", "a"]) -> TextIO:
+    """`part`, to be written to and to become `path`; UsageError if that can not be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        return part.open(mode, encoding="utf-8")
+    except OSError as problem:
+        why = problem.strerror or problem
+        raise UsageError(f"{path}: can not be written ({why}); name another file") from None
+
+
+def line(record: Any) -> str:
+    """A record as one line of JSON."""
+    return json.dumps(encode(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def located(record: Shown, root: str | Path) -> Shown:
+    """A task, or a trajectory with its task, with relative clip paths made usable: they count from `root`, as
+    a rule the folder of the file.
+    """
+    return _moved(record, lambda path: str(Path(root) / path))
+
+
+def portable(record: Shown, root: str | Path) -> Shown:
+    """A task, or a trajectory with its task, as it is written: clips under `root` by relative paths, so that
+    the folder can be moved.
+    """
+    base = Path(root).resolve()
+
+    def shorten(path: str) -> str:
+        whole = Path(path).resolve()
+        return str(whole.relative_to(base)) if whole.is_relative_to(base) else str(whole)
+
+    return _moved(record, shorten)
+
+
+def _moved(record: Shown, move: Callable[[str], str]) -> Shown:
+    if isinstance(record, Trajectory):
+        return replace(record, task=_moved(record.task, move))
+    clips = tuple(replace(clip, path=move(clip.path)) if clip.path else clip for clip in record.clips)
+    return replace(record, clips=clips)
+
+
+class Appender:
+    """Adds records to a file so that a crash loses at most the record being written, and never corrupts
+    another."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = _opened(self.path, self.path, "a")
+        self.repaired = repair(self.path)
+
+    def append(self, record: Any) -> None:
+        """Write one record and hand it to the operating system before returning."""
+        self._file.write(line(record))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def __enter__(self) -> Appender:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def repair(path: str | Path) -> int:
+    """Cut a torn last line off a file; the number of bytes that were cut (0 if the file is whole or missing).
+    A whole row that only lacks its newline, as editors leave it, is given one.
+    """
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size == 0:
+        return 0
+    with path.open("rb+") as file:
+        torn = _torn_bytes(file)
+        file.seek(-torn, os.SEEK_END)
+        if torn and _is_row(file.read()):
+            file.write(b"\n")
+            return 0
+        if torn:
+            file.truncate(file.seek(0, os.SEEK_END) - torn)
+            print(f"{path}: cut a torn last line of {torn} bytes (a writer was killed)", file=sys.stderr)
+    return torn
+
+
+def _is_row(last: bytes | str) -> bool:
+    """Whether a last line without newline is a row: a part of an object is never JSON."""
+    try:
+        return isinstance(json.loads(last), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _torn_bytes(file: BinaryIO) -> int:
+    """How many bytes follow the last newline; reads backwards, so a large file costs nothing."""
+    end = file.seek(0, os.SEEK_END)
+    position = end
+    while position > 0:
+        step = min(65536, position)
+        position -= step
+        file.seek(position)
+        newline = file.read(step).rfind(b"\n")
+        if newline >= 0:
+            return end - (position + newline + 1)
+    return end
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        file = path.open(encoding="utf-8-sig")
+    except OSError as problem:
+        raise UsageError(f"{path}: {problem.strerror or problem}; give the path of a JSONL file") from None
+    with file:
+        try:
+            for number, text in enumerate(file, start=1):
+                if not text.endswith("\n") and not _is_row(text):
+                    raise UsageError(
+                        f"{path}:{number}: torn last line ({len(text)} characters, no newline): "
+                        "its writer was killed; start it again, which repairs it, or delete that line"
+                    )
+                if text.strip():
+                    yield number, _json(path, number, text)
+        except UnicodeDecodeError as problem:
+            raise UsageError(f"{path}: not UTF-8 text ({problem.reason} at byte {problem.start})") from None
+
+
+def _json(path: Path, number: int, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise UsageError(f"{path}:{number}: not JSON ({json_problem(problem)})") from None

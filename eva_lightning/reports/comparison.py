@@ -1,0 +1,228 @@
+"""Runs side by side: what each stage brought, with intervals that say what is chance. Arithmetic only.
+
+Intervals are bootstrap intervals over tasks: the attempts at a task are drawn together, because they are no
+independent evidence. Two runs are compared on the tasks they share, task by task.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eva_lightning.faults import UsageError
+from eva_lightning.files.store import read
+from eva_lightning.records import Trajectory
+from eva_lightning.scoring import score
+
+MEASURES = ("accuracy", "rounds", "frames", "visual tokens")
+"""What is compared."""
+
+DRAWS = 1000
+"""Resamples of a bootstrap."""
+FLIPS = 4000
+"""Draws of signs for a p value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean with its 95 % interval."""
+
+    mean: float
+    """The mean."""
+    low: float
+    """Lower end of the interval."""
+    high: float
+    """Upper end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One stage, as it was evaluated."""
+
+    name: str
+    """How it is called in tables."""
+    evaluations: tuple[tuple[int, tuple[Trajectory, ...]], ...]
+    """Iteration and trajectories of each evaluation, in order."""
+
+    @property
+    def trajectories(self) -> tuple[Trajectory, ...]:
+        """The latest evaluation, without what a fault ended."""
+        return tuple(one for one in self.evaluations[-1][1] if one.stop != "fault")
+
+    @property
+    def faults(self) -> int:
+        """Trajectories of the latest evaluation that a fault ended."""
+        return len(self.evaluations[-1][1]) - len(self.trajectories)
+
+    @property
+    def families(self) -> list[str]:
+        return sorted({one.task.source for one in self.trajectories})
+
+
+def read_run(path: str | Path) -> Run:
+    """A run from a JSONL file of trajectories, or from a folder that a stage has written its evaluations to.
+
+    A number at the end of a file's name is the iteration it was made at (validate-000120.jsonl). Files of one
+    iteration belong together (several benchmarks); an attempt that is in two of them counts once. A folder of
+    `eva test` without evaluations is read from its benchmarks.
+    """
+    path = Path(path)
+    files = [path] if path.is_file() else _evaluation_files(path)
+    if not files:
+        raise UsageError(
+            f"{path}: neither a JSONL file nor a folder with evaluations/*.jsonl or benchmarks/*/; name an "
+            "evaluated run"
+        )
+    by_iteration: dict[int, dict[tuple[str, int], Trajectory]] = {}
+    for file in files:
+        number = re.search(r"(\d+)$", file.stem) if path.is_dir() else None
+        attempts = by_iteration.setdefault(int(number.group(1)) if number else 0, {})
+        attempts |= {(one.task.id, one.replica): one for one in _graded(file)}
+    evaluations = tuple((step, tuple(ones.values())) for step, ones in sorted(by_iteration.items()))
+    return Run(name=path.stem if path.is_file() else path.resolve().name, evaluations=evaluations)
+
+
+def _evaluation_files(folder: Path) -> list[Path]:
+    """Those of the folder itself, or of the logs in it: a run taken up again has several versions."""
+    found = [*folder.glob("evaluations/*.jsonl"), *folder.glob("*/version_*/evaluations/*.jsonl")]
+    benchmarks = sorted(folder.glob("benchmarks/*/trajectories*.jsonl"))  # of eva test
+    return sorted(found, key=lambda file: (_version(file.parent.parent.name), file.name)) or benchmarks
+
+
+def _version(name: str) -> int:
+    number = re.fullmatch(r"version_(\d+)", name)
+    return int(number.group(1)) if number else -1
+
+
+def _graded(file: Path) -> list[Trajectory]:
+    made = read(file, Trajectory)
+    ungraded = next((one for one in made if one.task.answer is None), None)
+    if ungraded is not None:
+        raise UsageError(f"{file}: task {ungraded.task.id!r} has no gold answer; there is nothing to compare")
+    if all(one.stop == "fault" for one in made):
+        raise UsageError(f"{file}: holds no trajectory without a fault; evaluate again")
+    return made
+
+
+def estimate(trajectories: Sequence[Trajectory], measure: str) -> Estimate:
+    """Mean of a measure over trajectories; its interval over tasks."""
+    tasks = _by_task(trajectories, measure)
+    sums = np.array([sum(values) for values in tasks.values()])
+    counts = np.array([float(len(values)) for values in tasks.values()])
+    drawn = _drawn(len(tasks))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    return _interval(float(sums.sum() / counts.sum()), means)
+
+
+def difference(of: Run, to: Run, measure: str) -> Estimate | None:
+    """How much more of a measure one run has than another, on the tasks of both; None if they share none."""
+    ours, theirs = _by_task(of.trajectories, measure), _by_task(to.trajectories, measure)
+    shared = [task for task in ours if task in theirs]
+    if not shared:
+        return None
+    gaps = np.array([float(np.mean(ours[task]) - np.mean(theirs[task])) for task in shared])
+    return _interval(float(gaps.mean()), gaps[_drawn(len(shared))].mean(1))
+
+
+def chance(of: Run, to: Run, family: str | None = None) -> float | None:
+    """How likely a gap in accuracy at least as large is if the runs were equally good (two-sided p): on the
+    questions of both, the sign of each question's gap is drawn by lot. None if they share no question.
+    """
+    ours, theirs = (
+        _by_task([one for one in run.trajectories if family in (None, one.task.source)], "accuracy")
+        for run in (of, to)
+    )
+    gaps = np.array([np.mean(ours[task]) - np.mean(theirs[task]) for task in ours if task in theirs])
+    if not len(gaps):
+        return None
+    gaps = gaps[gaps != 0]
+    signs = np.random.default_rng(0).integers(0, 2, size=(FLIPS, len(gaps))) * 2 - 1
+    as_large = np.abs(signs @ gaps) >= abs(gaps.sum()) - 1e-9
+    return float((as_large.sum() + 1) / (FLIPS + 1))
+
+
+Cells = list[list[str]]
+"""A table as rows of words; the first row is its header."""
+
+
+def stage_cells(runs: Sequence[Run]) -> Cells:
+    """A row a run: its measures, and what its accuracy gained over the first run, and whether by chance."""
+    rows = [["", "tasks", *MEASURES, "gain", "p", "faults"]]
+    for run in runs:
+        cells = [spelled(estimate(run.trajectories, measure), measure) for measure in MEASURES]
+        gained = None if run is runs[0] else difference(run, runs[0], "accuracy")
+        luck = None if run is runs[0] else chance(run, runs[0])
+        count = len({one.task.id for one in run.trajectories})
+        rows.append([run.name, str(count), *cells, _signed(gained), _likely(luck), str(run.faults)])
+    return rows
+
+
+def family_cells(runs: Sequence[Run]) -> Cells:
+    """A row a family of questions (or benchmark): the accuracy of each run, and p against the first."""
+    rows = [["accuracy", *_with_p([run.name for run in runs])]]
+    for family in sorted({family for run in runs for family in run.families}):
+        cells = [family or "all"]
+        for run in runs:
+            ones = [one for one in run.trajectories if one.task.source == family]
+            cells.append(spelled(estimate(ones, "accuracy"), "accuracy") if ones else "-")
+            if run is not runs[0]:
+                cells.append(_likely(chance(run, runs[0], family)))
+        rows.append(cells)
+    return rows
+
+
+def _with_p(names: Sequence[str]) -> list[str]:
+    return [*names[:1], *(word for name in names[1:] for word in (name, "p"))]
+
+
+def _likely(p: float | None) -> str:
+    return "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def spelled(value: Estimate, measure: str) -> str:
+    """A number and its interval, as a table shows it.
+
+    >>> spelled(Estimate(mean=0.5, low=0.25, high=0.75), "accuracy")
+    '50.0% (25-75)'
+    >>> spelled(Estimate(mean=12.34, low=11.0, high=13.5), "frames")
+    '12.3 (11.0-13.5)'
+    """
+    if measure == "accuracy":
+        return f"{value.mean:.1%} ({value.low * 100:.0f}-{value.high * 100:.0f})"
+    digits = 0 if measure == "visual tokens" else 1 if measure == "frames" else 2
+    return f"{value.mean:.{digits}f} ({value.low:.{digits}f}-{value.high:.{digits}f})"
+
+
+def _signed(gained: Estimate | None) -> str:
+    if gained is None:
+        return "-"
+    return f"{gained.mean * 100:+.1f} ({gained.low * 100:+.0f} to {gained.high * 100:+.0f})"
+
+
+def _by_task(trajectories: Sequence[Trajectory], measure: str) -> dict[str, list[float]]:
+    tasks: dict[str, list[float]] = {}
+    for one in trajectories:
+        tasks.setdefault(one.task.id, []).append(_value(one, measure))
+    return tasks
+
+
+def _value(one: Trajectory, measure: str) -> float:
+    if measure == "accuracy":
+        return float(score(one.task, one.answer).correct)
+    return float(
+        {"rounds": one.rounds, "frames": len(one.frames), "visual tokens": one.visual_tokens}[measure]
+    )
+
+
+def _drawn(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """Which tasks each resample holds; the same for the same count, so that a table can be made again."""
+    return np.random.default_rng(0).integers(0, count, size=(DRAWS, count))
+
+
+def _interval(mean: float, draws: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Estimate:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Estimate(mean=mean, low=float(low), high=float(high))

@@ -1,0 +1,88 @@
+"""What is said of a benchmark's results, with numbers one can check by head."""
+
+from dataclasses import replace
+
+import pytest
+
+from eva_lightning.reports.benchmarks.benchmark import Benchmark, Published
+from eva_lightning.reports.benchmarks.result import result_of
+from eva_lightning.reports.benchmarks.rows import BrokenRow
+from eva_lightning.reports.benchmarks.telling import interval, measures, report
+from tests.making import task, trajectory
+
+LVBENCH = Benchmark(
+    name="LVBench",
+    file="",
+    videos="",
+    published={"EVA": Published(accuracy=43.32, rounds=2.62, total_tokens=20412)},
+)
+
+
+def result(number=0, answer="B", stop="answered", duration=60.0, **extra):
+    asked = task(id=f"LVBench/{number}", source="LVBench", extra={"index": number, **extra})
+    return result_of(trajectory(task=asked, answer=answer, stop=stop, frames=2), duration)
+
+
+def test_a_row_has_what_the_official_script_reads():
+    row = result(7)
+    assert (row.index, row.gt, row.answer, row.stop_reason, row.num_rounds) == (
+        7,
+        "B",
+        "B",
+        "answer_found",
+        2,
+    )
+    # 4 of the prompt, 6 written, 2 of the tool, and two frames of 56 x 84: 2 x 3 tokens each
+    assert row.total_tokens == 4 + 6 + 2 + 12 and row.visual_tokens == 12 and row.times == (0.0, 1.0)
+
+
+def test_right_by_words_is_right_here_and_wrong_for_the_official_script():
+    rows = [
+        result(0, "B"),
+        result(1, "b"),
+        result(2, "B. blue"),
+        result(3, "C"),
+        result(4, None, "no_action"),
+    ]
+    assert [row.correct for row in rows] == [True, True, True, False, False]
+    assert [row.exact for row in rows] == [True, True, False, False, False]
+    assert measures(rows)["accuracy"] == pytest.approx(0.6)
+    assert measures(rows)["accuracy_exact"] == pytest.approx(0.4)
+
+
+def test_a_fault_is_in_no_mean_and_is_told():
+    rows = [result(0), result(1, None, "fault"), result(2, "A")]
+    assert measures(rows) | {"rounds": 0} == measures(rows[::2]) | {"faults": 1.0, "rounds": 0}
+    told = report(LVBENCH, rows, [BrokenRow(line=3, cause="missing video", detail="a.mp4")] * 2)
+    assert "2 questions answered, 1 more ended by a fault" in told
+    assert "2 rows could not be asked: 2 missing video" in told and "50.00%" in told
+
+
+def test_the_published_row_stands_beside_ours():
+    told = report(LVBENCH, [result(0)], [])
+    assert "EVA (published)" in told and "43.32%" in told and "2.62" in told and "20412" in told
+    assert "12,000 visual tokens a call, temperature 0" in told
+
+
+def test_evidence_is_told_with_its_cost():
+    rows = [result(0, evidence=[[0.5, 2.0]]), result(1, "A", evidence=[[50.0, 60.0]])]
+    assert [row.seen for row in rows] == [True, False]
+    told = report(LVBENCH, rows, [])
+    assert "a frame inside the evidence: 1 of 2 questions (50.0%)" in told
+    assert "seen: accuracy 100.0%, 12 visual tokens; not seen: accuracy 0.0%" in told
+
+
+def test_kinds_and_lengths_are_told_apart():
+    rows = [result(0, category="x"), result(1, "A", duration=4000.0, category="y")]
+    told = report(LVBENCH, rows, [])
+    assert "under 2 minutes" in told and "longer" in told and "x " in told and "y " in told
+
+
+def test_nothing_but_faults_is_no_accuracy():
+    assert "there is nothing to tell" in report(LVBENCH, [result(0, None, "fault")], [])
+
+
+def test_the_interval_of_a_hundred_coins_is_about_a_tenth_wide_on_each_side():
+    low, high = interval([True, False] * 50)
+    assert 0.38 <= low <= 0.42 and 0.58 <= high <= 0.62 and interval([True]) == (1.0, 1.0)
+    assert replace(result(0), seed=1) != result(0)

@@ -1,0 +1,85 @@
+"""One trajectory as plain values: nothing lost, nothing invented."""
+
+import pytest
+
+from eva_lightning.faults import UsageError
+from eva_lightning.records import Clip, Observation, ToolCall, Turn
+from eva_lightning.reports.viewer.detail import detail, evidence, segments, window
+from eva_lightning.reports.viewer.rows import Pair
+from eva_lightning.reports.viewer.thumbnails import Album, ThumbnailSettings
+from tests.making import StillWorld, frame, task, trajectory
+
+CALL = '{"tool": "frame_select"}'
+
+
+def call(text=CALL, **arguments):
+    return ToolCall(name="frame_select", arguments=arguments, text=text)
+
+
+def shown(one, **settings):
+    return detail(Pair(here=one), Album(StillWorld(), ThumbnailSettings()), **settings)
+
+
+def test_every_turn_is_its_text_cut_into_pieces(taught):
+    for one in taught.sloppy:
+        for turn in one.turns:
+            assert "".join(text for _, text in segments(turn, one.answer)) == turn.text
+    kinds = {kind for one in taught.sloppy for turn in one.turns for kind, _ in segments(turn, one.answer)}
+    assert kinds == {"plain", "call", "answer"}
+
+
+def test_equal_calls_are_marked_one_by_one():
+    turn = Turn(text=f"a{CALL}b{CALL}", calls=(call(), call(), call("not there")))
+    assert segments(turn, None) == [("plain", "a"), ("call", CALL), ("plain", "b"), ("call", CALL)]
+    assert segments(Turn(text="I: <answer>B</answer>"), "B") == [
+        ("plain", "I: <answer>"),
+        ("answer", "B"),
+        ("plain", "</answer>"),
+    ]
+    assert segments(Turn(text="so B it is"), "B") == [("plain", "so B it is")]
+
+
+def test_a_window_is_what_was_asked_for():
+    assert window(call(start_time=3, end_time="01:15")) == (3.0, 75.0)
+    unreadable = [{}, {"start_time": 5}, {"start_time": 5, "end_time": 4}, {"start_time": [1], "end_time": 2}]
+    unreadable += [{"start_time": 0, "end_time": 10**400}, {"start_time": 0, "end_time": f"{'9' * 400}:00"}]
+    assert [window(call(**arguments)) for arguments in unreadable] == [None] * 6
+
+
+def test_windows_go_to_the_clip_that_is_meant():
+    two = task(clips=(Clip(id="v", path="v.mp4"), Clip(id="w", path="w.mp4")))
+    calls = [call(start_time=1, end_time=2, video=named) for named in ("w", 1, "2", "x")]
+    turn = Turn(text="", calls=tuple(calls), observation=Observation(parts=(frame(clip="w"),)))
+    (side,) = shown(trajectory(task=two, turns=[turn]))["sides"]
+    assert [one["clip"] for one in side["turns"][0]["windows"]] == [1, 0, 1, 1]  # the last by its frames
+
+
+def test_an_opened_trajectory_says_it_all():
+    one = trajectory(seed=2**63 - 1, advantage=-0.5)
+    said = shown(one)
+    (side,) = said["sides"]
+    assert said["task"]["clips"] == [{"id": "v", "file": "v.mp4", "shelf": 0, "length": 100.0}]
+    assert side["seed"] == "9223372036854775807"  # a browser would round the number
+    assert side["ledger"] == {"prompt": 4, "written": 6, "tool": 2, "visual": 12}
+    look, answer = side["turns"]
+    assert look["world"] == [
+        "<tool_response>",
+        {"clip": 0, "time": 0.0, "size": [84, 56], "picture": "0.0@84x56"},
+        {"clip": 0, "time": 1.0, "size": [84, 56], "picture": "1.0@84x56"},
+    ]
+    assert look["surprise"] == [0.5, 0.25, 0.125] and look["words"] is None
+    assert answer["world"] is None
+    (side,) = shown(one, spell=lambda ids: [f"<{i}>" for i in ids])["sides"]
+    assert side["turns"][0]["words"] == ["<11>", "<12>", "<13>"]
+
+
+def test_an_engine_without_ids_has_no_log_probs_and_no_count():
+    (side,) = shown(trajectory(prompt_ids=[], turns=[Turn(text="<answer>B</answer>")]))["sides"]
+    assert side["counted"] is False
+    assert side["turns"][0]["surprise"] == [] and side["turns"][0]["words"] is None
+
+
+def test_evidence_that_is_no_list_of_ranges_is_refused():
+    assert evidence(task(extra={"evidence": [[1, 2.5]]})) == [(1.0, 2.5)]
+    with pytest.raises(UsageError, match=r"task 't1': extra.evidence is 'all'; want \[\[start, end\], ...\]"):
+        evidence(task(extra={"evidence": "all"}))
