@@ -4,15 +4,15 @@ over weights; none of them trains.
 Importing this package is enough for a config to name them bare: `class_path: TrajectoryLog`.
 """
 
-from callbacks.benchmark_evaluation import BenchmarkEvaluation
-from callbacks.collapse_guard import CollapseGuard
-from callbacks.export import HuggingFaceExport
-from callbacks.failure_mining import FailureMining
-from callbacks.iteration_checkpoint import IterationCheckpoint
-from callbacks.progress import AgentProgressBar
-from callbacks.rollout_refresh import RolloutRefresh
-from callbacks.throughput import Throughput
-from callbacks.trajectory_log import TrajectoryLog
+from eva_lightning.callbacks.benchmark_evaluation import BenchmarkEvaluation
+from eva_lightning.callbacks.collapse_guard import CollapseGuard
+from eva_lightning.callbacks.export import HuggingFaceExport
+from eva_lightning.callbacks.failure_mining import FailureMining
+from eva_lightning.callbacks.iteration_checkpoint import IterationCheckpoint
+from eva_lightning.callbacks.progress import AgentProgressBar
+from eva_lightning.callbacks.rollout_refresh import RolloutRefresh
+from eva_lightning.callbacks.throughput import Throughput
+from eva_lightning.callbacks.trajectory_log import TrajectoryLog
 
 __all__ = [
     "AgentProgressBar",

@@ -24,7 +24,7 @@ from eva_lightning.reports.benchmarks.rows import BrokenRow, read_benchmark
 from eva_lightning.reports.benchmarks.telling import measures, report
 
 if TYPE_CHECKING:
-    from modules.base import PolicyModule
+    from eva_lightning.modules.base import PolicyModule
 
 
 class BenchmarkEvaluation(Callback):

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from eva_lightning.faults import UsageError
 
 if TYPE_CHECKING:
-    from modules.base import PolicyModule
+    from eva_lightning.modules.base import PolicyModule
 
 
 _SLACK = 1e-6

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from eva_lightning.policy.loading import Policy, PolicyConfig
 from eva_lightning.policy.merged_weights import is_sharded, merged_weights, whole
 
 if TYPE_CHECKING:
-    from modules.base import PolicyModule
+    from eva_lightning.modules.base import PolicyModule
 
 COMPANIONS = (
     "tokenizer.json",
@@ -82,7 +83,7 @@ class HuggingFaceExport(Callback):
             self._export(trainer, pl_module, "final")
 
     def _export(self, trainer: Trainer, module: PolicyModule, name: str) -> None:
-        if trainer.fast_dev_run:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         path = Path(self.folder or Path(trainer.default_root_dir) / "export").expanduser().absolute() / name
         if trainer.is_global_zero:
@@ -110,6 +111,7 @@ def export(policy: Policy, config: PolicyConfig, folder: Path, *, adapter: bool 
 
 def _weights(policy: Policy, adapter: bool, *, keep: bool) -> dict[str, Tensor]:
     """What the folder holds, gathered from all ranks; ranks that write nothing keep nothing."""
+    found: Iterator[tuple[str, Tensor]]
     if adapter:
         names = get_peft_model_state_dict(
             policy.model, policy.model.state_dict(keep_vars=True), save_embedding_layers=False
@@ -125,19 +127,20 @@ def _weights(policy: Policy, adapter: bool, *, keep: bool) -> dict[str, Tensor]:
 
 
 def _save_quietly(policy: Policy, weights: dict[str, Tensor], folder: Path) -> None:
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    bar: Any = logging  # untyped there
+    shown = bar.is_progress_bar_enabled()
+    bar.disable_progress_bar()
     policy.backbone.save_pretrained(folder, state_dict=weights)
     if shown:
-        logging.enable_progress_bar()
+        bar.enable_progress_bar()
 
 
 def _save_adapter(policy: Policy, config: PolicyConfig, weights: dict[str, Tensor], folder: Path) -> None:
-    settings = copy.deepcopy(policy.model.peft_config["default"])
+    adapted: Any = policy.model
+    settings = copy.deepcopy(adapted.peft_config["default"])
     is_folder = Path(config.path).expanduser().is_dir()
-    settings.base_model_name_or_path = (
-        None if is_folder else config.path
-    )  # a path of this machine helps nobody
+    # A path of this machine helps nobody.
+    settings.base_model_name_or_path = None if is_folder else config.path
     settings.revision = None if is_folder else config.revision
     settings.inference_mode = True
     settings.save_pretrained(folder)

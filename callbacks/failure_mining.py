@@ -26,7 +26,7 @@ from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.encoding import decode, encode
 
 if TYPE_CHECKING:
-    from modules.base import PolicyModule
+    from eva_lightning.modules.base import PolicyModule
 
 AUTHORS = (TeacherAuthor, WorldAuthor)
 """Those that configs may name bare."""
@@ -183,7 +183,7 @@ class FailureMining(Callback):
         if written.tasks:
             later = int(module.overlap)  # the next batch is on its way already
             _data(trainer).add_mined(written.tasks, later=later)
-        if trainer.is_global_zero and not trainer.fast_dev_run:
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             write_down(written, _folder(trainer) / f"iteration-{request.iteration:06d}.jsonl")
         self._tell(module, request, written)
 

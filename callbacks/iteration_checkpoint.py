@@ -22,7 +22,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.files import atomic
 
 if TYPE_CHECKING:
-    from modules.base import PolicyModule
+    from eva_lightning.modules.base import PolicyModule
 
 
 class IterationCheckpoint(ModelCheckpoint):
@@ -88,7 +88,7 @@ class IterationCheckpoint(ModelCheckpoint):
         folder = self.folder(trainer)
         found = trainer.strategy.broadcast(_numbered(folder))
         fresh = trainer.ckpt_path is None and self.latest is None
-        if fresh and found and not trainer.fast_dev_run:
+        if fresh and found and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise UsageError(
                 f"{folder} holds iteration {max(found)} of another run: go on from it with --ckpt_path last, "
                 "or give this run another trainer.default_root_dir"
@@ -172,7 +172,7 @@ class IterationCheckpoint(ModelCheckpoint):
     def _save_iteration(self, trainer: Trainer, iteration: int) -> None:
         self.latest = iteration  # before it is written: it is part of what is written
         self._write(trainer, f"iteration-{iteration:06d}.ckpt", "last.ckpt" if self.save_last else None)
-        if trainer.is_global_zero and self.keep is not None and not trainer.fast_dev_run:
+        if trainer.is_global_zero and self.keep is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             done = sorted(number for number in _numbered(self.folder(trainer)) if number <= iteration)
             for number in done[: -self.keep]:
                 atomic.remove(self.folder(trainer) / f"iteration-{number:06d}.ckpt")
@@ -180,14 +180,14 @@ class IterationCheckpoint(ModelCheckpoint):
     def _save_best(self, trainer: Trainer, iteration: int) -> None:
         name = f"best-{iteration:06d}.ckpt"
         self._write(trainer, name, "best.ckpt")
-        if trainer.is_global_zero and not trainer.fast_dev_run:
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             for path in self.folder(trainer).glob("best-*.ckpt"):
                 if path.name != name:
                     atomic.remove(path)
 
     def _write(self, trainer: Trainer, name: str, link: str | None) -> None:
         """All ranks together. Sharded strategies write a folder; it is renamed just like a file."""
-        if trainer.fast_dev_run:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         path = self.folder(trainer) / name
         trainer.save_checkpoint(atomic.part_of(path), weights_only=False)

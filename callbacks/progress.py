@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 if TYPE_CHECKING:
-    from modules.base import PolicyModule
+    from eva_lightning.modules.base import PolicyModule
 
 SHOWN = ("loss", "reward", "accuracy", "frames")
 """Metrics of training that are shown, in this order, as far as they are logged."""

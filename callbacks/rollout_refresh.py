@@ -18,7 +18,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.policy.merged_weights import is_sharded, merged_weights
 
 if TYPE_CHECKING:
-    from modules.base import PolicyModule
+    from eva_lightning.modules.base import PolicyModule
 
 
 class RolloutRefresh(Callback):

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 if TYPE_CHECKING:
-    from modules.base import PolicyModule
+    from eva_lightning.modules.base import PolicyModule
 
 
 class Throughput(Callback):

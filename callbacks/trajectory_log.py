@@ -22,7 +22,7 @@ from eva_lightning.reports.strip import strip
 from eva_lightning.reports.trajectory_markdown import escaped, tables
 
 if TYPE_CHECKING:
-    from modules.base import PolicyModule
+    from eva_lightning.modules.base import PolicyModule
 
 
 class TrajectoryLog(Callback):
@@ -82,7 +82,7 @@ class TrajectoryLog(Callback):
         self, trainer: Trainer, module: PolicyModule, made: Sequence[Trajectory], name: str, tag: str
     ) -> None:
         folder = Path(trainer.log_dir or trainer.default_root_dir)  # a collective: every rank must ask
-        if self.jsonl and made and not trainer.fast_dev_run:
+        if self.jsonl and made and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             rank = f".rank{trainer.global_rank}" if trainer.global_rank else ""
             store.write(folder / f"{name}{rank}.jsonl", made)  # whole: a repeated iteration replaces its file
         if not trainer.is_global_zero:

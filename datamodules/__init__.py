@@ -1,13 +1,13 @@
 """What is trained on and evaluated on, as LightningDataModules: demonstrations (SFT), feedback (KTO), tasks
 (GRPO)."""
 
-from datamodules.base import RecordData
-from datamodules.benchmarks import BenchmarkData
-from datamodules.demonstrations import DemonstrationData
-from datamodules.feedback import FeedbackData
-from datamodules.record_loader import RecordLoader
-from datamodules.sources import Source
-from datamodules.tasks import TaskData
+from eva_lightning.datamodules.base import RecordData
+from eva_lightning.datamodules.benchmarks import BenchmarkData
+from eva_lightning.datamodules.demonstrations import DemonstrationData
+from eva_lightning.datamodules.feedback import FeedbackData
+from eva_lightning.datamodules.record_loader import RecordLoader
+from eva_lightning.datamodules.sources import Source
+from eva_lightning.datamodules.tasks import TaskData
 
 __all__ = [
     "BenchmarkData",

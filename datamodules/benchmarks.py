@@ -4,10 +4,10 @@ what is told of them is the callback `BenchmarkEvaluation`'s business.
 
 from __future__ import annotations
 
+from eva_lightning.datamodules.base import RecordData
+from eva_lightning.datamodules.sources import Source
 from lightning.pytorch.trainer.states import TrainerFn
 
-from datamodules.base import RecordData
-from datamodules.sources import Source
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 from eva_lightning.reports.benchmarks.benchmark import Benchmark

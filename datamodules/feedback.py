@@ -3,8 +3,9 @@ here."""
 
 from __future__ import annotations
 
-from datamodules.base import RecordData
-from datamodules.sources import Source, Sources, read_trajectories
+from eva_lightning.datamodules.base import RecordData
+from eva_lightning.datamodules.sources import Source, Sources, read_trajectories
+
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Trajectory
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from datamodules.order import Order
+from eva_lightning.datamodules.order import Order
+
 from eva_lightning.faults import UsageError
 from eva_lightning.files.encoding import decode, encode
 from eva_lightning.records import Task, Trajectory

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from datamodules.base import RecordData
-from datamodules.record_loader import Part
-from datamodules.sources import Source, Sources, read_tasks
+from eva_lightning.datamodules.base import RecordData
+from eva_lightning.datamodules.record_loader import Part
+from eva_lightning.datamodules.sources import Source, Sources, read_tasks
+
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 

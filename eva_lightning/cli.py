@@ -59,7 +59,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _run(name: str, words: list[str]) -> int:
     try:
         if name in STAGES:
-            import_module("eva_lightning.commands.stages").run_stage([name, *words])
+            import_module("eva_lightning.commands.stages").run_stage([name, *words], STAGES)
         else:
             import_module(f"eva_lightning.commands.{name}").main(words)
         sys.stdout.flush()  # now, while a reader that has left is no bug

@@ -1,8 +1,8 @@
 """The stages as LightningModules: imitation (SFT), feedback (KTO), own experience (GRPO)."""
 
-from modules.base import PolicyModule
-from modules.grpo import GRPOModule
-from modules.kto import KTOModule
-from modules.sft import SFTModule
+from eva_lightning.modules.base import PolicyModule
+from eva_lightning.modules.grpo import GRPOModule
+from eva_lightning.modules.kto import KTOModule
+from eva_lightning.modules.sft import SFTModule
 
 __all__ = ["GRPOModule", "KTOModule", "PolicyModule", "SFTModule"]

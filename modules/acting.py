@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 import lightning
+from eva_lightning.modules.ahead import Ahead
 
 from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.rollout import Agent, Limits, Stopwatch, jobs_for, rollout
@@ -25,7 +26,6 @@ from eva_lightning.ranks import gathered
 from eva_lightning.records import FrameRef, Task, Trajectory
 from eva_lightning.reports.metrics import trajectory_metrics
 from eva_lightning.video.decoder import Pixels
-from modules.ahead import Ahead
 
 
 @dataclass(kw_only=True)

@@ -9,10 +9,12 @@ counts, so 1 x 4 = 4 x 1 = two ranks. What is compared, and with what, is said i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
+from eva_lightning.modules.acting import ActingModule, EvaluationConfig
+from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer, obey
+from eva_lightning.modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
@@ -37,9 +39,6 @@ from eva_lightning.policy.logprobs import TokenLogprobs, token_logprobs
 from eva_lightning.policy.packing import PackingConfig, pack
 from eva_lightning.ranks import most, summed, together
 from eva_lightning.records import Trajectory
-from modules.acting import ActingModule, EvaluationConfig
-from modules.optimizing import OptimizerConfig, make_optimizer, obey
-from modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
 
 LossOf = Callable[[MicroBatch, list[int]], tuple[Tensor, Tally]]
 """A micro-batch, and the place of each of its trajectories in the list, to its share of the loss and
@@ -214,8 +213,10 @@ class PolicyModule(ActingModule):
     def _backward(self, loss: Tensor, exchange: bool) -> None:
         """Add to the gradients; ranks exchange theirs once a step, in the last pass."""
         strategy = self.trainer.strategy
-        apart = isinstance(strategy, ParallelStrategy) and not exchange
-        with strategy.block_backward_sync() if apart else nullcontext():
+        if isinstance(strategy, ParallelStrategy) and not exchange:
+            with strategy.block_backward_sync():
+                self.manual_backward(loss)
+        else:
             self.manual_backward(loss)
 
     def plan(self, trajectories: Sequence[Trajectory]) -> list[list[list[int]]]:

@@ -15,6 +15,9 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from eva_lightning.modules.ahead import Ahead
+from eva_lightning.modules.base import PolicyModule
+from eva_lightning.modules.reference import Reference
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -32,9 +35,6 @@ from eva_lightning.reports.metrics import trajectory_metrics
 from eva_lightning.rewards.accuracy import AccuracyReward
 from eva_lightning.rewards.base import Reward, apply_rewards
 from eva_lightning.rewards.format import FormatReward
-from modules.ahead import Ahead
-from modules.base import PolicyModule
-from modules.reference import Reference
 
 
 class GRPOModule(PolicyModule):
@@ -142,7 +142,7 @@ class GRPOModule(PolicyModule):
         if not hasattr(tasks, "ahead"):
             raise UsageError(
                 f"overlap is on, but a batch that is a {type(tasks).__name__} does not tell what comes after "
-                "it: use TaskData, or let your loader serve datamodules.record_loader.Batch"
+                "it: use TaskData, or let your loader serve eva_lightning.datamodules.record_loader.Batch"
             )
         self.ahead = Ahead(self._attempts_at(tasks.ahead(), self.iteration + 2))
 

@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from eva_lightning.modules.base import PolicyModule
+from eva_lightning.modules.reference import Reference
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -33,8 +35,6 @@ from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.loading import Policy
 from eva_lightning.ranks import gathered, summed
 from eva_lightning.records import FrameRef, Trajectory, Turn
-from modules.base import PolicyModule
-from modules.reference import Reference
 
 
 class KTOModule(PolicyModule):

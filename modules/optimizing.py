@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from eva_lightning.modules.long_adamw import LongAdamW
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-
-from modules.long_adamw import LongAdamW
 
 
 @dataclass(kw_only=True)
@@ -53,7 +52,9 @@ def make_optimizer(
     kind = LongAdamW if any(p.dtype == torch.bfloat16 for p in trained) else AdamW
     optimizer: Optimizer
     if config.sharded and ranks > 1:
-        from modules.shared_state import SharedState  # torch compiles scripts for it, and warns of that
+        from eva_lightning.modules.shared_state import (
+            SharedState,  # torch compiles scripts for it, and warns of that
+        )
 
         optimizer = SharedState(groups, kind, lr=config.lr, betas=config.betas)
     else:

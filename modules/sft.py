@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eva_lightning.modules.base import PolicyModule
 from torch import Tensor
 
 from eva_lightning.objectives.cross_entropy import cross_entropy
@@ -11,7 +12,6 @@ from eva_lightning.objectives.tally import Tally
 from eva_lightning.policy.demonstrations import tokenized
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.records import Trajectory
-from modules.base import PolicyModule
 
 
 class SFTModule(PolicyModule):

@@ -11,7 +11,7 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
 
-class SharedState(ZeroRedundancyOptimizer):  # type: ignore[misc]
+class SharedState(ZeroRedundancyOptimizer):
     """torch's, which goes on from a checkpoint without keeping what it read twice."""
 
     def __init__(self, params: Iterable[Any], optimizer_class: type[Optimizer], **settings: Any) -> None:

@@ -5,9 +5,10 @@ elsewhere; no Lightning here, because plain commands have configs too.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
-CONFIGS = Path(__file__).parent.parent.parent / "configs"
+CONFIGS = Path(str(files("eva_lightning.configs")))
 
 
 def found(words: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from callbacks import (
+from eva_lightning.callbacks import (
     AgentProgressBar,
     BenchmarkEvaluation,
     IterationCheckpoint,
@@ -30,12 +30,11 @@ from callbacks import (
     Throughput,
     TrajectoryLog,
 )
-from datamodules import RecordData
-from eva_lightning.cli import STAGES
 from eva_lightning.commands.named_configs import found
 from eva_lightning.commands.refusals import TerseParser, in_a_line
+from eva_lightning.datamodules import RecordData
 from eva_lightning.faults import UsageError
-from modules import PolicyModule
+from eva_lightning.modules import PolicyModule
 
 PLUG_INS = (
     "agent.dialects.uniform",
@@ -138,8 +137,8 @@ def _refuse_no_checkpoint(file: Path) -> None:
         raise UsageError(f"ckpt_path {file}: is no checkpoint, or not all of one; give another, or last")
 
 
-def run_stage(words: Sequence[str]) -> None:
-    """Parse the words of `eva fit`, `validate` or `test`, and run it."""
+def run_stage(words: Sequence[str], said: Mapping[str, str] | None = None) -> None:
+    """Parse the words of `eva fit`, `validate` or `test`, and run it. `said` is what each is, for --help."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     for name in PLUG_INS:
         import_module(f"eva_lightning.{name}")
@@ -147,14 +146,14 @@ def run_stage(words: Sequence[str]) -> None:
     # Lightning reads the words there, and starts the processes of the other devices with them.
     typed, sys.argv = sys.argv, [sys.argv[0], *_in_full(words)]
     try:
-        _run()
+        _run(said or {})
     except SIGTERMException:  # a SystemExit without a number, which is success
         raise SystemExit(143) from None
     finally:
         sys.argv = typed
 
 
-def _run() -> None:
+def _run(said: Mapping[str, str]) -> None:
     StageCLI(
         PolicyModule,
         RecordData,
@@ -166,7 +165,7 @@ def _run() -> None:
         trainer_defaults=DEFAULTS,
         parser_class=StageParser,
         parser_kwargs={"parser_mode": "yaml", "prog": "eva"}
-        | {name: {"description": what} for name, what in STAGES.items()},
+        | {name: {"description": what} for name, what in said.items()},
     )
 
 

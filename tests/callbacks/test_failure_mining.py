@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from eva_lightning.callbacks import FailureMining, IterationCheckpoint, RolloutRefresh
+from eva_lightning.datamodules import TaskData
 from lightning.pytorch import Callback
 
-from callbacks import FailureMining, IterationCheckpoint, RolloutRefresh
-from datamodules import TaskData
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.rollout import Limits
 from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written

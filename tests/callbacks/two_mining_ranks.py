@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import torch
+from eva_lightning.callbacks import FailureMining
+from eva_lightning.datamodules import TaskData
 from lightning.pytorch import Callback
 
-from callbacks import FailureMining
-from datamodules import TaskData
 from eva_lightning.data.mining.world_author import WorldAuthor
 from tests.modules.stages import Coin, make, trainer
 

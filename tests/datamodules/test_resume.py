@@ -12,9 +12,9 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
+from eva_lightning.datamodules import TaskData
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from datamodules import TaskData
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import write
 from tests.making import task
@@ -141,7 +141,7 @@ def test_a_failed_batch_is_served_again(run, whole, tmp_path):
 
 def test_a_killed_run_goes_on_after_its_last_checkpoint(run, whole, tmp_path):
     program = f"""
-        from datamodules import TaskData
+        from eva_lightning.datamodules import TaskData
         from tests.datamodules.test_resume import EveryBatch, Noting, trainer
         data = TaskData({str(tmp_path)!r}, batch_size=4)
         module = Noting({str(tmp_path / "killed")!r}, die_at=4)

@@ -2,7 +2,8 @@
 letter.
 """
 
-from callbacks import RolloutRefresh
+from eva_lightning.callbacks import RolloutRefresh
+
 from eva_lightning.rewards.base import Reward
 from tests.modules.stages import Watching, fit, make
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import lightning
 import torch
+from eva_lightning.modules import GRPOModule, KTOModule, SFTModule
+from eva_lightning.modules.optimizing import OptimizerConfig
 from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader
 
@@ -25,8 +27,6 @@ from eva_lightning.policy.packing import PackingConfig
 from eva_lightning.policy.renderer import Renderer
 from eva_lightning.records import Score, Turn
 from eva_lightning.rewards.base import Reward
-from modules import GRPOModule, KTOModule, SFTModule
-from modules.optimizing import OptimizerConfig
 
 
 class Fed(GRPOModule):

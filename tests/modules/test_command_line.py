@@ -123,8 +123,14 @@ def test_later_configs_and_dotted_words_win(config, tmp_path, capsys):
 
 def test_bare_names_are_found_among_the_configs_and_a_file_here_goes_first(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert printed(["fit", "--config", "grpo.yaml"], capsys)["model"]["class_path"] == "modules.GRPOModule"
-    assert printed(["fit", "--config=kto.yaml"], capsys)["model"]["class_path"] == "modules.KTOModule"
+    assert (
+        printed(["fit", "--config", "grpo.yaml"], capsys)["model"]["class_path"]
+        == "eva_lightning.modules.GRPOModule"
+    )
+    assert (
+        printed(["fit", "--config=kto.yaml"], capsys)["model"]["class_path"]
+        == "eva_lightning.modules.KTOModule"
+    )
     here = "model: {class_path: KTOModule, init_args: {policy: {path: here}}}\ndata: {class_path: TaskData}\n"
     (tmp_path / "grpo.yaml").write_text(here)
     assert printed(["fit", "--config", "grpo.yaml"], capsys)["model"]["init_args"]["policy"]["path"] == "here"

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from eva_lightning.modules import kto
+from eva_lightning.modules.kto import mismatched
 
-import modules.kto
 from eva_lightning.faults import UsageError
 from eva_lightning.objectives.kto import KTOSettings
 from eva_lightning.policy.inputs import trajectory_inputs
-from modules.kto import mismatched
 from tests.modules.stages import ONE_EACH, PER_TOKEN, Batches, Watching, fit, make, marked, trainer
 
 
@@ -56,7 +56,7 @@ def test_z_is_the_mean_over_pairs_of_different_questions(
     packing, feedback, schooled, tiny_folder, monkeypatch
 ):
     pairs, watching = [], Watching(schooled)
-    monkeypatch.setattr(modules.kto, "mismatched", lambda *two: pairs.append(two) or mismatched(*two))
+    monkeypatch.setattr(kto, "mismatched", lambda *two: pairs.append(two) or mismatched(*two))
     module = make("kto", tiny_folder, packing=packing, lr=0.0, objective=PER_TOKEN)
     fit(module, feedback, callbacks=[watching])
     assert len(pairs) == 4 and all(one.task.id != other.task.id for one, other in pairs)

@@ -11,8 +11,8 @@ import sys
 import time
 
 import pytest
+from eva_lightning.datamodules.feedback import FeedbackData
 
-from datamodules.feedback import FeedbackData
 from eva_lightning.agent.dialects.eva import SYSTEM
 from eva_lightning.cli import main
 from eva_lightning.data.synthesis.script import ScriptSettings

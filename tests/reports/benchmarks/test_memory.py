@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from eva_lightning.modules.acting import ActingModule, EvaluationConfig
+
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.rollout import Limits
 from eva_lightning.agent.tools.frame_select import FrameSelect
@@ -16,7 +18,6 @@ from eva_lightning.records import FrameRef
 from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
 from eva_lightning.reports.benchmarks.telling import report
-from modules.acting import ActingModule, EvaluationConfig
 from tests.making import task
 
 ROOT = Path(__file__).parents[3]
