@@ -12,11 +12,17 @@ from eva_lightning.engines.vllm.adapter import installed
 needs_vllm = pytest.mark.skipif(installed() is None, reason="vLLM is not installed: `make vllm` installs it")
 
 
+def by_itself(*words):
+    """vLLM in a process of its own: what it writes past Python must not be among our lines, and where it fails
+    to start it leaves pytest's own files closed.
+    """
+    words = [sys.executable, "-m", "eva_lightning", "doctor", "--engine", "vllm", *words]
+    return subprocess.run(words, capture_output=True, text=True, timeout=300)
+
+
 @needs_vllm
 def test_vllm_on_the_tiny_policy_is_sound_and_says_so_in_one_object():
-    """In a process of its own: what vLLM writes past Python to the terminal must not be among it."""
-    words = [sys.executable, "-m", "eva_lightning", "doctor", "--engine", "vllm", "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    done = by_itself("--json")
     assert done.returncode == 0, done.stderr[-3000:]
     said = done.stdout
     assert said.count("\n") == 1
@@ -44,12 +50,12 @@ def test_the_trainer_s_own_engine_needs_no_push(tiny_folder, capsys):
 
 
 @needs_vllm
-def test_an_engine_that_does_not_start_is_a_problem_and_a_status(capsys):
-    assert main(["doctor", "--engine", "vllm", "--settings.options", '{"quantization": "no-such"}']) == 1
-    said = capsys.readouterr()
-    (row,) = [line for line in said.out.splitlines() if line.startswith("problem")]
+def test_an_engine_that_does_not_start_is_a_problem_and_a_status():
+    done = by_itself("--settings.options", '{"quantization": "no-such"}')
+    assert done.returncode == 1
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("problem")]
     assert "vLLM does not start" in row and "no-such" in row
-    assert said.err.splitlines()[-1] == "eva doctor: 1 to solve: engine"
+    assert done.stderr.splitlines()[-1] == "eva doctor: 1 to solve: engine"
 
 
 def test_a_missing_vllm_is_said_before_anything_is_loaded(monkeypatch, capsys):
