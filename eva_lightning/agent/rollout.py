@@ -215,6 +215,7 @@ async def _observe(
         parts=agent.dialect.observation(trajectory.task, findings, problems),
         error="; ".join(problems) or None,
         frames_cut=sum(found.frames_cut for found in findings),
+        spans=tuple(span for found in findings for span in found.spans),
     )
     _append(trajectory, turn, observation, before, agent)
 

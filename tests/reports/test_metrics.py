@@ -1,6 +1,6 @@
 """What is logged, from trajectories one can count by hand."""
 
-from eva_lightning.records import Observation
+from eva_lightning.records import Observation, Span, Turn
 from eva_lightning.reports.metrics import trajectory_metrics
 from tests.making import task, trajectory
 
@@ -29,3 +29,9 @@ def test_families_have_their_own_accuracy():
 
 def test_nothing_is_zero():
     assert set(trajectory_metrics([]).values()) == {0.0}
+
+
+def test_in_a_world_of_words_whoever_was_told_something_looked():
+    told = Observation(parts=("a cup",), spans=(Span(clip="v", start=1.0, end=2.0),))
+    one = trajectory(turns=[Turn(text="look", observation=told), Turn(text="done")])
+    assert trajectory_metrics([one, trajectory(turns=[Turn(text="done")])])["looked"] == 0.5

@@ -71,7 +71,7 @@ def cg_bench(number, task):
         "choices": list(task.options),
         "right_answer": task.answer.value,
         "answer": task.options[task.letters.index(task.answer.value)],
-        "clue_intervals": [list(span) for span in task.evidence],
+        "clue_intervals": [[span.start, span.end] for span in task.evidence],
         "duration": 60,
         "domain": "Embedded",
         "sub_category": "Colour",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eva_lightning.agent.worlds.base import Glimpse, World
-from eva_lightning.records import Clip, ToolCall
+from eva_lightning.records import Clip, Span, ToolCall
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class Findings:
     """Tokens that the glimpses take in the conversation, labels included, as far as the tool can tell."""
     frames_cut: int = 0
     """Frames asked for but left out, because a token budget was full."""
+    spans: tuple[Span, ...] = ()
+    """What was looked at or listened to, clamped to the clip."""
 
 
 class Tool(ABC):

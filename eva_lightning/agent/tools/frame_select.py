@@ -14,7 +14,7 @@ from typing import Any
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.faults import ToolError
-from eva_lightning.records import Clip, ToolCall
+from eva_lightning.records import Clip, Span, ToolCall
 from eva_lightning.timecode import parse_seconds
 from eva_lightning.video.sampling import Budget, plan
 
@@ -52,7 +52,12 @@ class FrameSelect(Tool):
                 "there is no room left for frames in this conversation; answer with what was seen"
             )
         glimpses = world.look(clip, request.times, request.height, request.width)
-        return Findings(glimpses=tuple(glimpses), tokens=request.tokens, frames_cut=request.frames_cut)
+        return Findings(
+            glimpses=tuple(glimpses),
+            tokens=request.tokens,
+            frames_cut=request.frames_cut,
+            spans=(Span(clip=clip.id, start=start, end=end),),
+        )
 
     def within(self, start: float, end: float, duration: float) -> tuple[float, float]:
         """The part of a range that lies inside the clip."""

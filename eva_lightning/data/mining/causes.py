@@ -80,7 +80,7 @@ def cause_of(one: Trajectory) -> Cause | None:
     right = score(one.task, one.answer).correct
     if not right and errors and all(errors):
         return "malformed"
-    if not _looked(one) or not _met_evidence(one):
+    if not one.perceived or (one.task.evidence and not one.evidence_met):
         return "guessed"
     return None if right else "wrong"
 
@@ -129,20 +129,6 @@ def shares(clusters: Sequence[Cluster], count: int) -> list[Cluster]:
         given[place] += 1
         dealt.append(clusters[place])
     return dealt
-
-
-def _looked(one: Trajectory) -> bool:
-    """Whether anything was shown or heard."""
-    worked = any(turn.observation is not None and turn.observation.error is None for turn in one.turns)
-    return worked or bool(one.frames)
-
-
-def _met_evidence(one: Trajectory) -> bool:
-    """Whether a frame fell into the evidence, where it is known and frames could."""
-    spans = one.task.evidence
-    if not spans or not one.frames:
-        return True
-    return any(start <= frame.time <= end for frame in one.frames for start, end in spans)
 
 
 def _watched(one: Trajectory) -> str:

@@ -49,7 +49,7 @@ async def _answered(task: Task, teacher: Teacher, frames: int) -> Verdict:
     dialect, clip = EvaDialect(), task.clips[0]
     parts: list[Part] = []
     if frames and task.evidence:
-        parts = await teacher.frames(clip, task.evidence, frames)
+        parts = await teacher.frames(clip, [one for one in task.evidence if one.clip == clip.id], frames)
     how = "Answer from these frames alone" if parts else "You can not see the video; make your best guess"
     form = dialect.reply("the letter of the right option" if task.options else "a few words")
     said = await teacher.ask([*parts, f"\n{task.text}\n{how}: {form}"], clip, max_tokens=SHORT)

@@ -15,9 +15,8 @@ from statistics import median
 from typing import Literal
 
 from eva_lightning.data.selection.sufficiency import SCORE
-from eva_lightning.records import Observation, Score, ToolCall, Trajectory
+from eva_lightning.records import Observation, Score, Trajectory
 from eva_lightning.scoring import score
-from eva_lightning.timecode import parse_seconds
 
 Cause = Literal[
     "good",
@@ -132,9 +131,8 @@ def _flaw(one: Trajectory, rules: FeedbackRules) -> tuple[Cause, str] | None:
     if not observations and not one.frames:
         return "blind", "answered without a look"
     evidence = one.task.evidence
-    if evidence and not _evidence_met(one):
-        where = ", ".join(f"{start:g} to {end:g}" for start, end in evidence)
-        return "off evidence", f"saw nothing of {where} s"
+    if evidence and not one.evidence_met:
+        return "off evidence", f"saw nothing of {', '.join(map(str, evidence))}"
     windows = [window for observation in observations for window in _windows(observation)]
     return _density(windows, rules) or _insufficiency(one)
 
@@ -187,7 +185,7 @@ def _doubt(one: Trajectory, cause: Cause, rules: FeedbackRules) -> str | None:
     verdict = score(one.task, one.answer)
     if cause in ("good", "wrong") and abs(verdict.value - 0.5) < rules.near:
         return f"nearly {'right' if cause == 'wrong' else 'wrong'}: {verdict.reason}"
-    met, there_are = _evidence_met(one), len(one.task.evidence)
+    met, there_are = len(one.evidence_met), len(one.task.evidence)
     if cause == "good" and met < there_are:
         return f"right, but saw {met} of {there_are} pieces of evidence"
     return None
@@ -205,22 +203,6 @@ def _norms(good: Sequence[Trajectory]) -> dict[str, Norm]:
         )
         for family, ones in families.items()
     }
-
-
-def _evidence_met(one: Trajectory) -> int:
-    """How many pieces of evidence a frame fell into; for an attempt that only listened, a call."""
-    spans = [(frame.time, frame.time) for frame in one.frames]
-    if not spans:
-        spans = [span for turn in one.turns if turn.observation for span in map(_asked, turn.calls) if span]
-    return sum(any(a <= end and b >= start for a, b in spans) for start, end in one.task.evidence)
-
-
-def _asked(call: ToolCall) -> tuple[float, float] | None:
-    """The seconds that a call asked for, if it names any."""
-    try:
-        return parse_seconds(call.arguments.get("start_time")), parse_seconds(call.arguments.get("end_time"))
-    except ValueError:
-        return None
 
 
 def _windows(observation: Observation) -> list[list[float]]:

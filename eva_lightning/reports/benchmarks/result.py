@@ -61,7 +61,7 @@ class Result:
     duration: float = 0.0
     """Seconds of video, over all clips."""
     seen: bool | None = None
-    """Whether a frame lies within the evidence; None if the file does not say where it is."""
+    """Whether anything was perceived of the evidence; None if the file does not say where it is."""
     replica: int = 0
     """Which of the attempts."""
     seed: int = 0
@@ -76,7 +76,6 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
     assert task.answer is not None and trajectory.stop is not None
     gold = canonical(task.answer)
     times = tuple(frame.time for frame in trajectory.frames)
-    evidence = task.evidence
     return Result(
         id=task.id,
         index=task.extra.get("index", task.id),
@@ -96,7 +95,7 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
         times=times,
         ledger=trajectory.ledger,
         duration=duration,
-        seen=any(low <= time <= high for time in times for low, high in evidence) if evidence else None,
+        seen=bool(trajectory.evidence_met) if task.evidence else None,
         replica=trajectory.replica,
         seed=trajectory.seed,
         faults=tuple(trajectory.faults),

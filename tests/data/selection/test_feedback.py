@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eva_lightning.data.selection.feedback import FeedbackRules, mark
-from eva_lightning.records import Observation, Score, ToolCall, Turn
+from eva_lightning.records import Clip, Observation, Score, Span, Turn
 from tests.making import frame, task, trajectory
 
 RULES = FeedbackRules()
@@ -105,13 +105,23 @@ def test_without_known_evidence_any_look_will_do():
     assert causes(attempt([70], task=task())) == ["good"]
 
 
-def test_who_only_listens_is_held_against_the_seconds_it_asked_for():
-    def heard(start, end):
-        call = ToolCall(name="listen", arguments={"start_time": start, "end_time": end}, text="")
-        turn = Turn(text="listen", calls=(call,), observation=Observation(parts=("a beep",)))
+def test_who_only_listens_is_held_against_the_seconds_that_were_heard():
+    def heard(start, end, clip="v"):
+        spans = (Span(clip=clip, start=start, end=end),)
+        turn = Turn(text="listen", observation=Observation(parts=("a beep",), spans=spans))
         return replace(attempt(), turns=[turn, Turn(text="answer")])
 
-    assert causes(heard(15, 18), heard("00:30", "00:40")) == ["good", "off evidence"]
+    assert causes(heard(15, 18), heard(30, 40)) == ["good", "off evidence"]
+    assert causes(heard(15, 18, clip="w")) == ["off evidence"]
+
+
+def test_a_frame_of_another_clip_proves_nothing():
+    two = task(
+        clips=(Clip(id="v", path="v.mp4"), Clip(id="w", path="w.mp4")), extra={"evidence": [["w", 10, 20]]}
+    )
+    assert causes(attempt([12], task=two)) == ["off evidence"]
+    with pytest.raises(ValueError, match=r"want evidence as \[clip id, start, end\]"):
+        _ = replace(two, extra={"evidence": [[10, 20]]}).evidence
 
 
 def test_faults_and_tasks_without_an_answer_are_not_judged():

@@ -60,7 +60,7 @@ def test_a_video_is_found_by_the_longest_tail_of_its_path(read, tmp_path):
 def test_kind_and_evidence_are_kept(read):
     extra = {"question_type": "['entity recognition']", "time_reference": "01:05-01:20"}
     (task,), _ = read(row(**extra), category="question_type", evidence="time_reference")
-    assert task.extra["category"] == "entity recognition" and task.evidence == ((65.0, 80.0),)
+    assert task.extra["category"] == "entity recognition" and list(map(str, task.evidence)) == ["65 to 80 s"]
 
 
 def test_what_can_not_be_asked_is_counted_by_cause(read):
