@@ -1,6 +1,6 @@
 """The agent loop: many trajectories at once, each writing, looking and reading until it answers.
 
-While some wait for frames (tools run in threads) the others write. The engine's ids are kept as they were
+While some wait for frames the others write. The engine's ids are kept as they were
 sampled and only ever appended to. A mistake of the model becomes an observation it can read; a `Fault` ends
 the trajectory and is recorded; any other exception is a bug and ends the run.
 """
@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
@@ -114,40 +114,38 @@ async def rollout(
         with agent.engine.seat():
             await asyncio.sleep(0)  # every worker is seated before the first one asks
             for place, job in queue:
-                trajectory = await _attempt(job, place, agent, watch, threads)
+                trajectory = await _attempt(job, place, agent, watch)
                 finished[place] = trajectory if keep else None
                 if on_finish is not None:
                     on_finish(trajectory)
 
     workers = max(min(concurrency, len(jobs)), 1)
-    # Threads of its own: the event loop's are few, and engines read pixels in them.
-    with ThreadPoolExecutor(workers, thread_name_prefix="tool") as threads:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(worker(queue))
+    # One for each trajectory that may decode, and some for engines that read pixels: the loop's own are few.
+    threads = ThreadPoolExecutor(workers + 4, thread_name_prefix="tool")
+    asyncio.get_running_loop().set_default_executor(threads)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(workers):
+            group.create_task(worker(queue))
     watch.wall += time.perf_counter() - began
     return [trajectory for trajectory in finished if trajectory is not None]
 
 
-async def _attempt(job: Job, place: int, agent: Agent, watch: Stopwatch, threads: Executor) -> Trajectory:
+async def _attempt(job: Job, place: int, agent: Agent, watch: Stopwatch) -> Trajectory:
     trajectory = Trajectory(task=job.task, prompt=(), replica=job.replica, seed=job.seed)
     try:
-        describe, loop = agent.world.describe, asyncio.get_running_loop()
-        facts = [await loop.run_in_executor(threads, describe, clip) for clip in job.task.clips]
+        facts = [await asyncio.to_thread(agent.world.describe, clip) for clip in job.task.clips]
         trajectory.prompt = agent.dialect.opening(job.task, facts)
         if agent.engine.renderer is not None:
             trajectory.prompt_ids = agent.engine.renderer.opening(trajectory.prompt)
         while trajectory.stop is None:
-            await _take_turn(trajectory, place, agent, watch, threads)
+            await _take_turn(trajectory, place, agent, watch)
     except Fault as fault:
         trajectory.faults.append(str(fault))
         trajectory.stop = "fault"
     return trajectory
 
 
-async def _take_turn(
-    trajectory: Trajectory, place: int, agent: Agent, watch: Stopwatch, threads: Executor
-) -> None:
+async def _take_turn(trajectory: Trajectory, place: int, agent: Agent, watch: Stopwatch) -> None:
     """One message of the model and what follows from it."""
     limits = agent.limits
     room = limits.total_tokens - _used(trajectory)
@@ -183,11 +181,11 @@ async def _take_turn(
     elif trajectory.rounds >= limits.turns:
         trajectory.stop = "turn_limit"
     else:
-        await _observe(trajectory, turn, parsed, agent, watch, threads)
+        await _observe(trajectory, turn, parsed, agent, watch)
 
 
 async def _observe(
-    trajectory: Trajectory, turn: Turn, parsed: Parsed, agent: Agent, watch: Stopwatch, threads: Executor
+    trajectory: Trajectory, turn: Turn, parsed: Parsed, agent: Agent, watch: Stopwatch
 ) -> None:
     """Run the calls of a turn and append what they found: text and frames together, or not at all."""
     began = time.perf_counter()
@@ -202,9 +200,7 @@ async def _observe(
             if tool is None:
                 known = ", ".join(tool.name for tool in agent.tools)
                 raise ToolError(f"there is no tool {call.name!r}; the tools are {known}")
-            found = await asyncio.get_running_loop().run_in_executor(
-                threads, tool.run, call, trajectory.task.clips, agent.world, room
-            )
+            found = await tool.run(call, trajectory.task.clips, agent.world, room)
         except ToolError as mistake:
             problems.append(str(mistake))
         else:

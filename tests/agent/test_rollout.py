@@ -180,9 +180,9 @@ def test_every_trajectory_has_a_thread_for_its_tool():
     together = threading.Barrier(40)
 
     class Meeting(StillWorld):
-        def look(self, *arguments):
-            together.wait(timeout=10)
-            return super().look(*arguments)
+        async def look(self, *arguments):
+            await asyncio.to_thread(together.wait, timeout=10)
+            return await super().look(*arguments)
 
     made = run(call(), ANSWER, jobs=jobs_for([task()], replicas=40), world=Meeting())
     assert [one.stop for one in made] == ["answered"] * 40
@@ -193,11 +193,11 @@ def test_decoding_overlaps_with_writing():
     looking = threading.Event()
 
     class Slow(StillWorld):
-        def look(self, *arguments):
+        async def look(self, *arguments):
             looking.set()
-            time.sleep(0.3)
+            await asyncio.to_thread(time.sleep, 0.3)
             looking.clear()
-            return super().look(*arguments)
+            return await super().look(*arguments)
 
     class Watching(Engine):
         wrote_meanwhile = 0

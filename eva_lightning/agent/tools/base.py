@@ -37,6 +37,7 @@ class Tool(ABC):
     """What the model writes to call it."""
 
     @abstractmethod
-    def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
+    async def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
         """Execute a call. `room` is the number of tokens the conversation can still take; work that does not
-        fit is cut before anything is decoded. May block: the rollout calls it in a thread."""
+        fit is cut before anything is decoded. All trajectories share one event loop: what blocks goes into
+        `asyncio.to_thread`."""

@@ -7,6 +7,7 @@ model's mistake.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -31,10 +32,10 @@ class FrameSelect(Tool):
         """
         self.budget = budget or Budget()
 
-    def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
+    async def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
         arguments = call.arguments
         clip = named_clip(arguments, clips)
-        facts = world.describe(clip)
+        facts = await asyncio.to_thread(world.describe, clip)
         start, end = self.within(*asked_range(arguments), facts.duration)
         count = asked_count(arguments) if end > start else 1
         request = plan(
@@ -51,7 +52,7 @@ class FrameSelect(Tool):
             raise ToolError(
                 "there is no room left for frames in this conversation; answer with what was seen"
             )
-        glimpses = world.look(clip, request.times, request.height, request.width)
+        glimpses = await world.look(clip, request.times, request.height, request.width)
         return Findings(
             glimpses=tuple(glimpses),
             tokens=request.tokens,

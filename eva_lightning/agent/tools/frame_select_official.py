@@ -32,8 +32,8 @@ class OfficialFrameSelect(FrameSelect):
         low, high = max(start, 0.0), min(end, duration)
         return (low, high) if low <= high else (0.0, duration)
 
-    def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
-        found = super().run(call, clips, world, room)
+    async def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
+        found = await super().run(call, clips, world, room)
         start, end = asked_range(call.arguments)
         if end < start:
             raise ToolError(f"end_time {end:g} is before start_time {start:g}")

@@ -49,9 +49,7 @@ class Teacher:
         each = max(1, count // max(1, len(spans)))
         times = [time for one in spans for time in spread(one.start, min(one.end, facts.duration), each)]
         parts: list[Part] = []
-        for number, glimpse in enumerate(
-            await asyncio.to_thread(self.world.look, clip, times, height, width)
-        ):
+        for number, glimpse in enumerate(await self.world.look(clip, times, height, width)):
             parts += [f"{chr(10) if number else ''}Frame {number} at {glimpse.time:.1f} seconds: "]
             parts += [glimpse.content]
         return parts

@@ -1,5 +1,7 @@
 """EVA's tool: what it accepts, what it clamps, and what it tells the model to mend."""
 
+import asyncio
+
 import pytest
 
 from eva_lightning.agent.tools.frame_select import FrameSelect
@@ -13,7 +15,7 @@ CLIP = (Clip(id="v", path="v.mp4"),)
 def look(world=None, clips=CLIP, room=10**6, **arguments):
     arguments = {"start_time": 10, "end_time": 20, "nframes": 2, "resize": 0.5} | arguments
     call = ToolCall(name="frame_select", arguments=arguments, text="")
-    return FrameSelect().run(call, clips, world or StillWorld(duration=100.0), room)
+    return asyncio.run(FrameSelect().run(call, clips, world or StillWorld(duration=100.0), room))
 
 
 def times(found):

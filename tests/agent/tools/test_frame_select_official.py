@@ -1,5 +1,7 @@
 """The released evaluator's habits, beside what the default does with the same call."""
 
+import asyncio
+
 import pytest
 
 from eva_lightning.agent.dialects.eva import EvaDialect
@@ -12,7 +14,7 @@ from tests.making import StillWorld, task
 
 def look(tool, **arguments):
     call = ToolCall(name="frame_select", arguments={"nframes": 3, "resize": 0.1, **arguments}, text="")
-    return tool.run(call, task().clips, StillWorld(duration=100.0), 32_000)
+    return asyncio.run(tool.run(call, task().clips, StillWorld(duration=100.0), 32_000))
 
 
 def labels(found):

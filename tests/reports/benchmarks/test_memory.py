@@ -31,7 +31,7 @@ class Hours(World):
     def describe(self, clip):
         return ClipFacts(duration=3600.0, height=360, width=640, fps=25.0)
 
-    def look(self, clip, times, height, width):
+    async def look(self, clip, times, height, width):
         refs = [FrameRef(clip=clip.id, time=round(time, 6), height=height, width=width) for time in times]
         return [Glimpse(time=ref.time, content=ref) for ref in refs]
 
