@@ -104,7 +104,7 @@ def school(folder: Path, made: Sequence[Trajectory], steps: int) -> Path:
     corpus = [message.text for one in made for message in one.messages]
     tiny = build_tiny(folder / "tiny", hidden=64, layers=4, vocab=512, corpus=corpus)
     words = ["fit", "--config", "demo/sft.yaml", f"--model.policy.path={tiny}", f"--data.trajectories={file}"]
-    words += ["--model.dialect=EvaDialect", "--data.eval_tasks=null", "--model.policy.dtype=float32"]
+    words += ["--model.agent.dialect=EvaDialect", "--data.eval_tasks=null", "--model.policy.dtype=float32"]
     words += [
         f"--trainer.max_steps={steps}",
         f"--trainer.default_root_dir={folder}",

@@ -202,6 +202,7 @@ def _settings(module: PolicyModule, benchmark: Benchmark) -> dict[str, Any]:
         "limits": asdict(module.limits),
         "dialect": _described(module.dialect),
         "tools": [_described(tool) for tool in module.tools],
+        "overview": None if module.overview is None else asdict(module.overview),
     }
 
 

@@ -16,10 +16,13 @@ from typing import Any
 import lightning
 from eva_lightning.modules.ahead import Ahead
 
+from eva_lightning.agent.config import AgentConfig, default_dialect, default_tools
 from eva_lightning.agent.dialects.base import Dialect
+from eva_lightning.agent.overview import Overview
 from eva_lightning.agent.rollout import Agent, Limits, Stopwatch, jobs_for, rollout
 from eva_lightning.agent.tools.base import Tool
 from eva_lightning.agent.worlds.base import World
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.engines.base import Engine, RefreshedEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.ranks import gathered
@@ -48,6 +51,8 @@ class ActingModule(lightning.LightningModule):
     tools: list[Tool]
     world: World
     limits: Limits
+    overview: Overview | None
+    temperature: float
     evaluation: EvaluationConfig
     concurrency: int
     evaluated: list[Trajectory]
@@ -65,6 +70,13 @@ class ActingModule(lightning.LightningModule):
     """Set by BenchmarkEvaluation: has questions answered and writes the answers down as they come."""
     ahead: Ahead[Any] | None = None
     """A rollout that is made in the background."""
+
+    def cast(self, agent: AgentConfig) -> None:
+        """What the agent is made of, but for the engine."""
+        self.dialect = agent.dialect or default_dialect()
+        self.tools = default_tools() if agent.tools is None else agent.tools
+        self.world = agent.world or VideoWorld()
+        self.overview, self.limits, self.temperature = agent.overview, agent.limits, agent.temperature
 
     def act(
         self, tasks: Sequence[Task], *, attempts: int, temperature: float, seed: int, step: int
@@ -117,6 +129,7 @@ class ActingModule(lightning.LightningModule):
             dialect=self.dialect,
             tools=self.tools,
             world=self.world,
+            overview=self.overview,
             limits=self.limits,
             temperature=temperature,
         )

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
+from eva_lightning.agent.overview import Overview
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
@@ -34,6 +35,11 @@ class Limits:
     total_tokens: int = 32_768
     """Tokens of the whole conversation, frames included."""
 
+    def __post_init__(self) -> None:
+        for name, limit in vars(self).items():
+            if limit < 1:
+                raise ValueError(f"limits: {name} is {limit}: want 1 or more")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
@@ -47,6 +53,8 @@ class Agent:
     """What it can do."""
     world: World
     """What it can perceive."""
+    overview: Overview | None = None
+    """What it is shown before its first turn."""
     limits: Limits = field(default_factory=Limits)
     """When it must stop."""
     temperature: float = 1.0
@@ -134,7 +142,10 @@ async def _attempt(job: Job, place: int, agent: Agent, watch: Stopwatch) -> Traj
     trajectory = Trajectory(task=job.task, prompt=(), replica=job.replica, seed=job.seed)
     try:
         facts = [await asyncio.to_thread(agent.world.describe, clip) for clip in job.task.clips]
-        trajectory.prompt = agent.dialect.opening(job.task, facts)
+        shown = (
+            [await agent.overview.of(clip, agent.world) for clip in job.task.clips] if agent.overview else []
+        )
+        trajectory.prompt = agent.dialect.opening(job.task, facts, tools=agent.tools, shown=shown)
         if agent.engine.renderer is not None:
             trajectory.prompt_ids = agent.engine.renderer.opening(trajectory.prompt)
         while trajectory.stop is None:
@@ -164,6 +175,8 @@ async def _take_turn(trajectory: Trajectory, place: int, agent: Agent, watch: St
     watch.writing += time.perf_counter() - began
     trajectory.faults += said.faults
     parsed = agent.dialect.parse(said.text)
+    if not agent.tools and parsed.answer is None:  # it can do nothing else
+        parsed = Parsed(answer=said.text.strip() or None)
     turn = Turn(
         text=said.text,
         token_ids=list(said.token_ids),

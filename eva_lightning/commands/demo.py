@@ -18,7 +18,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.config import default_dialect
 from eva_lightning.commands import collect, compare, label
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.commands.stages import run_stage
@@ -82,9 +82,8 @@ def demo(
         if stage == "kto":
             _mark(folder, seed, share)
         if not (folder / stage / "export" / "final").exists():
-            _train(
-                stage, folder, seed, share, f"{stage}_vllm" if engine == "vllm" and stage == "grpo" else stage
-            )
+            beside = ["vllm"] if engine == "vllm" and stage == "grpo" else []
+            _train(stage, folder, seed, share, [stage, *beside])
         if stage in STAGES:
             _examine(stage, folder, seed, share)
     _tell(folder, time.perf_counter() - began)
@@ -115,7 +114,7 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
             held_out=min(HELD_OUT, clips // 2),
             progress=lambda done, total: _advance(bar, done, total),
         )
-    dialect = EvaDialect(timestamps="seconds")
+    dialect = default_dialect(seconds=True)
     teacher = SloppyTeacher(files.scripts, files.tasks, dialect, seed, rate=0.6, mistakes=MISTAKES)
     made = teach("teacher", teacher, files.tasks, 1, dialect, seed)
     print(table(SUMMARY_HEADER, [summary_row("sloppy teacher", summarize(made))]))
@@ -128,7 +127,7 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
     (folder / "tiny.part").rename(folder / "tiny")
 
 
-def _train(stage: str, folder: Path, seed: int, share: float, config: str) -> None:
+def _train(stage: str, folder: Path, seed: int, share: float, configs: Sequence[str]) -> None:
     before = {"warmup": "tiny", "sft": "warmup", "kto": "sft", "grpo": "kto"}[stage]
     start = folder / before / ("" if before == "tiny" else "export/final")
     data = {
@@ -140,7 +139,8 @@ def _train(stage: str, folder: Path, seed: int, share: float, config: str) -> No
     steps = max(2, round(STEPS[stage] * share))
     # An iteration of GRPO makes no step if every group agrees, so its length is counted in batches.
     length = "limit_train_batches" if stage == "grpo" else "max_steps"
-    words = ["fit", "--config", f"demo/{config}.yaml", f"--seed_everything={seed}"]
+    words = ["fit", *(word for name in configs for word in ("--config", f"demo/{name}.yaml"))]
+    words += [f"--seed_everything={seed}"]
     words += [f"--trainer.default_root_dir={folder / stage}", f"--trainer.{length}={steps}"]
     words += [f"--model.seed={seed}", f"--model.policy.path={start}"]
     words += [f"--data.{data[0]}={data[1]}", f"--data.seed={seed}"]
@@ -183,9 +183,9 @@ def _collect(
         "--model",
         str(folder / stage / "export" / "final"),
     ]
-    words += ["--limit", str(limit), "--attempts", str(attempts), "--temperature", str(temperature)]
+    words += ["--limit", str(limit), "--attempts", str(attempts), "--agent.temperature", str(temperature)]
     words += ["--seed", str(seed), "--concurrency", "64"]
-    words += ["--max_turns", "4", "--max_turn_tokens", "96", "--max_tokens", "1536"]
+    words += ["--agent.limits.turns=4", "--agent.limits.turn_tokens=96", "--agent.limits.total_tokens=1536"]
     _run(words, lambda words: collect.main(words[1:]))
 
 

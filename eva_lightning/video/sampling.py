@@ -39,6 +39,13 @@ class Budget:
     label_tokens: int = 16
     """Text tokens that a frame costs beside its pixels: "Frame 7 at [01:23]: " and the two vision marks."""
 
+    def __post_init__(self) -> None:
+        if self.tokens < 1 or self.short_side < 1 or self.label_tokens < 0:
+            raise ValueError(
+                f"budget: tokens is {self.tokens}, short_side {self.short_side}, label_tokens "
+                f"{self.label_tokens}: want 1 or more, 1 or more, and 0 or more"
+            )
+
 
 def spread(start: float, end: float, count: int) -> tuple[float, ...]:
     """`count` times from start to just before end; one time is the middle.

@@ -28,7 +28,7 @@ from tests.reports.benchmarks.making_rows import row, rows_of, write_rows
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ["--model.policy.dtype=float32", "--trainer.precision=32-true", "--trainer.accelerator=cpu"]
-SMALL += ["--model.limits.turn_tokens=4", "--model.concurrency=4"]
+SMALL += ["--model.agent.limits.turn_tokens=4", "--model.concurrency=4"]
 
 
 @pytest.fixture(scope="module")

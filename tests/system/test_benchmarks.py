@@ -55,7 +55,7 @@ def test_killed_twice_it_answers_every_question_once(rows, tiny_folder, tmp_path
         words = ["--config", "benchmarks/lvbench.yaml", f"--model.policy.path={tiny_folder}"]
         words += ["--model.policy.dtype=float32", "--trainer.precision=32-true", "--trainer.accelerator=cpu"]
         words += [f"--model.engine={json.dumps(engine)}", "--model.concurrency=8"]
-        words += ["--model.limits.turn_tokens=16", f"--data.benchmarks={json.dumps([benchmark])}"]
+        words += ["--model.agent.limits.turn_tokens=16", f"--data.benchmarks={json.dumps([benchmark])}"]
         words += [f"--trainer.default_root_dir={tmp_path / 'out'}"]
 
         def evaluate():

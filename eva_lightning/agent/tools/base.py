@@ -7,8 +7,9 @@ dialect's business.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eva_lightning.agent.worlds.base import Glimpse, World
 from eva_lightning.records import Clip, Span, ToolCall
@@ -35,6 +36,15 @@ class Tool(ABC):
 
     name: str
     """What the model writes to call it."""
+
+    @abstractmethod
+    def manual(self, clips: Sequence[str]) -> str:
+        """What its arguments mean, a line each, for a model that was never trained on it. `clips` are the ids
+        of the task's clips."""
+
+    @abstractmethod
+    def example(self, clips: Sequence[str]) -> Mapping[str, Any]:
+        """Arguments that make sense: manuals show them, and a test puts them through every dialect."""
 
     @abstractmethod
     async def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:

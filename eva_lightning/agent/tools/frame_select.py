@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.faults import ToolError
-from eva_lightning.records import Clip, Span, ToolCall
+from eva_lightning.records import PATCH, Clip, Span, ToolCall
 from eva_lightning.timecode import parse_seconds
 from eva_lightning.video.sampling import Budget, plan
 
@@ -31,6 +31,22 @@ class FrameSelect(Tool):
             budget: What one call may cost, in tokens; None takes the published 12,000.
         """
         self.budget = budget or Budget()
+
+    def manual(self, clips: Sequence[str]) -> str:
+        which = f"- video: which one, out of {', '.join(clips)}.\n" if len(clips) > 1 else ""
+        return (
+            f"{which}"
+            "- start_time, end_time: the window, in seconds or MM:SS; equal ones mean a single moment.\n"
+            "- nframes: how many frames, spread evenly over the window.\n"
+            f"- resize: their size as a ratio of the original, 1.0 or less; a frame costs (height / {PATCH}) "
+            f"x (width / {PATCH}) visual tokens, and one call at most {self.budget.tokens}.\n"
+            "Take few small frames of a long window, and larger ones of a short window. Frames less than a "
+            "second apart, and windows you have seen before, seldom tell you more."
+        )
+
+    def example(self, clips: Sequence[str]) -> Mapping[str, Any]:
+        named = {"video": clips[0]} if len(clips) > 1 else {}
+        return {**named, "start_time": 30, "end_time": 60, "nframes": 6, "resize": 0.5}
 
     async def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
         arguments = call.arguments
