@@ -371,6 +371,12 @@ class Trajectory:
         return opening + tuple(span for spans in seen for span in spans)
 
     @property
+    def looked(self) -> bool:
+        """Whether anything was shown, heard or told; a call that worked brought something."""
+        worked = any(turn.observation is not None and turn.observation.error is None for turn in self.turns)
+        return worked or bool(self.perceived)
+
+    @property
     def evidence_met(self) -> tuple[Span, ...]:
         """The pieces of the task's evidence of which something was perceived."""
         perceived = self.perceived

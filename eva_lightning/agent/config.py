@@ -58,7 +58,7 @@ class AgentConfig:
     def facts(self) -> dict[str, Any]:
         """What decides which trajectories come out, by dotted name: a run that goes on compares it."""
         tools = default_tools() if self.tools is None else self.tools
-        return _flat(
+        return flat(
             {
                 "dialect": _plainly(self.dialect or default_dialect()),
                 "tools": [_plainly(tool) for tool in tools],
@@ -85,17 +85,17 @@ def _plainly(thing: object) -> dict[str, Any]:
     return {"class": type(thing).__name__} | {name: _json(value) for name, value in vars(thing).items()}
 
 
-def _flat(facts: dict[str, Any]) -> dict[str, Any]:
+def flat(facts: dict[str, Any]) -> dict[str, Any]:
     """Nested names as dotted ones.
 
-    >>> _flat({"limits": {"turns": 6}, "world": None})
+    >>> flat({"limits": {"turns": 6}, "world": None})
     {'limits.turns': 6, 'world': None}
     """
-    flat: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     for name, value in facts.items():
-        inner = _flat(value) if isinstance(value, dict) else None
-        flat |= {name: value} if inner is None else {f"{name}.{key}": one for key, one in inner.items()}
-    return flat
+        inner = flat(value) if isinstance(value, dict) else None
+        named |= {name: value} if inner is None else {f"{name}.{key}": one for key, one in inner.items()}
+    return named
 
 
 def _json(value: object) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from eva_lightning.agent.config import AgentConfig, default_dialect
+from eva_lightning.agent.config import AgentConfig, default_dialect, flat
 from eva_lightning.agent.rollout import Job, jobs_for, rollout
 from eva_lightning.commands.arguments import (
     refuse_to_overwrite,
@@ -53,7 +53,7 @@ LATER = (
     "served_name",
     "served_model",
     "bank",
-    *(f"audits.{one.name}" for one in fields(AuditRules)),
+    *flat({"audits": asdict(AUDITS)}),
     *(f"good.{one.name}" for one in fields(KeepRules)),
 )
 """Settings that files of earlier versions lack, or have alone (served_name). Which model is served is not
@@ -180,7 +180,7 @@ def _lesson_settings(
     """What else decides which trajectories come out, where it counts at all."""
     said: dict[str, Any] = {"bank": bank} if coach else {}
     if audit:
-        said |= {f"audits.{name}": value for name, value in asdict(audits).items()}
+        said |= flat({"audits": asdict(audits)})
     if keep == "good" or coach:  # a good one may be the experience that another is told
         said |= {f"good.{name}": value for name, value in asdict(good).items()}
     return said

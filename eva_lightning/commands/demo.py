@@ -159,7 +159,9 @@ def _mark(folder: Path, seed: int, share: float) -> None:
     _collect(folder, "sft", folder / "world" / "tasks.jsonl", attempts, round(640 * share) + 16, 1, 1.0, seed)
     # A smoke test's policy has no good attempt to learn from; it borrows the teacher's.
     files = [attempts] if share == 1 else [attempts, str(folder / "world" / "sloppy.jsonl")]
-    _run(["label", "--trajectories", json.dumps(files), "--out", marked], lambda words: label.main(words[1:]))
+    words = ["label", "--trajectories", json.dumps(files), "--out", marked]
+    words += ["--rules.density.few=8"]  # so many frames of one visual token each are no waste here
+    _run(words, lambda words: label.main(words[1:]))
 
 
 def _examine(stage: str, folder: Path, seed: int, share: float) -> None:

@@ -128,11 +128,9 @@ def name_extensions() -> None:
     """Read what `class_path` may name bare. vLLM itself is imported where an engine starts, not here."""
     for name in EXTENSIONS:
         package = import_module(f"eva_lightning.{name}")
-        for found in walk_packages(package.__path__, f"{package.__name__}."):
-            if (
-                found.name != "eva_lightning.engines.vllm.shared_memory"
-            ):  # a class of vLLM's, for its own process
-                import_module(found.name)
+        for file in walk_packages(package.__path__, f"{package.__name__}."):
+            if file.name != "eva_lightning.engines.vllm.shared_memory":  # vLLM's own process reads it
+                import_module(file.name)
 
 
 def run_stage(words: Sequence[str], said: Mapping[str, str] | None = None) -> None:

@@ -18,7 +18,7 @@ def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = 
     sound = [one for one in trajectories if one.stop != "fault"]
     metrics = {
         **_means(sound),
-        "looked": _mean([float(bool(one.perceived)) for one in sound]),
+        "looked": _mean([float(one.looked) for one in sound]),
         "well_formed": _mean([float(well_formed(one)) for one in sound]),
         "answered": _mean([float(one.stop == "answered") for one in sound]),
         "frames_cut": _mean([float(frames_cut(one)) for one in sound]),

@@ -162,7 +162,7 @@ def test_a_budget_drops_what_took_more(world, tmp_path):
     ("changed", "said"),
     [
         (["--good.rounds", "3"], "good.rounds 4, and now it is 3"),
-        (["--audits.long_frames", "5"], "audits.long_frames 4, and now it is 5"),
+        (["--audits.density.long_frames", "5"], "audits.density.long_frames 4, and now it is 5"),
         (["--bank", "b.jsonl"], "bank None, and now it is 'b.jsonl'"),
         (["--served_name", "huge"], "served_model 'tiny', and now it is 'huge'"),
     ],

@@ -103,12 +103,12 @@ def test_a_reader_that_leaves_ends_a_command_in_silence(buffered, folder):
             "frames is 0: want 1 or more, or None",
         ),
         (
-            "collect --tasks tasks.jsonl --out w --audit --audits.frames_per_second 0",
-            "frames_per_second 0, long_seconds 60, again_seconds 1: want more than 0, and 0 or more",
+            "collect --tasks tasks.jsonl --out w --audit --audits.density.frames_per_second 0",
+            "frames_per_second 0, long_seconds 60: want more than 0, and 0 or more",
         ),
         (
             "label --trajectories attempts.jsonl --out w --rules.waste 0",
-            "waste 0, dense_fps 1, near 0.15: want more than 1, more than 0, and 0 to 0.5",
+            "waste 0, near 0.15: want more than 1, and 0 to 0.5",
         ),
         (
             "sift --tasks tasks.jsonl --attempts attempts.jsonl --out w --rules.least 0",

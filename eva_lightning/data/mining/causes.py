@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from eva_lightning.data.selection.outcome import outcome
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.scoring import score
 
 Cause = Literal["wrong", "guessed", "budget exhausted", "malformed", "no answer"]
 """looked at the evidence, and is wrong | answered without a look at the evidence, or at anything | ran into
@@ -72,17 +72,16 @@ def cause_of(one: Trajectory) -> Cause | None:
     """
     if one.stop in (None, "fault") or one.task.answer is None:
         return None
-    errors = [turn.observation.error is not None for turn in one.turns if turn.observation is not None]
-    if one.stop != "answered" or not (one.answer or "").strip():
-        if errors and all(errors):
+    end = outcome(one)
+    if not end.answered or not (one.answer or "").strip():
+        if end.hopeless:
             return "malformed"
         return "budget exhausted" if one.stop in LIMITS else "no answer"
-    right = score(one.task, one.answer).correct
-    if not right and errors and all(errors):
+    if not end.correct and end.hopeless:
         return "malformed"
-    if not one.perceived or (one.task.evidence and not one.evidence_met):
+    if not end.looked or (one.task.evidence and one.perceived and not one.evidence_met):
         return "guessed"
-    return None if right else "wrong"
+    return None if end.correct else "wrong"
 
 
 def merged(failures: Iterable[Failure]) -> list[Failure]:
