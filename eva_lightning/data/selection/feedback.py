@@ -39,8 +39,8 @@ seen does not suffice | right, but others needed far less | left out as ambiguou
 
 
 SLACK = 0.5
-"""Seconds by which a window may be longer than from its first frame to its last: frames begin a little before or
-after the second that was asked for."""
+"""Seconds by which a window may be longer than from its first frame to its last: frames begin a little before
+or after the second that was asked for."""
 Watched = tuple[int, float, float]
 """Frames of a look, its seconds, and by how much these may be more."""
 
