@@ -294,7 +294,10 @@ def _load(stored: Path) -> PacketIndex | None:
 
 
 def _save(stored: Path, index: PacketIndex) -> None:
-    """Write beside, then rename: two processes may do this at once. A full disk is no reason to fail."""
+    """Write beside, then rename: two processes may do this at once.
+
+    A full disk is no reason to fail: it may be lost, unlike what `files` keeps, a floor this one does not know.
+    """
     try:
         stored.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=stored.parent, suffix=".part", delete=False) as part:
