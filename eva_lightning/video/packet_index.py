@@ -296,7 +296,7 @@ def _load(stored: Path) -> PacketIndex | None:
 def _save(stored: Path, index: PacketIndex) -> None:
     """Write beside, then rename: two processes may do this at once.
 
-    A full disk is no reason to fail: it may be lost, unlike what `files` keeps, a floor this one does not know.
+    A full disk is no reason to fail. Beside `files.atomic`, which no video knows, because this may be lost.
     """
     try:
         stored.parent.mkdir(parents=True, exist_ok=True)
