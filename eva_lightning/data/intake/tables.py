@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from eva_lightning.data.intake.bad_row import BadRow
-from eva_lightning.faults import UsageError
+from eva_lightning.faults import UsageError, first_line
 from eva_lightning.files.encoding import json_problem
 
 
@@ -156,7 +156,7 @@ def _parquet(path: Path, _: Table) -> Iterator[Row]:
     try:
         file = parquet.ParquetFile(path)
     except arrow.ArrowInvalid as problem:
-        raise UsageError(f"{path}: no Parquet ({_first_line(problem)})") from None
+        raise UsageError(f"{path}: no Parquet ({first_line(problem)})") from None
     number = 0
     with file:
         try:
@@ -165,7 +165,7 @@ def _parquet(path: Path, _: Table) -> Iterator[Row]:
                     number += 1
                     yield Row(place=f"{path} row {number}", number=number, values=values)
         except (arrow.ArrowException, OSError) as problem:
-            raise UsageError(f"{path}: damaged after row {number} ({_first_line(problem)})") from None
+            raise UsageError(f"{path}: damaged after row {number} ({first_line(problem)})") from None
 
 
 def _from_datasets(source: str, path: Path, table: Table) -> Iterator[Row]:
@@ -182,7 +182,7 @@ def _from_datasets(source: str, path: Path, table: Table) -> Iterator[Row]:
         for number, values in enumerate(found.decode(False), start=1):
             yield Row(place=f"{source} row {number}", number=number, values=values)
     except (KeyError, ValueError, OSError, RuntimeError, library.exceptions.DatasetsError) as problem:
-        why = _first_line(problem)
+        why = first_line(problem)
         raise UsageError(f"{source}: `datasets` can not read split {table.split!r} of it ({why})") from None
 
 
@@ -198,10 +198,6 @@ def _half(value: Any) -> str | None:
     except UnicodeEncodeError as problem:
         return f"holds half a character ({problem.reason}); repair its text"
     return None
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0]
 
 
 def needed(module: str) -> Any:
