@@ -45,6 +45,7 @@ from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.cli import main as eva
 from eva_lightning.commands.synthesize import teach
+from eva_lightning.data.intake.row_shape import RowShape
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import build_world
@@ -54,9 +55,8 @@ from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.reports.benchmarks.benchmark import Benchmark
+from eva_lightning.reports.benchmarks.benchmark import Benchmark, read_benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
-from eva_lightning.reports.benchmarks.rows import read_benchmark
 
 CLIPS, QUESTIONS, STEPS, AT_ONCE = 16, 90, 150, 30
 FAMILIES = ("colour_at", "shape_at", "when")
@@ -144,7 +144,17 @@ class Bench:
 
     def __init__(self, folder: Path, model: Path, url: str, rows: list[dict[str, Any]]) -> None:
         self.folder, self.rows = folder, rows
-        named = Benchmark(name="bench", file=str(folder / "rows.jsonl"), videos=str(folder / "clips"))
+        shape = RowShape(
+            id="index",
+            video="videos",
+            question="prompt",
+            answer="reward_model.ground_truth",
+            answer_index="A",
+            option_style="A. ",
+            keep_wording=True,
+        )
+        file, videos = str(folder / "rows.jsonl"), str(folder / "clips")
+        named = Benchmark(name="bench", file=file, videos=videos, shape=shape)
         self.tasks, broken = read_benchmark(named)
         assert not broken and len(self.tasks) == len(rows)
         self.policy: Policy = load_policy(PolicyConfig(path=str(model), dtype="float32"))

@@ -29,6 +29,7 @@ from eva_lightning.data.synthesis.captions import captions
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.sloppy import SloppyTeacher
 from eva_lightning.data.synthesis.world import WorldFiles, build_world
+from eva_lightning.files.atomic import appearing
 from eva_lightning.files.store import portable, read, write
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Task, Trajectory
@@ -89,8 +90,8 @@ def prepare(seed: int, folder: Path) -> None:
         write(world / f"{name}.jsonl", [portable(one, world) for one in rows])
     corpus = [message.text for one in made for message in one.messages]
     corpus += [turn.text for one in lessons for turn in one.turns]
-    build_tiny(folder / "tiny.part", seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
-    (folder / "tiny.part").rename(folder / "tiny")
+    with appearing(folder / "tiny") as part:
+        build_tiny(part, seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
 
 
 def thinned(tasks: tuple[Task, ...], seed: int) -> list[Task]:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import Callback, Trainer
 from tqdm import tqdm
 
+from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.reports.benchmarks.benchmark import Benchmark
+from eva_lightning.reports.benchmarks.benchmark import Benchmark, read_benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
-from eva_lightning.reports.benchmarks.rows import BrokenRow, read_benchmark
 from eva_lightning.reports.benchmarks.telling import measures, report
 
 if TYPE_CHECKING:

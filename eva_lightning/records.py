@@ -71,6 +71,15 @@ class Answer:
             raise ValueError(f"{value!r} is no value for an answer of kind {kind!r}")
 
 
+def letters(count: int) -> tuple[str, ...]:
+    """The letters of so many options.
+
+    >>> letters(3)
+    ('A', 'B', 'C')
+    """
+    return tuple(chr(ord("A") + i) for i in range(count))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Span:
     """A range of seconds of one clip: what a call looked at, what a task's evidence is."""
@@ -128,8 +137,8 @@ class Task:
             raise ValueError(f"task {self.id!r} has {len(self.options)} options; there are 26 letters")
         if self.options and self.answer is not None and self.answer.kind in ("choice", "multi", "order"):
             value = self.answer.value
-            letters = value if isinstance(value, tuple) else (value,)
-            unknown = [v for v in letters if v not in self.letters]
+            named = value if isinstance(value, tuple) else (value,)
+            unknown = [v for v in named if v not in self.letters]
             if unknown:
                 raise ValueError(
                     f"task {self.id!r} has answer {unknown[0]!r} but options {', '.join(self.letters)}"
@@ -138,7 +147,7 @@ class Task:
     @property
     def letters(self) -> tuple[str, ...]:
         """The letters of the options: ("A", "B", ...)."""
-        return tuple(chr(ord("A") + i) for i in range(len(self.options)))
+        return letters(len(self.options))
 
     @property
     def evidence(self) -> tuple[Span, ...]:

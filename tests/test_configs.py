@@ -112,7 +112,7 @@ def test_a_benchmark_is_asked_and_told(config, choices, tiny_folder, tmp_path):
     beside = named(config) in BESIDE
     configs = [BENCHMARKS / "lvbench.yaml", config] if beside else [config]
     (benchmark,) = yaml.safe_load(configs[0].read_text())["data"]["init_args"]["benchmarks"]
-    style, file = benchmark["options"], tmp_path / "rows.jsonl"
+    style, file = benchmark["shape"]["option_style"], tmp_path / "rows.jsonl"
     write_rows(file, rows_of(load_tasks(choices), style))
     ours = benchmark | {"file": str(file), "videos": str(choices / "clips")}
     words = [word for path in configs for word in ("--config", named(path))]
@@ -123,8 +123,8 @@ def test_a_benchmark_is_asked_and_told(config, choices, tiny_folder, tmp_path):
     folder = tmp_path / "benchmarks" / benchmark["name"]
     rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     assert sorted(row["index"] for row in rows) == [0, 1, 2]
-    assert all(row.get("category") == "colour_at" for row in rows) or "category" not in benchmark
-    assert all(row.get("seen") is not None for row in rows) or "evidence" not in benchmark
+    assert all(row.get("category") == "colour_at" for row in rows) or "category" not in benchmark["shape"]
+    assert all(row.get("seen") is not None for row in rows) or "evidence" not in benchmark["shape"]
     told = (folder / "report.txt").read_text()
     assert f"{benchmark['published']['EVA']['accuracy']:.2f}%" in told
     assert {row["frames"] for row in rows} == {32 if config.name == "uniform.yaml" else 0}

@@ -42,7 +42,7 @@ from eva_lightning.data.teaching.lesson import Lesson, Teaching, filled_bank
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.files.sole_writer import sole_writer
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.summary import SUMMARY_HEADER, by_source, summarize, summary_row, table

@@ -22,6 +22,7 @@ from eva_lightning.data.exchange.pictures import ImageType, PictureFolder
 from eva_lightning.data.exchange.sharegpt import dataset_entry
 from eva_lightning.data.intake.tables import Table, rows_of
 from eva_lightning.faults import UsageError
+from eva_lightning.files.atomic import appearing
 from eva_lightning.files.encoding import FieldError
 from eva_lightning.files.store import write
 
@@ -165,7 +166,7 @@ def _tell_dataset_info(
     if dataset_info is None:
         print(f"for LLaMA-Factory's dataset_info.json: {json.dumps(entry, ensure_ascii=False)}")
         return
-    part = place.with_name(place.name + ".part")
-    part.write_text(json.dumps({**listed, **entry}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(place)
+    with appearing(place) as part:
+        text = json.dumps({**listed, **entry}, indent=2, ensure_ascii=False)
+        part.write_text(text + "\n", encoding="utf-8")
     print(f"{out.stem} is in {place}")

@@ -29,6 +29,7 @@ from eva_lightning.data.synthesis.sloppy import Mistake, SloppyTeacher
 from eva_lightning.data.synthesis.world import build_world, load_world
 from eva_lightning.engines.vllm.adapter import check_version, installed
 from eva_lightning.faults import UsageError
+from eva_lightning.files.atomic import appearing
 from eva_lightning.files.settings_file import settle
 from eva_lightning.files.store import portable, read, write
 from eva_lightning.policy.tiny import build_tiny
@@ -123,8 +124,8 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
         write(world / f"{name}.jsonl", [portable(one, world) for one in rows])
     corpus = [message.text for one in made for message in one.messages]
     corpus += [turn.text for one in lessons for turn in one.turns]
-    build_tiny(folder / "tiny.part", seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
-    (folder / "tiny.part").rename(folder / "tiny")
+    with appearing(folder / "tiny") as part:
+        build_tiny(part, seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
 
 
 def _train(stage: str, folder: Path, seed: int, share: float, configs: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.utils.hub import cached_file
 
-from eva_lightning.faults import UsageError
+from eva_lightning.faults import UsageError, first_line
 from eva_lightning.policy.pixels import ImageSettings
 from eva_lightning.policy.renderer import Renderer
 
@@ -96,7 +96,7 @@ def load_policy(config: PolicyConfig) -> Policy:
             attn_implementation=config.attention,
         )
     except (OSError, ImportError, ValueError) as problem:
-        raise UsageError(f"the weights of {config.path} can not be loaded: {_first_line(problem)}") from None
+        raise UsageError(f"the weights of {config.path} can not be loaded: {first_line(problem)}") from None
     model.config._name_or_path = ""  # it would be written into every checkpoint made from this one
     if config.freeze_vision:
         model.model.visual.requires_grad_(False)
@@ -127,7 +127,7 @@ def _check(config: PolicyConfig) -> None:
     except (OSError, ValueError) as problem:
         raise UsageError(
             f"{config.path} is no folder here, and the model hub gave us no such checkpoint: "
-            f"{_first_line(problem)}"
+            f"{first_line(problem)}"
         ) from None
     if found != "qwen2_5_vl":
         raise UsageError(f"{config.path} is a {found} checkpoint; this project trains qwen2_5_vl")
@@ -144,7 +144,7 @@ def _adapted(model: Qwen2_5_VLForConditionalGeneration, lora: Lora) -> nn.Module
     try:
         return cast(nn.Module, get_peft_model(model, settings))
     except ValueError as problem:
-        raise UsageError(f"no adapter for targets {lora.targets!r}: {_first_line(problem)}") from None
+        raise UsageError(f"no adapter for targets {lora.targets!r}: {first_line(problem)}") from None
 
 
 def _image_settings(path: str, revision: str) -> ImageSettings:
@@ -160,7 +160,3 @@ def _image_settings(path: str, revision: str) -> ImageSettings:
 
 def _is_folder(path: str) -> bool:
     return Path(path).expanduser().is_dir()
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem) or type(problem).__name__).splitlines()[0]

@@ -8,7 +8,7 @@ from eva_lightning.commands import collect
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.files.sole_writer import sole_writer
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import located, read, write
 from eva_lightning.records import Answer, Trajectory
 

@@ -86,7 +86,7 @@ def balanced(tasks: Sequence[Task], seed: int) -> list[Task]:
         options = [one for one in task.options if one != right]
         dice.shuffle(options)
         options.insert(place, right)
-        answer = Answer(kind="choice", value=chr(ord("A") + place))
+        answer = Answer(kind="choice", value=task.letters[place])
         made.append(replace(task, options=tuple(options), answer=answer))
     return made
 

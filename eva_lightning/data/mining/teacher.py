@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.engines.asking import ask, some_at_once
+from eva_lightning.engines.asking import ask, caption, some_at_once
 from eva_lightning.engines.base import Engine, Sampling, Utterance
 from eva_lightning.records import Clip, Part, Span
 from eva_lightning.video.sampling import snap, spread
@@ -50,8 +50,7 @@ class Teacher:
         times = [time for one in spans for time in spread(one.start, min(one.end, facts.duration), each)]
         parts: list[Part] = []
         for number, glimpse in enumerate(await self.world.look(clip, times, height, width)):
-            parts += [f"{chr(10) if number else ''}Frame {number} at {glimpse.time:.1f} seconds: "]
-            parts += [glimpse.content]
+            parts += [caption(number, glimpse.time), glimpse.content]
         return parts
 
     def all(self, asking: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from eva_lightning.data.intake.bad_row import counted
+from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.result import Result
-from eva_lightning.reports.benchmarks.rows import BrokenRow, causes
 from eva_lightning.reports.summary import table
 
 DURATIONS = (
@@ -93,7 +94,7 @@ def _denominator(everything: Sequence[Result], sound: Sequence[Result], broken: 
             f", {len(everything) - len(sound)} more ended by a fault (not counted; --retry_errors asks again)"
         )
     if broken:
-        told += f"; {len(broken)} rows could not be asked: {causes(broken)}"
+        told += f"; {len(broken)} rows could not be asked: {counted(row.cause for row in broken)}"
     return told
 
 

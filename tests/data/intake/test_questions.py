@@ -167,6 +167,19 @@ def test_a_chat_gives_a_task_for_each_of_its_questions(asked):
     assert (second.id, second.text, second.answer.kind) == ("mine/7/2", "Why?", "text")
 
 
+def test_a_dot_enters_an_object_and_a_chat_asks_what_its_user_says_first(asked):
+    chat = [{"role": "system", "content": "Watch."}, {"role": "user", "content": "Which?\nA. red\nB. blue"}]
+    row = {"chat": chat, "gold": {"letter": "b", "kinds": "['colour', 'dress']"}, "opts": '{"seen": [2, 5]}'}
+    where = {"question": "chat", "answer": "gold.letter", "category": "gold.kinds", "evidence": "opts.seen"}
+    (task,) = asked(row, **where)
+    assert (task.question, task.answer.value, *map(str, task.evidence)) == ("Which?", "B", "2 to 5 s")
+    assert task.extra["category"] == "colour, dress"
+    with pytest.raises(BadRow, match=r"gold\.words is empty"):
+        asked(row, **where | {"answer": "gold.words"})
+    with pytest.raises(BadRow, match=r"truth\.letter is none of its columns id, video, chat, gold, opts"):
+        asked(row, **where | {"answer": "truth.letter"})
+
+
 def test_the_words_of_the_row_can_be_kept(asked):
     row = {"question": "Which?\nA. red\nB. blue\nAnswer with the letter.", "answer": "B"}
     assert asked(row)[0].text == "Which?\nA. red\nB. blue"

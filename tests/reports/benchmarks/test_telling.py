@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.reports.benchmarks.benchmark import Benchmark, Published
 from eva_lightning.reports.benchmarks.result import result_of
-from eva_lightning.reports.benchmarks.rows import BrokenRow
 from eva_lightning.reports.benchmarks.telling import interval, measures, report
 from tests.making import task, trajectory
 
@@ -53,7 +53,7 @@ def test_right_by_words_is_right_here_and_wrong_for_the_official_script():
 def test_a_fault_is_in_no_mean_and_is_told():
     rows = [result(0), result(1, None, "fault"), result(2, "A")]
     assert measures(rows) | {"rounds": 0} == measures(rows[::2]) | {"faults": 1.0, "rounds": 0}
-    told = report(LVBENCH, rows, [BrokenRow(line=3, cause="missing video", detail="a.mp4")] * 2)
+    told = report(LVBENCH, rows, [BrokenRow(place="rows.jsonl:3", cause="missing video", detail="a.mp4")] * 2)
     assert "2 questions answered, 1 more ended by a fault" in told
     assert "2 rows could not be asked: 2 missing video" in told and "50.00%" in told
 
