@@ -33,6 +33,8 @@ class Limits:
     """Tokens in one of them."""
     total_tokens: int = 32_768
     """Tokens of the whole conversation, frames included."""
+    last_call: bool = False
+    """Whether a call in the last message still runs, though nobody reads it: the released evaluator's habit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,10 +182,12 @@ async def _take_turn(
     elif not parsed.calls and parsed.problem is None:
         short_of_room = said.cut and room < limits.turn_tokens
         trajectory.stop = "token_limit" if short_of_room else "turn_cut" if said.cut else "no_action"
-    elif trajectory.rounds >= limits.turns:
-        trajectory.stop = "turn_limit"
     else:
-        await _observe(trajectory, turn, parsed, agent, watch, threads)
+        last = trajectory.rounds >= limits.turns
+        if not last or limits.last_call:
+            await _observe(trajectory, turn, parsed, agent, watch, threads)
+        if last:
+            trajectory.stop = "turn_limit"
 
 
 async def _observe(

@@ -37,6 +37,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.modules import PolicyModule
 
 PLUG_INS = (
+    "agent.dialects.eva_official",
     "agent.dialects.uniform",
     "engines.checkpoint_engine",
     "engines.server_engine",

@@ -4,7 +4,8 @@ that EVA's own `accuracy.py` reads. The trajectory itself is written beside it a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from eva_lightning.records import Ledger, StopReason, Trajectory
 from eva_lightning.scoring import canonical, score
@@ -49,7 +50,7 @@ class Result:
     num_rounds: int
     """Messages of the model."""
     total_tokens: int
-    """Tokens of the whole conversation, frames included."""
+    """Tokens of the whole conversation, frames included, up to the last message of the model."""
     frames: int
     """Frames shown."""
     visual_tokens: int
@@ -87,10 +88,10 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
         answer=answer,
         correct=trajectory.stop != "fault" and score(task, trajectory.answer).correct,
         exact=trajectory.stop != "fault" and answer.strip().upper() == gold.upper(),
-        stop_reason=OFFICIAL[trajectory.stop],
+        stop_reason=_officially(trajectory),
         stop=trajectory.stop,
         num_rounds=trajectory.rounds,
-        total_tokens=trajectory.ledger.total,
+        total_tokens=_sent(trajectory).ledger.total,
         frames=len(times),
         visual_tokens=trajectory.visual_tokens,
         times=times,
@@ -101,3 +102,23 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
         seed=trajectory.seed,
         faults=tuple(trajectory.faults),
     )
+
+
+def _officially(trajectory: Trajectory) -> str:
+    """Why it ended, in the words of EVA's evaluator, which tells a call that it can not read from none."""
+    assert trajectory.stop is not None
+    if trajectory.stop == "no_action" and re.search(
+        "<tool_call>.*</tool_call>", trajectory.turns[-1].text, re.S
+    ):
+        return "no_valid_tool_call"
+    return OFFICIAL[trajectory.stop]
+
+
+def _sent(trajectory: Trajectory) -> Trajectory:
+    """What the last message of the model was asked for with, and that message: without what it found after
+    it (limits.last_call), which no request held.
+    """
+    if not trajectory.turns:
+        return trajectory
+    *before, last = trajectory.turns
+    return replace(trajectory, turns=[*before, replace(last, observation=None, observation_ids=[])])
