@@ -34,7 +34,7 @@ class Limits:
     total_tokens: int = 32_768
     """Tokens of the whole conversation, frames included."""
     last_call: bool = False
-    """Whether a call in the last message still runs, though nobody reads it: the released evaluator's habit."""
+    """Whether a call in the last message still runs, though nobody reads it, as EVA's evaluator has it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 It reads a turn as that script does. An answer counts wherever it stands, also a bare "Answer: B" beside a
 call. Of several call blocks only the first is read, and in it only what is spelled to the letter. A call at
-which the script stops (nframes 0, 2.0 or missing, a clock string, another tool, the `name` key, no JSON) is no
-call here: where none is left the turn says nothing, and the trajectory ends as `no_action`. Where one is left,
-it is run, and no word is said of the others.
+which the script stops (nframes 0, 2.0 or missing, a clock string, another tool, the `name` key, no JSON) is
+no call here: where none is left the turn says nothing, and the trajectory ends as `no_action`. Where one is
+left, it is run, and no word is said of the others.
 
-Two differences remain. The script says what went wrong and counts no rounds where it raised; ours says
-`no_action` and counts them. A count written 8.0 always stops here; there it does so only if the call is within
-its budget.
+Two differences remain. The script counts no rounds where it raised (a clock string, say); ours counts them. A
+count written 8.0 always stops here and "8" never; there 8.0 is run where the call is over its budget, and
+there "8" raises.
 """
 
 from __future__ import annotations

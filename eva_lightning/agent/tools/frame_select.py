@@ -18,7 +18,6 @@ from eva_lightning.records import Clip, ToolCall
 from eva_lightning.timecode import parse_seconds
 from eva_lightning.video.sampling import Budget, plan
 
-
 LARGEST = 100.0
 """Size at which a larger one is the same: both are far above any budget, and a pixel count stays a number."""
 
