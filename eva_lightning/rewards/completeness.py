@@ -70,7 +70,8 @@ class CompletenessReward(Reward):
             remember: Judgements kept, the oldest go first.
         """
         super().__init__(weight)
-        self._judge_engine, self._dialect, self._world = judge, dialect, world
+        self._given = judge, dialect, world
+        self._lent: tuple[Engine | None, Dialect | None, World | None] = None, None, None
         self.mode: Mode = mode
         self.max_tokens = max_tokens
         self.concurrency = concurrency
@@ -78,21 +79,24 @@ class CompletenessReward(Reward):
         self._known: dict[Evidence, str] = {}
 
     def equip(self, engine: Engine, dialect: Dialect, world: World) -> None:
-        self._judge_engine = self._judge_engine or engine
-        self._dialect = self._dialect or dialect
-        self._world = self._world or world
+        """Take what the agent acts with now. A fit has an engine of its own, and closes it when it is over;
+        versions of weights count from 0 in each, so what another engine said is no longer known.
+        """
+        if self._given[0] is None and engine is not self._lent[0]:
+            self._known.clear()
+        self._lent = engine, dialect, world
 
     @property
     def judge(self) -> Engine:
-        return _given(self._judge_engine, "judge")
+        return _either(self._given[0], self._lent[0], "judge")
 
     @property
     def dialect(self) -> Dialect:
-        return _given(self._dialect, "dialect")
+        return _either(self._given[1], self._lent[1], "dialect")
 
     @property
     def world(self) -> World:
-        return _given(self._world, "world")
+        return _either(self._given[2], self._lent[2], "world")
 
     async def scores(self, trajectories: Sequence[Trajectory]) -> list[Outcome]:
         """Ask the judge about right answers with frames; the others earn 0 without a question."""
@@ -181,7 +185,9 @@ def shown(trajectory: Trajectory, mode: Mode) -> tuple[FrameRef, ...]:
     return next((frames for frames in reversed(rounds) if frames), ())
 
 
-def _given(part: T | None, name: str) -> T:
+def _either(given: T | None, lent: T | None, name: str) -> T:
+    """What the user gave, or else what the module lent."""
+    part = lent if given is None else given
     if part is None:
         raise UsageError(f"CompletenessReward has no {name}: name one, or let the module equip the rewards")
     return part

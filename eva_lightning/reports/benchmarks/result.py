@@ -107,11 +107,9 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
 def _officially(trajectory: Trajectory) -> str:
     """Why it ended, in the words of EVA's evaluator, which tells a call that it can not read from none."""
     assert trajectory.stop is not None
-    if trajectory.stop == "no_action" and re.search(
-        "<tool_call>.*</tool_call>", trajectory.turns[-1].text, re.S
-    ):
-        return "no_valid_tool_call"
-    return OFFICIAL[trajectory.stop]
+    said = trajectory.turns[-1].text if trajectory.turns else ""
+    unread = trajectory.stop == "no_action" and re.search("<tool_call>.*</tool_call>", said, re.DOTALL)
+    return "no_valid_tool_call" if unread else OFFICIAL[trajectory.stop]
 
 
 def _sent(trajectory: Trajectory) -> Trajectory:
