@@ -1,7 +1,6 @@
 """Runs side by side: what each stage brought, with intervals that say what is chance. Arithmetic only.
 
-Intervals are bootstrap intervals over tasks: the attempts at a task are drawn together, because they are no
-independent evidence. Two runs are compared on the tasks they share, task by task.
+Intervals are those of estimate.py, over tasks. Two runs are compared on the tasks they share, task by task.
 """
 
 from __future__ import annotations
@@ -16,27 +15,14 @@ import numpy as np
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
+from eva_lightning.reports.estimate import Estimate, around, over_tasks, resamples
 from eva_lightning.scoring import score
 
 MEASURES = ("accuracy", "rounds", "frames", "visual tokens")
 """What is compared."""
 
-DRAWS = 1000
-"""Resamples of a bootstrap."""
 FLIPS = 4000
 """Draws of signs for a p value."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A mean with its 95 % interval."""
-
-    mean: float
-    """The mean."""
-    low: float
-    """Lower end of the interval."""
-    high: float
-    """Upper end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +96,7 @@ def _graded(file: Path) -> list[Trajectory]:
 
 def estimate(trajectories: Sequence[Trajectory], measure: str) -> Estimate:
     """Mean of a measure over trajectories; its interval over tasks."""
-    tasks = _by_task(trajectories, measure)
-    sums = np.array([sum(values) for values in tasks.values()])
-    counts = np.array([float(len(values)) for values in tasks.values()])
-    drawn = _drawn(len(tasks))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    return _interval(float(sums.sum() / counts.sum()), means)
+    return over_tasks(_by_task(trajectories, measure))
 
 
 def difference(of: Run, to: Run, measure: str) -> Estimate | None:
@@ -125,7 +106,7 @@ def difference(of: Run, to: Run, measure: str) -> Estimate | None:
     if not shared:
         return None
     gaps = np.array([float(np.mean(ours[task]) - np.mean(theirs[task])) for task in shared])
-    return _interval(float(gaps.mean()), gaps[_drawn(len(shared))].mean(1))
+    return around(float(gaps.mean()), gaps[resamples(len(shared))].mean(1))
 
 
 def chance(of: Run, to: Run, family: str | None = None) -> float | None:
@@ -216,13 +197,3 @@ def _value(one: Trajectory, measure: str) -> float:
     return float(
         {"rounds": one.rounds, "frames": len(one.frames), "visual tokens": one.visual_tokens}[measure]
     )
-
-
-def _drawn(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Which tasks each resample holds; the same for the same count, so that a table can be made again."""
-    return np.random.default_rng(0).integers(0, count, size=(DRAWS, count))
-
-
-def _interval(mean: float, draws: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Estimate:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(mean=mean, low=float(low), high=float(high))

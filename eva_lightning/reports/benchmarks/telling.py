@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-
 from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.result import Result
 from eva_lightning.reports.benchmarks.rows import BrokenRow, causes
+from eva_lightning.reports.estimate import over_tasks
 from eva_lightning.reports.summary import table
 
 DURATIONS = (
@@ -23,21 +22,6 @@ DURATIONS = (
     (3600.0, "longer"),
 )
 """Lengths of video that are told apart, by their lower end in seconds."""
-DRAWS = 2000
-"""Resamples of a bootstrap."""
-
-
-def interval(right: Sequence[bool]) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a share; the same for the same answers.
-
-    >>> low, high = interval([True] * 50 + [False] * 50)
-    >>> round(low, 1), round(high, 1)
-    (0.4, 0.6)
-    """
-    values = np.array(right, float)
-    drawn = np.random.default_rng(0).binomial(len(values), values.mean(), DRAWS) / len(values)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def report(benchmark: Benchmark, results: Iterable[Result], broken: Sequence[BrokenRow]) -> str:
@@ -98,13 +82,14 @@ def _denominator(everything: Sequence[Result], sound: Sequence[Result], broken: 
 
 
 def _rows(benchmark: Benchmark, sound: Sequence[Result]) -> list[list[str]]:
-    low, high = interval([one.correct for one in sound])
+    tasks = _grouped(sound, lambda one: one.id)
+    right = over_tasks({task: [float(one.correct) for one in ones] for task, ones in tasks.items()})
     mine = measures(sound)
     rows = [
         [
             "this policy",
             f"{mine['accuracy']:.2%}",
-            f"{low:.1%} to {high:.1%}",
+            f"{right.low:.1%} to {right.high:.1%}",
             f"{mine['rounds']:.2f}",
             f"{mine['total_tokens']:.0f}",
             f"{mine['frames']:.1f}",

@@ -1,13 +1,12 @@
 """What is said of a benchmark's results, with numbers one can check by head."""
 
-from dataclasses import replace
-
 import pytest
 
 from eva_lightning.reports.benchmarks.benchmark import Benchmark, Published
 from eva_lightning.reports.benchmarks.result import result_of
 from eva_lightning.reports.benchmarks.rows import BrokenRow
-from eva_lightning.reports.benchmarks.telling import interval, measures, report
+from eva_lightning.reports.benchmarks.telling import measures, report
+from eva_lightning.reports.comparison import estimate
 from tests.making import task, trajectory
 
 LVBENCH = Benchmark(
@@ -82,7 +81,13 @@ def test_nothing_but_faults_is_no_accuracy():
     assert "there is nothing to tell" in report(LVBENCH, [result(0, None, "fault")], [])
 
 
-def test_the_interval_of_a_hundred_coins_is_about_a_tenth_wide_on_each_side():
-    low, high = interval([True, False] * 50)
-    assert 0.38 <= low <= 0.42 and 0.58 <= high <= 0.62 and interval([True]) == (1.0, 1.0)
-    assert replace(result(0), seed=1) != result(0)
+def test_the_interval_is_that_of_eva_compare_however_often_a_question_was_asked():
+    made = [
+        trajectory(task=task(id=f"LVBench/{i}", source="LVBench"), answer="BC"[i % 2], replica=replica)
+        for i in range(20)
+        for replica in range(8)
+    ]
+    over_tasks = estimate(made, "accuracy")
+    assert over_tasks.high - over_tasks.low > 0.3  # of 160 coins it would be 0.155
+    told = report(LVBENCH, [result_of(one) for one in reversed(made)], [])
+    assert f"{over_tasks.low:.1%} to {over_tasks.high:.1%}" in told
