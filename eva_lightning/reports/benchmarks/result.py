@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from eva_lightning.records import Ledger, StopReason, Trajectory
+from eva_lightning.records import AnswerKind, Ledger, StopReason, Trajectory
 from eva_lightning.scoring import canonical, score
 
 OFFICIAL: dict[str, str] = {
@@ -39,6 +39,10 @@ class Result:
     """The gold answer."""
     answer: str
     """What was answered; empty if nothing was."""
+    kind: AnswerKind
+    """How the answer is compared."""
+    value: float
+    """How good it is, from 0 to 1: an interval's overlap (IoU), a text's ROUGE; 1 or 0 for all others."""
     correct: bool
     """By letter or words, as rewards are given."""
     exact: bool
@@ -75,7 +79,7 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
     """The row of a finished trajectory; its task needs a gold answer."""
     task, answer = trajectory.task, trajectory.answer or ""
     assert task.answer is not None and trajectory.stop is not None
-    gold = canonical(task.answer)
+    gold, verdict, sound = canonical(task.answer), score(task, trajectory.answer), trajectory.stop != "fault"
     times = tuple(frame.time for frame in trajectory.frames)
     evidence = task.evidence
     return Result(
@@ -86,8 +90,10 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
         question=task.text,
         gt=gold,
         answer=answer,
-        correct=trajectory.stop != "fault" and score(task, trajectory.answer).correct,
-        exact=trajectory.stop != "fault" and answer.strip().upper() == gold.upper(),
+        kind=task.answer.kind,
+        value=verdict.value if sound else 0.0,
+        correct=sound and verdict.correct,
+        exact=sound and answer.strip().upper() == gold.upper(),
         stop_reason=_officially(trajectory),
         stop=trajectory.stop,
         num_rounds=trajectory.rounds,

@@ -13,6 +13,7 @@ from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.result import Result
 from eva_lightning.reports.benchmarks.rows import BrokenRow, causes
 from eva_lightning.reports.estimate import over_tasks
+from eva_lightning.reports.metrics import overlaps
 from eva_lightning.reports.summary import table
 
 DURATIONS = (
@@ -44,6 +45,7 @@ def report(benchmark: Benchmark, results: Iterable[Result], broken: Sequence[Bro
     parts.append(
         f"scored as EVA's evaluator does (the whole answer is the letter): {exact:.2%}; {differ} differ"
     )
+    parts += _overlap(sound)
     parts += _evidence(sound)
     for title, key in (("kind", _kind), ("video", _length)):
         groups = _grouped(sound, key)
@@ -62,6 +64,7 @@ def measures(results: Iterable[Result]) -> dict[str, float]:
         return told
     return told | {
         "accuracy": _share(sound),
+        **overlaps(_intervals(sound)),
         "accuracy_exact": _mean(sound, lambda one: float(one.exact)),
         "rounds": _mean(sound, lambda one: one.num_rounds),
         "total_tokens": _mean(sound, lambda one: one.total_tokens),
@@ -101,6 +104,19 @@ def _rows(benchmark: Benchmark, sound: Sequence[Result]) -> list[list[str]]:
         tokens = "-" if theirs.total_tokens is None else f"{theirs.total_tokens:.0f}"
         rows.append([f"{name} (published)", f"{theirs.accuracy:.2f}%", "-", rounds, tokens, "-", "-"])
     return rows
+
+
+def _overlap(sound: Sequence[Result]) -> list[str]:
+    """How well interval answers meet the gold ones."""
+    values = _intervals(sound)
+    if not values:
+        return []
+    told = ", ".join(f"{name} {share:.1%}" for name, share in overlaps(values).items())
+    return [f"{len(values)} interval answers by their IoU: {told}"]
+
+
+def _intervals(sound: Sequence[Result]) -> list[float]:
+    return [one.value for one in sound if one.kind == "interval"]
 
 
 def _evidence(sound: Sequence[Result]) -> list[str]:

@@ -91,3 +91,14 @@ def test_the_interval_is_that_of_eva_compare_however_often_a_question_was_asked(
     assert over_tasks.high - over_tasks.low > 0.3  # of 160 coins it would be 0.155
     told = report(LVBENCH, [result_of(one) for one in reversed(made)], [])
     assert f"{over_tasks.low:.1%} to {over_tasks.high:.1%}" in told
+
+
+def test_an_interval_answer_has_its_overlap_as_its_value():
+    asked = task("interval", (10.0, 20.0), id="Charades/0", source="Charades")
+    rows = [result_of(trajectory(task=asked, answer=said)) for said in ("10 to 20", "10 to 14", None)]
+    assert [(row.value, row.correct) for row in rows] == [(1.0, True), (0.4, False), (0.0, False)]
+    assert measures(rows)["overlap"] == pytest.approx(1.4 / 3)
+    told = report(LVBENCH, rows, [])
+    assert "3 interval answers by their IoU: overlap 46.7%, overlap>=0.3 66.7%, overlap>=0.5 33.3%" in told
+    assert result(0).value == 1.0 and "IoU" not in report(LVBENCH, [result(0)], [])
+    assert result_of(trajectory(task=asked, answer="10 to 20", stop="fault")).value == 0.0
