@@ -3,7 +3,7 @@
 Both sides ask the same questions of the same vLLM server (`eva serve`), greedily, 30 at a time, with the same
 limits. Ours is what `eva test` does between reading the rows and telling of them: agent loop, frames in this
 process, tokens to the server and each frame once, answers written down as they come; with the habits of EVA's
-released evaluator (OfficialFrameSelect). The other side is `reference_evaluator.py`. Before each run the
+released evaluator (benchmarks/official.yaml). The other side is `reference_evaluator.py`. Before each run the
 server is handed its weights anew, which empties its caches; our frame store is new; the sides take turns in
 going first.
 
@@ -40,6 +40,7 @@ from typing import Any
 from reference_evaluator import Setup, evaluate
 
 from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.dialects.eva_official import OfficialEvaDialect
 from eva_lightning.agent.rollout import Agent, Limits, jobs_for, rollout
 from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
 from eva_lightning.agent.worlds.video_world import VideoWorld
@@ -57,10 +58,11 @@ from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.benchmarks.benchmark import Benchmark, read_benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
+from eva_lightning.video.frame_store import FrameStore
 
 CLIPS, QUESTIONS, STEPS, AT_ONCE = 16, 90, 150, 30
 FAMILIES = ("colour_at", "shape_at", "when")
-LIMITS = Limits(turns=6, turn_tokens=128, total_tokens=4096)
+LIMITS = Limits(turns=6, turn_tokens=128, total_tokens=4096, last_call=True)
 SERVER = {"max_length": 4096, "batch_tokens": 4096, "max_frame_tokens": 256}
 TARGETS = {"questions_per_s_vs_reference": 3.0, "same_answers": 1.0}
 
@@ -177,10 +179,10 @@ class Bench:
 
     def ours(self) -> Answers:
         recorder = Recorder(self.folder / f"ours-{self.runs}", root=self.folder / "clips")
-        world = VideoWorld()
+        world = VideoWorld(FrameStore(coarse="never"))
         agent = Agent(
             engine=self.engine,
-            dialect=EvaDialect(),
+            dialect=OfficialEvaDialect(),
             tools=[OfficialFrameSelect()],
             world=world,
             limits=LIMITS,

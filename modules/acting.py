@@ -166,8 +166,7 @@ class ActingModule(lightning.LightningModule):
 
     def pixels(self, trajectory: Trajectory) -> Callable[[FrameRef], Pixels]:
         """Reads the frames of a trajectory again."""
-        clips = {clip.id: clip for clip in trajectory.task.clips}
-        return lambda frame: self.world.pixels(clips[frame.clip], frame)
+        return self.world.reader(trajectory.task.clips)
 
     def validation_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
         self.evaluated += self._evaluate(tasks)

@@ -128,9 +128,12 @@ def test_a_benchmark_is_asked_and_told(config, choices, tiny_folder, tmp_path):
     told = (folder / "report.txt").read_text()
     assert f"{benchmark['published']['EVA']['accuracy']:.2f}%" in told
     assert {row["frames"] for row in rows} == {32 if config.name == "uniform.yaml" else 0}
-    tools = json.loads((folder / "settings.json").read_text())["tools"]
+    settings = json.loads((folder / "settings.json").read_text())
     offered = {"official.yaml": ["OfficialFrameSelect"], "uniform.yaml": []}.get(config.name, ["FrameSelect"])
-    assert [tool.partition("(")[0] for tool in tools] == offered
+    assert [tool.partition("(")[0] for tool in settings["tools"]] == offered
+    official = config.name == "official.yaml"
+    assert (settings["dialect"].partition("(")[0] == "OfficialEvaDialect") == official
+    assert settings["limits"]["last_call"] == official
 
 
 def command_of(config):

@@ -21,7 +21,6 @@ from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
 from eva_lightning.faults import Fault, ToolError
 from eva_lightning.records import FrameRef, Message, Observation, Part, Task, Trajectory, Turn
-from eva_lightning.video.decoder import Pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +33,12 @@ class Limits:
     """Tokens in one of them."""
     total_tokens: int = 32_768
     """Tokens of the whole conversation, frames included."""
+    last_call: bool = False
+    """Whether a call in the last message still runs, though nobody reads it, as EVA's evaluator has it."""
 
     def __post_init__(self) -> None:
-        for name, limit in vars(self).items():
+        for name in ("turns", "turn_tokens", "total_tokens"):
+            limit = getattr(self, name)
             if limit < 1:
                 raise ValueError(f"limits: {name} is {limit}: want 1 or more")
 
@@ -191,10 +193,12 @@ async def _take_turn(trajectory: Trajectory, place: int, agent: Agent, watch: St
     elif not parsed.calls and parsed.problem is None:
         short_of_room = said.cut and room < limits.turn_tokens
         trajectory.stop = "token_limit" if short_of_room else "turn_cut" if said.cut else "no_action"
-    elif trajectory.rounds >= limits.turns:
-        trajectory.stop = "turn_limit"
     else:
-        await _observe(trajectory, turn, parsed, agent, watch)
+        last = trajectory.rounds >= limits.turns
+        if not last or limits.last_call:
+            await _observe(trajectory, turn, parsed, agent, watch)
+        if last:
+            trajectory.stop = "turn_limit"
 
 
 async def _observe(
@@ -245,9 +249,6 @@ def _append(
 def _context(trajectory: Trajectory, place: int, world: World) -> Context:
     clips = {clip.id: clip for clip in trajectory.task.clips}
 
-    def pixels(frame: FrameRef) -> Pixels:
-        return world.pixels(clips[frame.clip], frame)
-
     def name(frame: FrameRef) -> str:
         clip = clips[frame.clip]
         where = (clip.path or f"{trajectory.task.id}/{clip.id}", clip.begin or 0.0)
@@ -256,7 +257,7 @@ def _context(trajectory: Trajectory, place: int, world: World) -> Context:
     return Context(
         messages=trajectory.messages,
         ids=tuple(trajectory.token_ids),
-        pixels=pixels,
+        pixels=world.reader(trajectory.task.clips),
         name=name,
         task_id=trajectory.task.id,
         place=place,

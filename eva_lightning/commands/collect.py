@@ -45,7 +45,7 @@ from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.reports.summary import SUMMARY_HEADER, by_source, summarize, summary_row, table
+from eva_lightning.reports.summary import by_source, summarize, summary_table, table
 from eva_lightning.scoring import score
 
 GOOD, AUDITS, USUAL = KeepRules(), AuditRules(), AgentConfig()
@@ -273,10 +273,10 @@ def _report(made: Sequence[Trajectory], book: Attempts, prices: Prices) -> None:
     graded = [one for one in made if one.task.answer is not None]
     if graded:
         families = by_source(graded)
-        rows = [summary_row(name or "all", summarize(ones)) for name, ones in families.items()]
+        rows = [(name or "all", summarize(ones)) for name, ones in families.items()]
         if len(families) > 1:
-            rows.append(summary_row("all", summarize(graded)))
-        print(table(SUMMARY_HEADER, rows))
+            rows.append(("all", summarize(graded)))
+        print(summary_table(rows))
     dropped = sum(book.causes.values())
     if dropped:
         causes = [[cause, str(count)] for cause, count in book.causes.most_common()]

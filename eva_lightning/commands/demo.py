@@ -34,7 +34,7 @@ from eva_lightning.files.settings_file import settle
 from eva_lightning.files.store import portable, read, write
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Trajectory
-from eva_lightning.reports.summary import SUMMARY_HEADER, summarize, summary_row, table
+from eva_lightning.reports.summary import summarize, summary_table
 from eva_lightning.reports.transcript import transcript
 
 FAMILIES = ("colour_at", "mark_at")
@@ -118,7 +118,7 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
     dialect = default_dialect(seconds=True)
     teacher = SloppyTeacher(files.scripts, files.tasks, dialect, seed, rate=0.6, mistakes=MISTAKES)
     made = teach("teacher", teacher, files.tasks, 1, dialect, seed)
-    print(table(SUMMARY_HEADER, [summary_row("sloppy teacher", summarize(made))]))
+    print(summary_table([("sloppy teacher", summarize(made))]))
     lessons = list(captions(files.scripts[:clips], world, seed, traits=("background", "mark")))
     for name, rows in (("sloppy", made), ("captions", lessons)):
         write(world / f"{name}.jsonl", [portable(one, world) for one in rows])

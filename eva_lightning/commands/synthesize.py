@@ -24,7 +24,7 @@ from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import portable, write
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.reports.summary import SUMMARY_HEADER, summarize, summary_row, table
+from eva_lightning.reports.summary import summarize, summary_table
 
 DEFAULTS = ScriptSettings()
 
@@ -98,11 +98,11 @@ def world(
     for name, teacher in teachers.items():
         made = teach(name, teacher, files.tasks, attempts, dialect, seed)
         write(folder / f"{name}.jsonl", [portable(one, folder) for one in made])
-        rows.append(summary_row(name, summarize(made)))
+        rows.append((name, summarize(made)))
     print(
         f"{len(files.scripts)} clips, {len(files.tasks)} tasks and {len(files.held_out)} held out in {folder}"
     )
-    print(table(SUMMARY_HEADER, rows))
+    print(summary_table(rows))
 
 
 def teach(

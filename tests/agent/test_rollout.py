@@ -70,6 +70,16 @@ def test_the_last_turn_runs_no_tool():
     assert (one.stop, one.rounds, len(world.looks)) == ("turn_limit", 3, 2)
 
 
+def test_a_call_in_the_last_turn_runs_where_the_limits_say_so_and_nothing_is_written_after_it(renderer):
+    world = StillWorld()
+    (one,) = run(call(), call(), world=world, renderer=renderer, turns=2, last_call=True)
+    assert (one.stop, one.rounds, len(world.looks)) == ("turn_limit", 2, 2)
+    assert [len(turn.observation.frames) for turn in one.turns] == [2, 2]
+    assert one.turns[1].observation_ids.count(renderer.image_token_id) == 2
+    (cramped,) = run(call(), world=world, renderer=renderer, turns=1, last_call=True, total_tokens=300)
+    assert cramped.stop == "turn_limit"
+
+
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [

@@ -71,9 +71,9 @@ class EvaDialect(Dialect):
 
     def parse(self, text: str) -> Parsed:
         """A tagged answer wins; then calls; then a malformed call; then a bare "Answer: B" at the end."""
-        tagged = _ANSWER.search(text)
-        if tagged and tagged.group(1):
-            return Parsed(answer=tagged.group(1))
+        tagged = tagged_answer(text)
+        if tagged is not None:
+            return Parsed(answer=tagged)
         calls: list[ToolCall] = []
         problems: list[str] = []
         for block in _CALL.finditer(text):
@@ -84,8 +84,7 @@ class EvaDialect(Dialect):
                 (calls if isinstance(found, ToolCall) else problems).append(found)  # type: ignore[arg-type]
         if calls or problems:
             return Parsed(calls=tuple(calls), problem="; ".join(problems) or None)
-        bare = _LETTER_AT_THE_END.search(text)
-        return Parsed(answer=bare.group(1)) if bare else Parsed()
+        return Parsed(answer=letter_at_the_end(text))
 
     def observation(
         self, task: Task, findings: Sequence[Findings], problems: Sequence[str]
@@ -119,6 +118,18 @@ class EvaDialect(Dialect):
         if self.timestamps == "seconds":
             return f"\nFrame {number} at {int(shown)} seconds:"
         return f"{chr(10) if number else ''}Frame {number} at [{clock(shown)}]: "
+
+
+def tagged_answer(text: str) -> str | None:
+    """What stands between the first pair of answer tags; None if nothing does."""
+    tagged = _ANSWER.search(text)
+    return (tagged.group(1) or None) if tagged else None
+
+
+def letter_at_the_end(text: str) -> str | None:
+    """The letter of a bare "Answer: B" that ends a text, or nearly so."""
+    bare = _LETTER_AT_THE_END.search(text)
+    return bare.group(1) if bare else None
 
 
 def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:

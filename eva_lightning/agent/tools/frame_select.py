@@ -13,11 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eva_lightning.agent.tools.base import Findings, Tool
-from eva_lightning.agent.worlds.base import World
+from eva_lightning.agent.worlds.base import ClipFacts, World
 from eva_lightning.faults import ToolError
 from eva_lightning.records import PATCH, Clip, Span, ToolCall
 from eva_lightning.timecode import parse_seconds
 from eva_lightning.video.sampling import Budget, plan
+
+LARGEST = 100.0
+"""Size at which a larger one is the same: both are far above any budget, and a pixel count stays a number."""
 
 
 class FrameSelect(Tool):
@@ -68,7 +71,8 @@ class FrameSelect(Tool):
             raise ToolError(
                 "there is no room left for frames in this conversation; answer with what was seen"
             )
-        glimpses = await world.look(clip, request.times, request.height, request.width)
+        moments = self.moments(request.times, facts)
+        glimpses = await world.look(clip, moments, request.height, request.width)
         return Findings(
             glimpses=tuple(glimpses),
             tokens=request.tokens,
@@ -85,6 +89,10 @@ class FrameSelect(Tool):
                 f"{start:g} to {end:g} seconds lies outside the video, which is {duration:.1f} seconds long"
             )
         return max(start, 0.0), min(end, duration)
+
+    def moments(self, times: Sequence[float], facts: ClipFacts) -> Sequence[float]:
+        """The seconds at which to look: the frame on show at each time."""
+        return times
 
 
 def named_clip(arguments: Any, clips: Sequence[Clip]) -> Clip:
@@ -126,7 +134,7 @@ def asked_resize(arguments: Any) -> float:
         return 1.0
     if resize <= 0:
         raise ToolError(f"resize is {resize:g}; it must be above 0 (1.0 is the native size)")
-    return resize
+    return min(resize, LARGEST)
 
 
 def _number(arguments: Any, name: str) -> float | None:

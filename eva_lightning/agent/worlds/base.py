@@ -8,7 +8,7 @@ They are coroutines, because a world may ask an engine; one that decodes does so
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,6 +98,11 @@ class World(ABC):
     def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
         """The pixels of a frame that `look` returned: the same bytes, whenever it is asked."""
         raise NotImplementedError(f"{type(self).__name__} has no pictures")
+
+    def reader(self, clips: Sequence[Clip]) -> Callable[[FrameRef], Pixels]:
+        """Reads the frames of several clips again, each from its own."""
+        known = {clip.id: clip for clip in clips}
+        return lambda frame: self.pixels(known[frame.clip], frame)
 
     def prefetch(self, clip: Clip, times: Sequence[float], height: int, width: int) -> None:
         """A hint that `look` will be asked for these; worlds that read nothing ignore it."""

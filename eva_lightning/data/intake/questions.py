@@ -226,14 +226,14 @@ def _answer(value: Any, options: tuple[str, ...], shape: RowShape, begin: float)
 def _listed(value: Any) -> list[str]:
     """The letters of "A, C" or "AC".
 
-    >>> _listed("A, C"), _listed("CA"), _listed("red; blue")
-    (['A', 'C'], ['C', 'A'], ['red', 'blue'])
+    >>> _listed("A, C"), _listed("CA"), _listed("red; blue"), _listed("2->1")
+    (['A', 'C'], ['C', 'A'], ['red', 'blue'], ['2', '1'])
     """
     text = str(value).strip()
     return (
         list(text)
         if re.fullmatch(r"[A-Z]{2,}", text)
-        else [one for one in re.split(r"\s*[,;>]\s*", text) if one]
+        else [one for one in re.split(r"\s*(?:->|[,;>])\s*", text) if one]
     )
 
 

@@ -82,3 +82,7 @@ def test_of_several_clips_one_must_be_named():
     assert look(clips=clips, video=1).glimpses[0].content.clip == "north"
     with pytest.raises(ToolError, match="must be one of north, south"):
         look(clips=clips)
+
+
+def test_a_resize_beyond_all_numbers_is_capped_like_any_other():
+    assert look(resize=1e308).glimpses[0].content == look(resize=1.0).glimpses[0].content
