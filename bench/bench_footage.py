@@ -39,8 +39,10 @@ class LongVideo:
 
 
 def long_video(height: int, folder: Path | None = None) -> LongVideo:
-    """An hour of 360p (0.5 Mbit/s, as on the web) or ten minutes of 720p: H.264, veryfast, 3 B-frames, a key
-    frame every 10 s."""
+    """An hour of 360p or ten minutes of 720p, in H.264, veryfast, 3 B-frames, a key frame every 10 s.
+
+    The 360p has 0.5 Mbit/s, as on the web.
+    """
     frames, repeats, width = PIECES[height]
     folder = folder or Path(tempfile.gettempdir()) / "eva_lightning_bench"
     folder.mkdir(parents=True, exist_ok=True)

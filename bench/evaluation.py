@@ -1,4 +1,4 @@
-"""Questions a second of an evaluation, beside the usual client's: `python bench/evaluation.py [--json]`.
+"""Evaluation: questions a second, beside the usual client's: `python bench/evaluation.py [--json]`.
 
 Both sides ask the same questions of the same vLLM server (`eva serve`), greedily, 30 at a time, with the same
 limits. Ours is what `eva test` does between reading the rows and telling of them: agent loop, frames in this

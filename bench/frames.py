@@ -1,4 +1,4 @@
-"""How fast frames come, side by side with others: `python bench/frames.py [--json] [--rounds 3]`.
+"""Frames: how fast they come, side by side with others: `python bench/frames.py [--json] [--rounds 3]`.
 
 Every ratio is the median over rounds in which both sides run one after the other, warm, on the same seconds
 of the same file; ours are checked bit for bit against sequential decoding. Ratios are of wall clock; those of

@@ -1,4 +1,4 @@
-"""How much each stage teaches: `python bench/learning.py [--json] [--rerun] [--seeds 0 1 2]`.
+"""Learning: how much each stage teaches: `python bench/learning.py [--json] [--rerun] [--seeds 0 1 2]`.
 
 Runs `eva demo` from nothing on several seeds and compares the stages on questions about clips that no
 training task shows: temperature 1, four attempts each.

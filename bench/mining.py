@@ -1,4 +1,4 @@
-"""What failure mining is worth: `python bench/mining.py [--json] [--rerun] [--seeds 0 1 2]`.
+"""Mining: what it is worth to train on failures: `python bench/mining.py [--json] [--rerun] [--seeds 0 1 2]`.
 
 GRPO with and without `FailureMining`, from the same policy, for the same number of iterations of the same
 size, on a world in which a hard family of questions is rare. Common: the colour of the background at a

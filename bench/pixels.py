@@ -1,4 +1,4 @@
-"""How fast frames become pixel values, side by side with the Hugging Face image processor.
+"""Pixels: how fast frames become pixel values, side by side with the Hugging Face image processor.
 
 `python bench/pixels.py [--json] [--rounds 15]`: 16 frames of 448 x 448, both sides get the same bytes, nobody
 resizes, and the numbers are compared before the clock runs. One process, as many threads as torch is given.

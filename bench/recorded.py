@@ -1,5 +1,6 @@
-"""The front of a bench whose runs take long: the last one is kept beside it as JSON and printed; `--rerun`
-makes a new one, a seed at a time, and what was done is kept.
+"""The front of a bench whose runs take long: the last one is kept beside it as JSON and printed.
+
+`--rerun` makes a new one, a seed at a time, and what was done is kept.
 """
 
 from __future__ import annotations

@@ -33,8 +33,9 @@ class Planned(Engine):
 
 
 class InStep(Planned):
-    """Makes the loop turn-synchronous: nobody looks before all have written, nobody writes before all have
-    looked.
+    """Makes the loop turn-synchronous.
+
+    Nobody looks before all have written, nobody writes before all have looked.
     """
 
     def __init__(self, vllm: VLLMEngine, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""What is written and seen in bench/rollouts.py: a plan drawn from a seed, and worlds to look into."""
+"""The plan of bench/rollouts.py: what is written and seen, drawn from a seed, and worlds to look into."""
 
 from __future__ import annotations
 
@@ -89,8 +89,9 @@ class Stills(World):
 
 
 class PerCall(World):
-    """Video files as most loops read them: opened for each call, whose exact frames are decoded for it alone
-    and kept as images for the rest of the conversation.
+    """Video files as most loops read them: opened for each call.
+
+    The exact frames of a call are decoded for it alone and kept as images for the rest of the conversation.
     """
 
     def __init__(self) -> None:

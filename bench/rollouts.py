@@ -1,4 +1,4 @@
-"""How fast trajectories come, side by side with the usual loop: `python bench/rollouts.py [--json]`.
+"""Rollouts: how fast trajectories come, beside the usual loop: `python bench/rollouts.py [--json]`.
 
 64 trajectories of four turns, with frames in every turn but the first; a real vLLM in this process writes
 every token of a tiny policy. A random policy calls no tool, so a plan drawn from a seed says how long each

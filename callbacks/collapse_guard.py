@@ -19,8 +19,7 @@ _SLACK = 1e-6
 
 
 class CollapseGuard(Callback):
-    """Warns, or stops training, when the agent ceases to look, to write well-formed turns, to vary or to
-    differ.
+    """Warns, or stops training, when the agent ceases to look, to write well-formed turns, to vary or differ.
 
     It reads `train/looked` (share of trajectories that saw a frame), `train/well_formed`, `train/entropy` and
     `train/zero_variance_share` (share of groups in which all rewards are equal); one that is not logged is

@@ -1,5 +1,4 @@
-"""The trained policy as a Hugging Face folder, for whoever knows nothing of this project: vLLM, transformers,
-a hub.
+"""The trained policy as a Hugging Face folder, for whoever knows nothing of us: vLLM, transformers, a hub.
 
 It is what the next stage loads (`policy.path`). It holds no optimizer: to go on training, use a checkpoint.
 """

@@ -1,4 +1,4 @@
-"""Where the run is: one bar on a terminal, one line now and then in a log file. It shows; it logs nothing."""
+"""Progress: one bar on a terminal, one line now and then in a log file. It shows; it logs nothing."""
 
 from __future__ import annotations
 

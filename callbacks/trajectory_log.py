@@ -1,4 +1,6 @@
-"""What the agent really does, where people look: tables and pictures in TensorBoard, every record in JSONL.
+"""The log of trajectories: tables and pictures in TensorBoard, every record in JSONL.
+
+It shows what the agent really does, where people look.
 
 JSONL holds all trajectories of a logged iteration, one file each, so that it can be read, compared and
 replayed; TensorBoard shows a few of them. Nothing is measured here; metrics are logged by the module.

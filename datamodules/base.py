@@ -1,5 +1,7 @@
-"""What the three stages share: training records in resumable batches, evaluation tasks in file order. No
-model, no tensors."""
+"""The base of the three stages' data: training records in resumable batches, evaluation tasks in file order.
+
+No model, no tensors.
+"""
 
 from __future__ import annotations
 
@@ -103,8 +105,10 @@ class RecordData(lightning.LightningDataModule, Generic[Record]):
         return InOrder(self.questions, self.eval_batch_size, self._rank, self._ranks)
 
     def _under_way(self) -> bool:
-        """Whether the batch served last has not been trained on to its end (a run that failed saves then,
-        too)."""
+        """Whether the batch served last has not been trained on to its end.
+
+        A run that failed saves then, too.
+        """
         if self.trainer is None:
             return False
         progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
@@ -120,8 +124,10 @@ class RecordData(lightning.LightningDataModule, Generic[Record]):
 
 
 class InOrder:
-    """Tasks in file order, none twice, over all ranks. Every rank has equally many batches; the shares of
-    the last one may differ by a task, and be empty."""
+    """Tasks in file order, none twice, over all ranks.
+
+    Every rank has equally many batches; the shares of the last one may differ by a task, and be empty.
+    """
 
     def __init__(self, tasks: Sequence[Task], batch_size: int, rank: int = 0, ranks: int = 1) -> None:
         if batch_size < 1:

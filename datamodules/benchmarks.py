@@ -1,5 +1,7 @@
-"""Questions of published benchmarks, to be answered and counted. Nothing to train on, and no answers here:
-what is told of them is the callback `BenchmarkEvaluation`'s business.
+"""Questions of published benchmarks, to be answered and counted.
+
+Nothing to train on, and no answers here: what is told of them is the callback `BenchmarkEvaluation`'s
+business.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Trajectories to imitate, for SFT. Which ones are good enough is decided here; how they are learned is
-not."""
+"""Trajectories to imitate, for SFT.
+
+Which ones are good enough is decided here; how they are learned is not.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Trajectories marked good or bad, for KTO. The marks were set before (`eva label`); nothing is judged
-here."""
+"""Trajectories marked good or bad, for KTO.
+
+The marks were set before (`eva label`); nothing is judged here.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,11 @@ from eva_lightning.records import Trajectory
 
 
 class FeedbackData(RecordData[Trajectory]):
-    """Good and bad trajectories, shuffled together. A rank's share of a batch holds at least two tasks
-    where it can: KTO's reference point puts what was written for one question under another."""
+    """Good and bad trajectories, shuffled together.
+
+    A rank's share of a batch holds at least two tasks where it can: KTO's reference point puts what was
+    written for one question under another.
+    """
 
     @staticmethod
     def key(record: Trajectory) -> str:

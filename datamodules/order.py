@@ -1,5 +1,6 @@
-"""In which order the records of a source are served: pass after pass, each in its own seeded shuffle,
-without end.
+"""The order in which the records of a source are served: pass after pass, without end.
+
+Each pass is in its own seeded shuffle.
 
 Numbers only; what they stand for, batches and ranks are the loader's business.
 """

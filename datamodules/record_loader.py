@@ -126,8 +126,10 @@ class RecordLoader(Generic[Record]):
         return twin._share(twin._draw())
 
     def add(self, records: Sequence[Record], part: int = 0, later: int = 0) -> None:
-        """Mix new records into what is left of a part's pass, `later` batches after the next one. Every rank
-        must add the same at the same time."""
+        """Mix new records into what is left of a part's pass, `later` batches after the next one.
+
+        Every rank must add the same at the same time.
+        """
         self.added.append((self.batches + later, part, list(records)))
 
     def everything(self) -> list[Record]:
@@ -199,8 +201,7 @@ class RecordLoader(Generic[Record]):
         return batch
 
     def _next(self, taken: Sequence[int], unlike: Hashable | None) -> int:
-        """From the part that lies furthest behind its share, of those that have something left for this
-        batch."""
+        """From the part furthest behind its share, of those that have something left for this batch."""
         weights = [
             part.weight if order.numbers else 0.0
             for part, order in zip(self.parts, self._orders, strict=True)

@@ -1,5 +1,7 @@
-"""Where records come from: JSONL files, or folders that a command wrote. Reading only; order and batches
-are elsewhere."""
+"""Sources of records: JSONL files, or folders that a command wrote.
+
+Reading only; order and batches are elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Tasks to act on: the questions of GRPO, and of evaluation alone. Who answers them is the module's
-business."""
+"""Tasks to act on: the questions of GRPO, and of evaluation alone.
+
+Who answers them is the module's business.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ MINED = "mined tasks"
 
 
 class TaskData(RecordData[Task]):
-    """Questions in batches; the module makes a group of trajectories of each. More can be added while it
-    trains."""
+    """Questions in batches; the module makes a group of trajectories of each.
+
+    More can be added while it trains.
+    """
 
     def __init__(
         self,
@@ -60,8 +64,10 @@ class TaskData(RecordData[Task]):
             seen.add(task.id)
 
     def expect_mined(self, share: float) -> None:
-        """Keep a share of every batch for tasks that are mined on the way; until there are any, nothing
-        changes."""
+        """Keep a share of every batch for tasks that are mined on the way.
+
+        Until there are any, nothing changes.
+        """
         if not 0 < share < 1:
             raise UsageError(f"the share of mined tasks is {share:g}; want more than 0 and less than 1")
         told = [part for part in self._parts if not part.grows]

@@ -1,5 +1,4 @@
-"""The front door. It finds the command, runs it, and turns a user's mistake into one line and a non-zero
-exit.
+"""The front door: finds the command, runs it, and turns a user's mistake into one line and a non-zero exit.
 
 Commands live in `commands/`, one file each, and are imported only when called: `eva --help` loads no torch.
 """
@@ -96,8 +95,9 @@ def _complain(name: str, problem: BaseException) -> int:
 
 
 def _reader_left() -> bool:
-    """Whether it is our output that nobody reads any more (`| head`), and not another pipe that broke. If so,
-    Python is kept from writing the rest as it ends.
+    """Whether it is our output that nobody reads any more (`| head`), and not another pipe that broke.
+
+    If so, Python is kept from writing the rest as it ends.
     """
     output = select.poll()
     output.register(sys.stdout, 0)  # 0: ask for errors only

@@ -1,4 +1,4 @@
-"""Which GPU is this process's own, for models that nobody else places and for threads that nobody told.
+"""The device of this process: its own GPU, for models that nobody else places and threads that nobody told.
 
 CUDA's current device belongs to a thread. Lightning sets that of the thread that trains; every other one
 (tools, decoders, a judge, a push of weights) begins with the first GPU, which is another rank's. So it is
@@ -22,8 +22,9 @@ def settle(device: torch.device | None) -> None:
 
 
 def own_card() -> torch.device:
-    """Where a model or a decoder goes in this process: what was settled, else the GPU of the calling thread,
-    else the CPU.
+    """Where a model or a decoder goes in this process.
+
+    It is what was settled, else the GPU of the calling thread, else the CPU.
     """
     if _settled is not None:
         return _settled
@@ -38,8 +39,9 @@ def on_card(device: torch.device) -> AbstractContextManager[object]:
 
 
 def wait_for(device: torch.device) -> None:
-    """Until the GPU has done all it was told, on whatever stream: threads may have different ones, and on
-    different ones a tensor can be read before it is written.
+    """Wait until the GPU has done all it was told, on whatever stream.
+
+    Threads may have different ones, and on different ones a tensor can be read before it is written.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""What ranks tell each other. With one process every function hands back what it was given."""
+"""Ranks: what they tell each other. With one process every function hands back what it was given."""
 
 from __future__ import annotations
 

@@ -397,8 +397,9 @@ class Trajectory:
 
     @property
     def weight_versions(self) -> tuple[int, ...]:
-        """Versions of the weights that wrote it, oldest first; more than one if they were refreshed on the
-        way.
+        """Versions of the weights that wrote it, oldest first.
+
+        There are more than one if they were refreshed on the way.
         """
         return tuple(sorted({turn.weight_version for turn in self.turns}))
 

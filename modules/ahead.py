@@ -1,4 +1,4 @@
-"""Something asynchronous that is made in a thread of its own while the caller goes on: the next rollout.
+"""The work ahead: something asynchronous, as the next rollout, made in a thread while the caller goes on.
 
 What is made there, and whether it is still wanted in the end, is the caller's business.
 """

@@ -1,4 +1,4 @@
-"""How weights move: AdamW, a warm-up, a decay. Settings and their construction; no loop."""
+"""Optimizing: how weights move, by AdamW, a warm-up, a decay. Settings and their construction; no loop."""
 
 from __future__ import annotations
 
@@ -52,9 +52,8 @@ def make_optimizer(
     kind = LongAdamW if any(p.dtype == torch.bfloat16 for p in trained) else AdamW
     optimizer: Optimizer
     if config.sharded and ranks > 1:
-        from eva_lightning.modules.shared_state import (
-            SharedState,  # torch compiles scripts for it, and warns of that
-        )
+        # torch compiles scripts for it, and warns of that
+        from eva_lightning.modules.shared_state import SharedState
 
         optimizer = SharedState(groups, kind, lr=config.lr, betas=config.betas)
     else:

@@ -1,5 +1,7 @@
-"""An optimizer whose state is shared out among the ranks (ZeRO, stage 1): each moves the weights it keeps the
-state of, and sends them to the others. Checkpoints hold the state of all, whoever wrote them.
+"""An optimizer whose state is shared out among the ranks (ZeRO, stage 1).
+
+Each moves the weights it keeps the state of, and sends them to the others. Checkpoints hold the state of all,
+whoever wrote them.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ class SharedState(ZeroRedundancyOptimizer):
         super().__init__(params, optimizer_class=optimizer_class, **settings)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what this rank is to keep. torch empties the dictionary it is given, and keeps a copy cast to
-        the type of the weights beside the state it works with.
+        """Take what this rank is to keep.
+
+        torch empties the dictionary it is given, and keeps a copy cast to the type of the weights beside the
+        state it works with.
         """
         super().load_state_dict(state_dict | {"state": dict(state_dict["state"])})
         self.state.clear()

@@ -120,6 +120,34 @@ def test_a_folder_introduces_itself(folder):
     assert len(rest.splitlines()) >= 2, "say what it may use, and how to add one"
 
 
+LEFT_OUT = """
+eva_lightning/policy/ modules/base.py modules/acting.py modules/grpo.py modules/kto.py
+callbacks/rollout_refresh.py callbacks/failure_mining.py callbacks/benchmark_evaluation.py
+callbacks/iteration_checkpoint.py callbacks/throughput.py
+eva_lightning/engines/transformers_engine.py eva_lightning/engines/vllm/adapter.py
+"""
+"""Files whose docstrings do not keep the next rule yet."""
+
+
+def broken_first_lines(text):
+    """Where a docstring begins with a line that is no whole sentence, or has no empty line below it."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first, _, rest = (ast.get_docstring(node) or "Args:").partition("\n")
+            whole = first.endswith((".", "?", "!")) and not rest.partition("\n")[0]
+            if not whole and first != "Args:":  # a constructor's manual has no sentence of its own
+                yield f"{getattr(node, 'name', 'the file')}: {first}"
+
+
+def test_the_first_line_of_a_docstring_is_a_whole_sentence():
+    above = [path for family in (*FAMILIES, "bench") for path in sorted((ROOT / family).rglob("*.py"))]
+    for path in (*CORE, *above):
+        if not any(str(path.relative_to(ROOT)).startswith(name) for name in LEFT_OUT.split()):
+            assert not list(broken_first_lines(path.read_text())), path
+    assert list(broken_first_lines('"""One. Two\ngoes on.\n"""')) == ["the file: One. Two"]
+    assert list(broken_first_lines('"""One.\nTwo.\n"""')) == ["the file: One."]
+
+
 def test_no_exception_is_swallowed():
     for path in CORE:
         assert not re.search(r"except( Exception| BaseException)?:\s*(pass|\.\.\.)", path.read_text()), path

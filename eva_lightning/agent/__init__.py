@@ -1,4 +1,4 @@
-"""What acts: a rollout over worlds (what is seen), tools (what can be done) and dialects (how it is said).
+"""The agent: a rollout over worlds (what is seen), tools (what can be done) and dialects (how it is said).
 
 It stands on engines and knows no reward, no data and no torch. To add a world, a tool or a dialect, subclass
 one of the names below in a file of your own and give its `class_path` in a config; docs/your-own-tool.md is

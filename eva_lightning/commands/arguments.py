@@ -1,5 +1,6 @@
-"""From words to a call: a command is a typed function whose docstring is its manual. jsonargparse does the
-work.
+"""The arguments of a command: it is a typed function whose docstring is its manual.
+
+jsonargparse does the work.
 
 What is added here: switches may be given without a value (`--json`), help text comes from attribute
 docstrings too, and `--config` finds shipped configs by their bare name. And what every command refuses that
@@ -23,8 +24,9 @@ from eva_lightning.faults import UsageError
 def run_command(
     function: Callable[..., None], words: Sequence[str], prog: str, *, positional: bool = False
 ) -> None:
-    """Parse `words` against the signature of `function` and call it. With `positional`, what has no default
-    is given by place, not by name.
+    """Parse `words` against the signature of `function` and call it.
+
+    With `positional`, what has no default is given by place, not by name.
     """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     switches = {

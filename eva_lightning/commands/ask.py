@@ -1,5 +1,6 @@
-"""`eva ask VIDEO QUESTION`: one question, one video, one trajectory, printed as it reads. Trains and scores
-nothing.
+"""`eva ask VIDEO QUESTION`: one question, one video, one trajectory, printed as it reads.
+
+Trains and scores nothing.
 """
 
 from __future__ import annotations

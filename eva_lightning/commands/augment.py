@@ -1,5 +1,6 @@
-"""`eva augment`: new tasks of the kinds at which a policy failed. `FailureMining` does the same while one is
-trained.
+"""`eva augment`: new tasks of the kinds at which a policy failed.
+
+`FailureMining` does the same while one is trained.
 """
 
 from __future__ import annotations
@@ -125,8 +126,10 @@ def _refuse_nothing(written: Written, out: Path) -> None:
 
 
 def _refuse_to_lose(out: Path, files: Sequence[str], world: str | None) -> None:
-    """UsageError if --out, or the file beside it, would take the place of something. Tasks of a teacher cost
-    money, so they are not written over either."""
+    """UsageError if --out, or the file beside it, would take the place of something.
+
+    Tasks of a teacher cost money, so they are not written over either.
+    """
     scripts = [] if world is None else [str(Path(world) / SCRIPTS)]
     refuse_to_overwrite(out, *files, *scripts)
     if out.exists():

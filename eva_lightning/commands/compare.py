@@ -1,5 +1,6 @@
-"""`eva compare RUN...`: what each stage brought: a table, a picture, and curves that lie over each other in
-TensorBoard.
+"""`eva compare RUN...`: what each stage brought, as a table, a picture, and curves in TensorBoard.
+
+The curves of all runs lie over each other.
 
 Reads evaluations that were made before; runs no model.
 """
@@ -40,8 +41,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def compare(runs: list[str], out: str | None = None) -> None:
-    """Compare evaluated runs, best in the order of the stages: eva compare runs/sft runs/kto runs/grpo
-    --out DIR.
+    """Compare evaluated runs, best in order of stages: eva compare runs/sft runs/kto runs/grpo --out DIR.
 
     Prints accuracy, overlaps (of interval answers), rounds, frames and visual tokens with 95 % intervals
     (over tasks), what each run gained in accuracy over the first one on the tasks of both, how likely that is
@@ -149,8 +149,7 @@ def _plain(value: float) -> str:
 
 
 def _write_board(runs: Sequence[Run], folder: Path) -> None:
-    """A TensorBoard run for each of ours, under the names that training logs, and a layout that pairs them
-    up."""
+    """A TensorBoard run for each of ours, under the names training logs, and a layout that pairs them."""
     from torch.utils.tensorboard import SummaryWriter
 
     for file in _old_events(runs, folder):

@@ -1,5 +1,6 @@
-"""`eva convert`: our trajectories as chat data of other trainers, and chat data of others as trajectories. It
-trains and judges nothing.
+"""`eva convert`: our trajectories as chat data of other trainers, and chat data of others as trajectories.
+
+It trains and judges nothing.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""`eva demo`: a tiny Qwen2.5-VL learns to plan, look and answer in front of your eyes, on a machine without a
-GPU.
+"""`eva demo`: a tiny Qwen2.5-VL learns to plan, look and answer while you watch, without a GPU.
 
 World, reading lesson, SFT on a sloppy teacher, KTO on its own marked attempts, GRPO; after each stage the
 same held-out questions. Every step is a command that a user could type (they are printed), so this file is
@@ -58,8 +57,7 @@ def demo(
     fresh: bool = False,
     engine: Literal["transformers", "vllm"] = "transformers",
 ) -> None:
-    """Train a tiny video agent from nothing: world, reading lesson, SFT, KTO, GRPO, and a table of what each
-    brought.
+    """Train a tiny video agent from nothing (world, reading lesson, SFT, KTO, GRPO); tell what each brought.
 
     Args:
         out: Folder for everything. A demo that was interrupted there goes on where it stopped.

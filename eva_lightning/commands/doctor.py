@@ -1,4 +1,5 @@
 """`eva doctor`: is everything here that training needs, and does the engine write what the policy would?
+
 Trains nothing; what is measured, and how, is in `diagnosis/`.
 """
 

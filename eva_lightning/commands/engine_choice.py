@@ -1,5 +1,7 @@
-"""Who answers, and with what: the options that `eva ask` and `eva collect` share, made into an agent; and the
-server that other commands ask, too. Runs nothing."""
+"""The engine of a command: the options that `eva ask` and `eva collect` share, made into an agent.
+
+Also the server that other commands ask. Runs nothing.
+"""
 
 from __future__ import annotations
 

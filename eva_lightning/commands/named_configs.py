@@ -1,5 +1,6 @@
-"""Where a config is that was named only: `grpo.yaml` is also looked for in configs/. What it says is read
-elsewhere; no Lightning here, because plain commands have configs too.
+"""Configs by their bare name: `grpo.yaml` is also looked for in configs/.
+
+What a config says is read elsewhere; no Lightning here, because plain commands have configs too.
 """
 
 from __future__ import annotations

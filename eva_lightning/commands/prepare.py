@@ -1,5 +1,6 @@
-"""`eva prepare`: other people's questions about videos become tasks. It opens no video; a folder of videos
-without questions is for `eva augment`.
+"""`eva prepare`: other people's questions about videos become tasks.
+
+It opens no video; a folder of videos without questions is for `eva augment`.
 """
 
 from __future__ import annotations

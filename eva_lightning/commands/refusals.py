@@ -1,4 +1,4 @@
-"""What jsonargparse says of a wrong word or config, in one line: which option, and what is wrong with it.
+"""Refusals of jsonargparse, of a wrong word or config, in one line: which option, and what is wrong with it.
 
 It tells every type it has tried; a user needs the one that was meant.
 """

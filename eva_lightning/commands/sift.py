@@ -1,5 +1,6 @@
-"""`eva sift`: from many tasks those worth training on, by the attempts that were made at them. Which those
-are is said in `selection/sifting.py`.
+"""`eva sift`: from many tasks those worth training on, by the attempts that were made at them.
+
+Which those are is said in `selection/sifting.py`.
 """
 
 from __future__ import annotations

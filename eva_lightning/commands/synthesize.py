@@ -1,5 +1,6 @@
-"""`eva synthesize world`: the embedded world on disk, with trajectories of its teachers. Needs no model and
-no GPU.
+"""`eva synthesize world`: the embedded world on disk, with trajectories of its teachers.
+
+Needs no model and no GPU.
 """
 
 from __future__ import annotations

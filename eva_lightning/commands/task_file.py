@@ -1,5 +1,6 @@
-"""The file of tasks that `eva collect` attempts and `eva sift` thins out: where it is, and what is in it. It
-does not say which tasks are good.
+"""The file of tasks that `eva collect` attempts and `eva sift` thins out: where it is, and what is in it.
+
+It does not say which tasks are good.
 """
 
 from __future__ import annotations

@@ -107,8 +107,10 @@ def _read(file: Path, limit: int | None = None) -> list[Trajectory]:
 
 
 def _located(one: Trajectory, folders: Sequence[Path], videos: str | None) -> Trajectory:
-    """The trajectory with clip paths that work from here. A bare name is looked for in `videos` only: another
-    folder may hold another video of that name."""
+    """The trajectory with clip paths that work from here.
+
+    A bare name is looked for in `videos` only: another folder may hold another video of that name.
+    """
 
     def found(clip: Clip) -> Clip:
         path = Path(clip.path)

@@ -1,5 +1,7 @@
-"""One-off questions to any engine: a message, a reply, nothing remembered. Teachers, examiners and judges ask
-this way; what is asked, and what a reply means, is said by them. The agent loop is elsewhere.
+"""One-off questions to any engine: a message, a reply, nothing remembered.
+
+Teachers, examiners and judges ask this way; what is asked, and what a reply means, is said by them. The agent
+loop is elsewhere.
 """
 
 from __future__ import annotations
@@ -78,8 +80,9 @@ async def some_at_once(
 
 
 def caption(number: int, time: float, clip: str | None = None) -> str:
-    """The words before a frame in a question; `clip` names its video where there are several. Verdicts are
-    kept by them: another wording asks every judge again.
+    """The words before a frame in a question; `clip` names its video where there are several.
+
+    Verdicts are kept by these words: another wording asks every judge again.
 
     >>> caption(0, 2.04), caption(3, 12.5, "video 2")
     ('Frame 0 at 2.0 seconds: ', '\\nFrame 3 of video 2 at 12.5 seconds: ')

@@ -1,5 +1,6 @@
-"""Who writes the next tokens. An engine sees the conversation and nothing else: no task, no gold answer, no
-video.
+"""Engines: who writes the next tokens.
+
+An engine sees the conversation and nothing else: no task, no gold answer, no video.
 
 Token engines (those with a renderer) read `Context.ids`; text engines read `Context.messages`. Both read the
 same frames through `Context.pixels`.
@@ -92,8 +93,10 @@ class Engine(ABC):
         """The next turn. Raises EngineFault if the engine is out of reach."""
 
     def model_name(self) -> str | None:
-        """Which model writes, for caches of what it wrote; None if its weights may change, so that nothing
-        may be kept. May ask a server, so call it in a thread."""
+        """Which model writes, for caches of what it wrote.
+
+        None if its weights may change, so that nothing may be kept. May ask a server, so call it in a thread.
+        """
         return None
 
     @contextmanager
@@ -128,6 +131,7 @@ class RefreshedEngine(Engine):
 
     @abstractmethod
     def take_weights(self, weights: Weights, version: int) -> None:
-        """Write with these from now on; nothing computed with the old ones may be used again. Not to be
-        called while something is being written.
+        """Write with these from now on; nothing computed with the old ones may be used again.
+
+        Not to be called while something is being written.
         """

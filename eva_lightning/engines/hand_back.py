@@ -1,5 +1,6 @@
-"""From an engine's thread to the coroutine that waits for it: what came of a turn. It starts no thread and
-chooses no order.
+"""The way back from an engine's thread to the coroutine that waits for it: what came of a turn.
+
+It starts no thread and chooses no order.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ T = TypeVar("T")
 
 
 def hand_back(waiting: asyncio.Future[T], outcome: T | BaseException) -> None:
-    """Settle it with a result or with what went wrong. Any thread may do so; whoever gave up waiting is left
-    in peace.
+    """Settle it with a result or with what went wrong.
+
+    Any thread may do so; whoever gave up waiting is left in peace.
     """
 
     def settle() -> None:

@@ -1,5 +1,6 @@
-"""What a server was asked for: requests, tokens, pictures, seconds, and what went wrong, added up as replies
-come. Prices and files are elsewhere.
+"""The meter of a server: requests, tokens, pictures, seconds, and what went wrong, added up as replies come.
+
+Prices and files are elsewhere.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""An engine whose words come from a Python function: oracles, teachers, tests. It samples nothing and has no
-weights.
+"""An engine whose words come from a Python function: oracles, teachers, tests.
+
+It samples nothing and has no weights.
 
 With a renderer it leaves the same token record as a real engine, so that its trajectories can be trained on.
 """

@@ -1,4 +1,4 @@
-"""One process at a time writes a file: a second is told so, or waits for its turn, and tears nothing.
+"""The lock of a file: one process at a time writes it; a second is told so, or waits, and tears nothing.
 
 Where the file system knows no locks, nobody is held up.
 """

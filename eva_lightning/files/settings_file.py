@@ -1,4 +1,4 @@
-"""What a run has in common with what it goes on from: its settings, as plain JSON beside what it writes."""
+"""The settings of a run, as plain JSON beside its output: what it shares with what it goes on from."""
 
 from __future__ import annotations
 

@@ -69,15 +69,17 @@ def line(record: Any) -> str:
 
 
 def located(record: Shown, root: str | Path) -> Shown:
-    """A task, or a trajectory with its task, with relative clip paths made usable: they count from `root`, as
-    a rule the folder of the file.
+    """A task, or a trajectory with its task, with relative clip paths made usable.
+
+    They count from `root`, as a rule the folder of the file.
     """
     return _moved(record, lambda path: str(Path(root) / path))
 
 
 def portable(record: Shown, root: str | Path) -> Shown:
-    """A task, or a trajectory with its task, as it is written: clips under `root` by relative paths, so that
-    the folder can be moved.
+    """A task, or a trajectory with its task, as it is written.
+
+    Clips under `root` have relative paths, so that the folder can be moved.
     """
     base = Path(root).resolve()
 
@@ -96,8 +98,10 @@ def _moved(record: Shown, move: Callable[[str], str]) -> Shown:
 
 
 class Appender:
-    """Adds records to a file so that a crash loses at most the record being written, and never corrupts
-    another."""
+    """Adds records to a file so that a crash loses at most the record being written.
+
+    It never corrupts another.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -125,6 +129,7 @@ class Appender:
 
 def repair(path: str | Path) -> int:
     """Cut a torn last line off a file; the number of bytes that were cut (0 if the file is whole or missing).
+
     A whole row that only lacks its newline, as editors leave it, is given one.
     """
     path = Path(path)

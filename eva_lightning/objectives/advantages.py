@@ -1,4 +1,4 @@
-"""How much better than its group each attempt at a task was. Plain numbers: no tensor, no gradient.
+"""Advantages: how much better than its group each attempt at a task was. Plain numbers, no gradient.
 
 An advantage sees the rewards of one group. Which trajectories make up a group, and which of them are learned
 from, is `credit`'s business (credit.py).

@@ -1,4 +1,4 @@
-"""Who is learned from, and how much: sets `trajectory.advantage` and counts what is left out.
+"""Credit: who is learned from, and how much; sets `trajectory.advantage` and counts what is left out.
 
 A trajectory that ended by a fault leaves its group. A group of fewer than two is dropped, for there is
 nothing to compare; so is one whose rewards are all equal, for it teaches nothing and would only be paid for

@@ -1,4 +1,4 @@
-"""What a loss is divided by: the counts of the whole optimizer step, over all micro-batches and ranks.
+"""Totals: what a loss is divided by, the counts of the whole optimizer step over micro-batches and ranks.
 
 Every loss here is a sum that is already divided by these totals. So the losses of micro-batches and ranks
 add up to that of one large batch, however the trajectories were cut: four micro-batches of one are one of

@@ -118,8 +118,9 @@ def difference(of: Run, to: Run, measure: str) -> Estimate | None:
 
 
 def chance(of: Run, to: Run, family: str | None = None) -> float | None:
-    """How likely a gap in accuracy at least as large is if the runs were equally good (two-sided p): on the
-    questions of both, the sign of each question's gap is drawn by lot. None if they share no question.
+    """How likely a gap in accuracy at least as large is if the runs were equally good (two-sided p).
+
+    On the questions of both, the sign of each question's gap is drawn by lot. None if they share no question.
     """
     ours, theirs = (
         _by_task([one for one in run.trajectories if family in (None, one.task.source)], "accuracy")

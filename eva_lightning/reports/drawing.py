@@ -1,5 +1,7 @@
-"""A canvas with text and boxes: what the few pictures of a report need, with Pillow instead of a plotting
-library. Everything is drawn twice as large and shrunk, which makes smooth edges.
+"""A canvas with text and boxes: what the few pictures of a report need.
+
+It is Pillow instead of a plotting library. Everything is drawn twice as large and shrunk, which makes smooth
+edges.
 """
 
 from __future__ import annotations
@@ -75,7 +77,6 @@ def write(
 def box(draw: ImageDraw.ImageDraw, x0: float, y0: float, x1: float, y1: float, colour: str) -> None:
     """A filled box, ends included."""
     left, top, right, bottom = x0 * SHARP, y0 * SHARP, x1 * SHARP - 1, y1 * SHARP - 1
-    if (
-        right >= left and bottom >= top
-    ):  # thinner than a pixel is nothing, an interval of a steady measure say
+    # thinner than a pixel is nothing, an interval of a steady measure say
+    if right >= left and bottom >= top:
         draw.rectangle((left, top, right, bottom), fill=colour)

@@ -29,8 +29,9 @@ class Estimate:
 
 
 def over_tasks(values: Mapping[str, Sequence[float]]) -> Estimate:
-    """The mean over all attempts, its bootstrap interval over tasks; `values` are those of each task's
-    attempts. Their order makes no difference.
+    """The mean over all attempts and its bootstrap interval over tasks.
+
+    `values` are those of each task's attempts. Their order makes no difference.
 
     >>> over_tasks({"t1": [1.0, 1.0], "t2": [1.0]})
     Estimate(mean=1.0, low=1.0, high=1.0)

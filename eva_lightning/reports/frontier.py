@@ -1,4 +1,5 @@
 """Accuracy against visual tokens, a point for each run and benchmark: the efficiency frontier of the papers.
+
 Up and to the left is better.
 """
 

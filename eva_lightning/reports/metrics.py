@@ -1,5 +1,6 @@
-"""What is logged of a set of trajectories: the same names in every stage, so that stages overlay in
-TensorBoard.
+"""Metrics: what is logged of a set of trajectories.
+
+The names are the same in every stage, so that stages overlay in TensorBoard.
 
 A trajectory that a fault ended is ours, not the model's: it is counted under `faults` and left out of every
 mean. One that met a fault and went on (on another server) counts like any other, and under `rescued`.

@@ -1,5 +1,6 @@
-"""The frames of a trajectory as one picture: a row for each look, each frame under its time. For reading, not
-models.
+"""The frames of a trajectory as one picture: a row for each look, each frame under its time.
+
+For reading, not models.
 """
 
 from __future__ import annotations

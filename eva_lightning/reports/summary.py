@@ -1,5 +1,6 @@
-"""What a set of trajectories says in one line, and the table of such lines. The means are those of
-metrics.py.
+"""The summary of a set of trajectories in one line, and the table of such lines.
+
+The means are those of metrics.py.
 """
 
 from __future__ import annotations

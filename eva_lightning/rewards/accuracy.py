@@ -1,4 +1,4 @@
-"""Is the answer right? The scorer is the benchmarks' own, so training and testing mean the same."""
+"""Accuracy: is the answer right? The scorer is the benchmarks' own, so training and testing mean the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reward is, and how several of them mark a batch of trajectories. The total is `trajectory.reward`.
+"""Rewards: what one is, and how several mark a batch of trajectories. The total is `trajectory.reward`.
 
 Most rewards look at one trajectory and compute; some ask an engine, and are asked for all trajectories at
 once so that they can do so concurrently. A trajectory that ended by a fault gets no score at all, and a

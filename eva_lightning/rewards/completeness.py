@@ -78,8 +78,10 @@ class CompletenessReward(Reward):
         self._known: dict[Evidence, str] = {}
 
     def equip(self, engine: Engine, dialect: Dialect, world: World) -> None:
-        """Take what the agent acts with now. A fit has an engine of its own, and closes it when it is over;
-        versions of weights count from 0 in each, so what another engine said is no longer known.
+        """Take what the agent acts with now.
+
+        A fit has an engine of its own, and closes it when it is over; versions of weights count from 0 in
+        each, so what another engine said is no longer known.
         """
         if self._given[0] is None and engine is not self._lent[0]:
             self._known.clear()

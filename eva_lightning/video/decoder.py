@@ -1,4 +1,4 @@
-"""What every video decoder promises, whichever library does the work.
+"""Decoders: what each of them promises, whichever library does the work.
 
 Time here counts in seconds from the begin of the *video stream* (t = 0), whatever its first timestamp is. A
 frame is the right one for `t` if its presentation interval covers `t`; decoders check that and never return
@@ -65,8 +65,9 @@ class Decoder(ABC):
 
     @abstractmethod
     def frames(self, times: Sequence[float], height: int, width: int, *, coarse: bool = False) -> list[Frame]:
-        """The frames shown at `times` (any order, repeats allowed), resized to height x width, in the order
-        asked.
+        """The frames shown at `times`, resized to height x width, in the order asked.
+
+        Times may come in any order and repeat.
 
         Times outside the stream are clamped to it. With `coarse` the nearest key frame is taken instead, and
         its own time is reported. A damaged frame is replaced by its nearest good neighbour, with a note;

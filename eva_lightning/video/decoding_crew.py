@@ -1,4 +1,4 @@
-"""Does the parts of one call on several threads.
+"""The crew that does the parts of one call on several threads.
 
 A call never waits for a helper that has not begun: the caller's own thread takes back whatever no helper has
 started, so a busy crew costs nothing. Threads only; what is in a part is the frame store's business.

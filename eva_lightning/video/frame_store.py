@@ -1,4 +1,4 @@
-"""Where every trajectory gets its frames: one per process, shared by all threads.
+"""The store of frames, where every trajectory gets them: one per process, shared by all threads.
 
 Rollouts of one question look at much the same seconds, so frames are kept, bounded in bytes and keyed by the
 frame that is on show rather than by the second that was asked for; if two threads want a frame it is decoded
@@ -128,8 +128,10 @@ class FrameStore:
         return self._serve(path, times, height, width, self._coarse)
 
     def read(self, path: str | Path, time: float, height: int, width: int) -> Frame:
-        """The frame on show at one time, never a key frame instead. Given the time that `frames` reported, it
-        is that frame, bit for bit."""
+        """The frame on show at one time, never a key frame instead.
+
+        Given the time that `frames` reported, it is that frame, bit for bit.
+        """
         return self._serve(path, [time], height, width, "never")[0]
 
     def prefetch(self, path: str | Path, times: Sequence[float], height: int, width: int) -> None:

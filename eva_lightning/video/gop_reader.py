@@ -1,4 +1,4 @@
-"""Gets single pictures out of a video with as little decoding as can be, and exactly.
+"""The reader of single pictures out of a video, with as little decoding as can be, and exactly.
 
 A picture is decoded from the key frame before it. Pictures on the way that nothing refers to are skipped, and
 once the last wanted packet is in, the decoder is drained instead of fed: neither changes a bit of what comes

@@ -1,4 +1,4 @@
-"""What a file says of itself before anything is decoded, and what is refused because of it."""
+"""The header: what a file says of itself before it is decoded, and what is refused because of it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Which decoder opens a file: PyAV on machines without a card, torchcodec on those with one. A still picture
-is a video of one frame, and PyAV's everywhere: no card decodes it.
+"""The opening of files: by PyAV on machines without a card, by torchcodec on those with one.
+
+A still picture is a video of one frame, and PyAV's everywhere: no card decodes it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Which frames a video has, when each is shown and where decoding may begin: found by reading packets only.
+"""The packet index: which frames a video has, when each is shown and where decoding may begin.
+
+It is found by reading packets only.
 
 Nothing is decoded here and no pixels pass. An index costs about 0.3 s for an hour of video, is kept in memory
 (keyed by path, modification time and size, so a changed file is read again), and can be kept on disk as well.

@@ -1,4 +1,4 @@
-"""Which seconds to fetch and how large: arithmetic only, decided before anything is decoded.
+"""Sampling: which seconds to fetch and how large. Arithmetic only, decided before anything is decoded.
 
 The rules are those of EVA's released evaluator: times are spread from start to just before end, a side is a
 multiple of 28, and a call over its token budget is first capped at 720p and then shrunk in number and size
@@ -73,8 +73,9 @@ def snap(height: int, width: int, resize: float) -> tuple[int, int]:
 def plan(
     start: float, end: float, count: int, resize: float, *, height: int, width: int, budget: Budget, room: int
 ) -> FramePlan:
-    """Fit a request for `count` frames of a `height` x `width` clip into the call's budget and the room that
-    is left.
+    """Fit a request for `count` frames of a clip into the call's budget and the room that is left.
+
+    The clip is `height` x `width`.
 
     Over budget: cap the shorter side, then scale count and resize by r = (budget / estimate) ^ (1/3), which
     brings the tokens down by about r ^ 3. What still does not fit is cut at whole frames, so the result never

@@ -1,4 +1,4 @@
-"""Which pictures can be left out because no other picture is decoded from them.
+"""Skipping: which pictures can be left out because no other picture is decoded from them.
 
 In H.264 as mp4, mkv and mov hold it the packet itself says so, and is then not fed to the codec at all; with
 other codecs the codec is told to skip, where its skipping is exact. Which pictures are wanted is the GOP

@@ -1,6 +1,7 @@
-"""How calls and answers are spelled. A dialect turns a task into opening messages, model text into calls or
-an answer, and findings into what the model reads next. It decides no meaning: tools check arguments, rewards
-judge answers.
+"""Dialects: how calls and answers are spelled.
+
+A dialect turns a task into opening messages, model text into calls or an answer, and findings into what the
+model reads next. It decides no meaning: tools check arguments, rewards judge answers.
 """
 
 from __future__ import annotations
@@ -38,8 +39,11 @@ class Dialect(ABC):
         tools: Sequence[Tool] = (),
         shown: Sequence[Findings] = (),
     ) -> tuple[Message, ...]:
-        """The messages before the first turn. `facts` and what was `shown` of them (if there is an overview)
-        are those of `task.clips`, in order; `tools` are what the agent can do."""
+        """The messages before the first turn.
+
+        `facts` and what was `shown` of them (if there is an overview) are those of `task.clips`, in order;
+        `tools` are what the agent can do.
+        """
 
     @abstractmethod
     def parse(self, text: str) -> Parsed:
@@ -61,6 +65,8 @@ class Dialect(ABC):
 
     def manual(self, tools: Sequence[Tool], clips: Sequence[str]) -> str:
         """How each tool is called and what its arguments mean, for a model that was never trained on them.
-        `clips` are the ids of the task's clips."""
+
+        `clips` are the ids of the task's clips.
+        """
         spelled = [(self.call(tool.name, **tool.example(clips)), tool.manual(clips)) for tool in tools]
         return "\n".join(f"The tool is called like this:\n{call}\n{manual}" for call, manual in spelled)

@@ -1,4 +1,4 @@
-"""How the agent asks: a tool checks the arguments the model wrote and puts them to the world.
+"""Tools: how the agent asks; a tool checks the arguments the model wrote and puts them to the world.
 
 A wrong argument raises ToolError, whose text the model reads. How calls and their results are spelled is the
 dialect's business.
@@ -39,8 +39,10 @@ class Tool(ABC):
 
     @abstractmethod
     def manual(self, clips: Sequence[str]) -> str:
-        """What its arguments mean, a line each, for a model that was never trained on it. `clips` are the ids
-        of the task's clips."""
+        """What its arguments mean, a line each, for a model that was never trained on it.
+
+        `clips` are the ids of the task's clips.
+        """
 
     @abstractmethod
     def example(self, clips: Sequence[str]) -> Mapping[str, Any]:
@@ -48,6 +50,8 @@ class Tool(ABC):
 
     @abstractmethod
     async def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
-        """Execute a call. `room` is the number of tokens the conversation can still take; work that does not
-        fit is cut before anything is decoded. All trajectories share one event loop: what blocks goes into
-        `asyncio.to_thread`."""
+        """Execute a call.
+
+        `room` is the number of tokens the conversation can still take; work that does not fit is cut before
+        anything is decoded. All trajectories share one event loop: what blocks goes into `asyncio.to_thread`.
+        """

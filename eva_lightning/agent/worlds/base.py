@@ -1,5 +1,6 @@
-"""Worlds: what an agent can perceive. A world answers `look`, `listen` and `tell`; it is given clips, never
-tasks, so no gold answer.
+"""Worlds: what an agent can perceive.
+
+A world answers `look`, `listen` and `tell`; it is given clips, never tasks, so no gold answer.
 
 Which seconds to look at, and how large, is the tool's business; how the answer is spelled is the dialect's.
 They are coroutines, because a world may ask an engine; one that decodes does so in a thread.

@@ -1,5 +1,4 @@
-"""The world made of video files: clip-relative seconds become file seconds, frames come from one shared
-FrameStore.
+"""The world made of video files: clip seconds become file seconds, frames come from one shared FrameStore.
 
 It holds no pixels itself and knows nothing of questions.
 """

@@ -1,5 +1,7 @@
-"""A conversation as chat formats know it: who said what, where images stand, one mark. Both public formats
-are spellings of it; trajectories become it and come from it. Frames, tokens and scores are unknown here.
+"""A conversation as chat formats know it: who said what, where images stand, one mark.
+
+Both public formats are spellings of it; trajectories become it and come from it. Frames, tokens and scores
+are unknown here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Conversations of other people's agents as trajectories to learn from. An image file is a clip of one
-frame; calls and answers are read by the dialect. Nobody sampled these words, so there are no ids: SFT gives
-them ids, as it does with a teacher's.
+"""Conversations of other people's agents, as trajectories to learn from.
+
+An image file is a clip of one frame; calls and answers are read by the dialect. Nobody sampled these words,
+so there are no ids: SFT gives them ids, as it does with a teacher's.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ class Reader:
     """Visual tokens of an image at most; None takes any size."""
 
     def trajectory(self, conversation: Conversation, source: str, number: int) -> Trajectory:
-        """The trajectory of a conversation, the `number`th of a file; FieldError says which field can not be
-        read. Several attempts at one question are attempts at one task, which KTO must know: tasks are told
-        apart by what was asked, for ids of rows name an attempt in some files and a video in others.
+        """The trajectory of a conversation, the `number`th of a file.
+
+        FieldError says which field can not be read. Several attempts at one question are attempts at one
+        task, which KTO must know: tasks are told apart by what was asked, for ids of rows name an attempt in
+        some files and a video in others.
         """
         begin = conversation.begin
         opening, rest = conversation.said[:begin], conversation.said[begin:]

@@ -1,5 +1,6 @@
-"""Which form a row has, and a row of any form as a trajectory. Counts what happened on the way; files and
-columns of each form are others' business.
+"""The forms of rows: which one a row has, and a row of any form as a trajectory.
+
+Counts what happened on the way; files and columns of each form are others' business.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""One message of a row: roles under their many names, words as text or as a list of parts, calls apart from
-the words or not. Reading only.
+"""One message of a row: its role under many names, its words as a text or in parts, its calls.
+
+Calls may stand apart from the words or in them. Reading only.
 """
 
 from __future__ import annotations

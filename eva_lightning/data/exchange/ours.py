@@ -1,5 +1,7 @@
-"""Trajectories as conversations, and back without loss. What chat formats can not hold (frames, token ids,
-log-probs, scores, the task) goes into one column of ours, as a text; what the words say does not.
+"""Trajectories as conversations, and back without loss.
+
+What chat formats can not hold (frames, token ids, log-probs, scores, the task) goes into one column of ours,
+as a text; what the words say does not.
 
 A fingerprint of the words goes with it. Where somebody changed them since, the words win: ids, log-probs,
 scores and the advantage are dropped, and the answer is read anew.
@@ -107,8 +109,10 @@ def _answer(trajectory: Trajectory, dialect: Dialect) -> str | None:
 
 
 def _not_plain(original: Sequence[Message], said: Sequence[Said]) -> Iterator[tuple[int, list[Part]]]:
-    """Messages whose parts can not be cut out of their spelling again: texts that speak of <image>, or that
-    were in several pieces."""
+    """Messages whose parts can not be cut out of their spelling again.
+
+    They are texts that speak of <image>, or that were in several pieces.
+    """
     for place, (message, spoken) in enumerate(zip(original, said, strict=True)):
         parts: list[Part] = [part if isinstance(part, str) else None for part in message.parts]
         again: list[Part] = list(cut(spoken.spelled))

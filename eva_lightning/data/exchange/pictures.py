@@ -1,5 +1,7 @@
-"""Frames as image files, for trainers that read no videos: each is written once, under a name that says which
-frame it is, so that an interrupted export goes on where it stopped.
+"""Frames as image files, for trainers that read no videos.
+
+Each is written once, under a name that says which frame it is, so that an interrupted export goes on where it
+stopped.
 """
 
 from __future__ import annotations
@@ -47,8 +49,10 @@ class PictureFolder:
         self._counting = threading.Lock()
 
     def save(self, trajectory: Trajectory, root: str | Path) -> list[str]:
-        """The files of all frames of a trajectory, in order; those that are not there yet are written. Paths
-        count from `root` where they lie in it."""
+        """The files of all frames of a trajectory, in order; those that are not there yet are written.
+
+        Paths count from `root` where they lie in it.
+        """
         clips = {clip.id: clip for clip in trajectory.task.clips}
         folders = {id: self.folder / _clip_name(clip) for id, clip in _used(trajectory, clips).items()}
         files = [folders[one.clip] / f"{frame_name(one)}.{self.kind}" for one in trajectory.frames]
@@ -79,7 +83,8 @@ def _used(trajectory: Trajectory, clips: Mapping[str, Clip]) -> dict[str, Clip]:
 
 
 def _clip_name(clip: Clip) -> str:
-    """Another name for another file, another version of it, or another begin: an old frame is never taken for
-    a new one.
+    """Another name for another file, another version of it, or another begin.
+
+    So an old frame is never taken for a new one.
     """
     return hashlib.blake2b(repr((file_identity(clip.path), clip.begin)).encode(), digest_size=6).hexdigest()

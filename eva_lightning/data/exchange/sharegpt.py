@@ -1,5 +1,6 @@
-"""The ShareGPT form, as LLaMA-Factory trains on it: `conversations` of from/value with <image> in the words,
-`system`, `images`, `kto_tag`.
+"""The ShareGPT form, as LLaMA-Factory trains on it.
+
+A row has `conversations` of from/value with <image> in the words, `system`, `images`, `kto_tag`.
 """
 
 from __future__ import annotations

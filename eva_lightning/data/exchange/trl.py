@@ -1,6 +1,7 @@
-"""The forms TRL trains on: `messages` of typed parts with `images` for SFT; `prompt`, `completion` and
-`label` for KTO. What the agent observes is said by the user, because TRL gives images to nobody else; only a
-prompt may hold images, so the KTO form puts everything before the last turn there.
+"""The forms TRL trains on: `messages` with `images` for SFT; `prompt`, `completion`, `label` for KTO.
+
+Messages have typed parts. What the agent observes is said by the user, because TRL gives images to nobody
+else; only a prompt may hold images, so the KTO form puts everything before the last turn there.
 """
 
 from __future__ import annotations

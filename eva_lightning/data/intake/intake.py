@@ -1,5 +1,6 @@
-"""Rows taken in one after another, for training and for benchmarks alike. One that can not be asked is
-refused, or put aside with its cause.
+"""Intake: rows taken in one after another, for training and for benchmarks alike.
+
+One that can not be asked is refused, or put aside with its cause.
 """
 
 from __future__ import annotations

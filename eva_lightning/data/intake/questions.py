@@ -1,5 +1,7 @@
-"""A row of questions to our tasks, by its shape. A row that can not be asked is refused with its cause and
-column, never guessed at. Which file it stands in is not known here.
+"""Questions: a row becomes one of our tasks, by its shape.
+
+A row that can not be asked is refused with its cause and column, never guessed at. Which file it stands in is
+not known here.
 """
 
 from __future__ import annotations
@@ -178,8 +180,11 @@ def _options(row: Mapping[str, Any], shape: RowShape, wording: str) -> tuple[str
 
 
 def _by_letter(held: Mapping[str, Any], column: str) -> list[Any]:
-    """The options of an object. Keys of one letter are the letters of the options: none may be missing, or
-    those behind it would move up, and a gold letter mean another one."""
+    """The options of an object.
+
+    Keys of one letter are the letters of the options: none may be missing, or those behind it would move up,
+    and a gold letter mean another one.
+    """
     if any(len(key) != 1 for key in held):
         return list(held.values())
     keys = sorted(held, key=str.upper)

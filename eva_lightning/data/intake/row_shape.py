@@ -1,5 +1,7 @@
-"""How the rows of a data set are laid out: which column says what. A few lines of a config; no code per data
-set. A column that holds an object is entered by a dot: `reward_model.ground_truth`.
+"""The shape of a data set's rows: which column says what.
+
+A few lines of a config; no code per data set. A column that holds an object is entered by a dot:
+`reward_model.ground_truth`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Rows of whatever file people have: JSONL, JSON, CSV, TSV, Parquet, `datasets`. What a row means is not
-known here; every row knows where it stands, so that whoever refuses it can say so.
+"""Rows of whatever file people have: JSONL, JSON, CSV, TSV, Parquet, `datasets`.
+
+What a row means is not known here; every row knows where it stands, so that whoever refuses it can say so.
 
 One row at a time, so memory does not grow with the file; only a JSON file is read whole.
 """

@@ -1,4 +1,4 @@
-"""Finds the videos that rows name; the folders of whoever wrote the rows are not ours. It opens none."""
+"""The folder of videos: finds those that rows name, whatever folders the rows' writers had. It opens none."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What the words of other people's rows mean: options inside a question, which option an answer is, a range
-of time. Pure functions of text.
+"""The wording of other people's rows: options inside a question, the option an answer is, a range of time.
+
+Pure functions of text.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ def find_options(wording: str) -> tuple[str, tuple[str, ...]]:
 
 
 def letter_of(said: str, options: Sequence[str]) -> str:
-    """The letter of the option that a gold answer names, by letter, by words or by both. A letter counts more
-    than its words, unless they are those of another option.
+    """The letter of the option that a gold answer names, by letter, by words or by both.
+
+    A letter counts more than its words, unless they are those of another option.
 
     >>> [letter_of(said, ["Black", "Silver"]) for said in ("A.", "(b)", "B. Silver.", "silver", "B. grey")]
     ['A', 'B', 'B', 'B', 'B']

@@ -1,4 +1,4 @@
-"""Who writes new tasks of the kind at which a policy failed, and what may become of a written one.
+"""The author of new tasks of the kind at which a policy failed, and what may become of a written one.
 
 An author only writes; what it wrote is not to be trained on before it went through `checks.py` (see
 `harvest.py`). What could not even be read as a task is handed over as well, with the reason.
@@ -87,8 +87,10 @@ class TaskAuthor(ABC):
         """
 
     def examine(self, tasks: Sequence[Task]) -> Written:
-        """Its own doubts about tasks that passed all other checks; an author that knows its answers has
-        none."""
+        """Its own doubts about tasks that passed all other checks.
+
+        An author that knows its answers has none.
+        """
         return Written(tasks=tuple(tasks))
 
     def close(self) -> None:

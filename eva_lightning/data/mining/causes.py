@@ -1,4 +1,4 @@
-"""Where a policy fails, and why: its trajectories to failures by cause, and those to clusters.
+"""Causes: where a policy fails, and why; its trajectories to failures by cause, and those to clusters.
 
 Pure functions over records. Faults of ours are no failures of the policy. A failure is small (the frames and
 tokens of its trajectory are told in a line), so that many of them fit into a checkpoint.

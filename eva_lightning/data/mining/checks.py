@@ -1,4 +1,4 @@
-"""Why a written task is not to be trained on, told without a model: pure functions.
+"""Checks: why a written task is not to be trained on, told without a model. Pure functions.
 
 A task that gives its answer away, or was asked already, or shows its right option, teaches the wrong thing.
 """
@@ -53,8 +53,10 @@ def checked(tasks: Sequence[Task], pool: Iterable[Task], duration: Callable[[Cli
 
 
 def fingerprint(task: Task) -> str:
-    """The same for two tasks that ask the same of the same clips, whatever the case, the signs and the
-    options."""
+    """The same for two tasks that ask the same of the same clips.
+
+    The case, the signs and the options make no difference.
+    """
     places = [f"{_file(clip)}@{clip.begin or 0.0:g}-{clip.end}" for clip in task.clips]
     return "\n".join([plain(task.question), *places])
 
@@ -69,8 +71,10 @@ def plain(text: str) -> str:
 
 
 def balanced(tasks: Sequence[Task], seed: int) -> list[Task]:
-    """The same tasks with their options shuffled: every letter is right equally often, as far as whole tasks
-    allow."""
+    """The same tasks with their options shuffled.
+
+    Every letter is right equally often, as far as whole tasks allow.
+    """
     dice = random.Random(f"balanced/{seed}")
     turns: dict[int, list[int]] = {}
     made = []

@@ -1,4 +1,4 @@
-"""Whether a task needs its evidence, and no more than that, in the opinion of a teacher: two short calls."""
+"""The examiner: whether a task needs its evidence, and no more, in a teacher's opinion; two short calls."""
 
 from __future__ import annotations
 

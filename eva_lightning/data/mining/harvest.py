@@ -1,4 +1,4 @@
-"""From failures to tasks that may be trained on: written, checked, examined, balanced. The only way there.
+"""The harvest: failures become tasks to train on, written, checked, examined, balanced. The only way there.
 
 Nothing is trained here, and nothing is kept: what becomes of the tasks is the caller's business.
 """

@@ -1,4 +1,4 @@
-"""What a teacher wrote, read strictly: rows of the one shape that was asked for, or the reason why not."""
+"""Replies of a teacher, read strictly: rows of the one shape that was asked for, or the reason why not."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""A teacher: any engine that is asked one thing at a time about frames of a clip. What is asked, and what the
-reply means, is said elsewhere.
+"""A teacher: any engine that is asked one thing at a time about frames of a clip.
+
+What is asked, and what the reply means, is said elsewhere.
 """
 
 from __future__ import annotations

@@ -116,8 +116,7 @@ class WorldAuthor(TaskAuthor):
 
 
 def _ask(script: Script, cluster: Cluster, dice: random.Random, asked: Collection[str]) -> Task | None:
-    """A question of the kind of one of the failures that is not asked about the clip yet; None if there is
-    none."""
+    """A question, not asked about the clip yet, of the kind of one of the failures; None if there is none."""
     model = dice.choice(cluster.failures).task
     traits = tuple(model.extra.get("read", ()))
     drawn = ask(

@@ -1,4 +1,4 @@
-"""Fewer of the commoner mark, so that good trajectories make up a wanted share. Nothing is marked here."""
+"""Balance: fewer of the commoner mark, so that good trajectories make up a wanted share. It marks nothing."""
 
 from __future__ import annotations
 

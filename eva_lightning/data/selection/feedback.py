@@ -1,5 +1,6 @@
-"""Which attempts are good and which are bad, by rule, and why: the marks that KTO learns from. No model is
-asked here.
+"""Feedback by rule: which attempts are good, which are bad, and why; the marks that KTO learns from.
+
+No model is asked here.
 
 EVA's authors name what makes a trajectory bad: it answers although what was seen does not suffice, or takes
 too many frames of a short window, or too few of a long one. Where the evidence of a task is known,
@@ -190,8 +191,10 @@ def _norms(good: Sequence[Trajectory]) -> dict[str, Norm]:
 
 
 def _looks(observation: Observation) -> list[Watched]:
-    """Each look: a step back in time, or another clip, begins another one. The seconds
-    are those that were asked for, where the tool says so; else those between the first and the last frame.
+    """Each look: a step back in time, or another clip, begins another one.
+
+    The seconds are those that were asked for, where the tool says so; else those between the first and the
+    last frame.
     """
     looks: list[list[FrameRef]] = []
     for frame in observation.frames:

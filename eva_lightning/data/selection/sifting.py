@@ -1,4 +1,4 @@
-"""Which tasks are worth training on: neither too easy nor out of reach, by what was made of them.
+"""Sifting: which tasks are worth training on, neither too easy nor out of reach, by what was made of them.
 
 VITAL drops a task that all of eight attempts solve, or none; TimeSearch-R drops one that a few uniform frames
 solve without a search, or that no search solves. Counts in, verdicts out; no files.
@@ -67,8 +67,11 @@ class Sifted:
 
 
 def tallied(tasks: Sequence[Task], attempts: Iterable[Trajectory]) -> dict[str, Tally]:
-    """Right and sound attempts by task id, judged by the gold answers of `tasks`. ValueError if an attempt
-    was made at another question of the same id; attempts at other tasks are passed over."""
+    """Right and sound attempts by task id, judged by the gold answers of `tasks`.
+
+    ValueError if an attempt was made at another question of the same id; attempts at other tasks are passed
+    over.
+    """
     known = {task.id: task for task in tasks}
     tallies: dict[str, Tally] = {}
     for one in attempts:
@@ -127,8 +130,10 @@ def _cause(task: Task, tally: Tally, uniform: Tally, rules: SiftRules) -> SiftCa
 
 
 def histogram(sifted: Iterable[Sifted]) -> list[tuple[str, int]]:
-    """How many tasks have which solve rate: none right, four quarters in between, all right. Tasks without a
-    sound attempt are left out."""
+    """How many tasks have which solve rate: none right, four quarters in between, all right.
+
+    Tasks without a sound attempt are left out.
+    """
     names = ("none", "to 25%", "to 50%", "to 75%", "below 100%", "all")
     counts = [0] * len(names)
     for one in sifted:

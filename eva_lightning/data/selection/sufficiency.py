@@ -1,6 +1,7 @@
-"""Whether what was looked at suffices for the answer that was given: the judgement by which EVA's authors
-(2603.22918) reject trajectories that guessed. The judge sees the frames that were fetched and nothing else
-of the video, and no gold answer.
+"""Sufficiency: whether what was looked at is enough for the answer that was given.
+
+By this judgement EVA's authors (2603.22918) reject trajectories that guessed. The judge sees the frames that
+were fetched and nothing else of the video, and no gold answer.
 
 It finds good and bad no marks: those are set in `selection/feedback.py`.
 """

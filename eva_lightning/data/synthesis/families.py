@@ -127,8 +127,10 @@ def _describe(script: Script, dice: random.Random, _: Subjects) -> Iterator[Draf
 
 
 def _shown(script: Script, traits: tuple[str, ...]) -> dict[tuple[str, ...], list[Event]]:
-    """For each value of some traits, the events that show it. Neighbours differ in every trait, so each event
-    that shows it is one time that it is shown."""
+    """For each value of some traits, the events that show it.
+
+    Neighbours differ in every trait, so each event that shows it is one time that it is shown.
+    """
     found: dict[tuple[str, ...], list[Event]] = {}
     for event in script.events:
         found.setdefault(tuple(getattr(event.see, trait) for trait in traits), []).append(event)
@@ -164,8 +166,10 @@ def _interval(event: Event) -> Answer:
 
 
 def _order(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Draft]:
-    """Two subjects of the same traits, each shown once. The order in which the question names them is a
-    toss."""
+    """Two subjects of the same traits, each shown once.
+
+    The order in which the question names them is a toss.
+    """
     for traits in subjects:
         for (first, early), (second, late) in combinations(_once(script, traits), 2):
             pair = [first, second]
@@ -181,8 +185,10 @@ def _order(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[
 
 
 def _count(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Draft]:
-    """One question for each number that occurs: most things are shown once, and "1" must not become a
-    habit."""
+    """One question for each number that occurs.
+
+    Most things are shown once, and "1" must not become a habit.
+    """
     by_number: dict[int, list[tuple[dict[str, str], list[Event]]]] = {}
     for traits in subjects:
         for values, events in _shown(script, traits).items():

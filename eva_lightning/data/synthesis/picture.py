@@ -1,4 +1,4 @@
-"""A scene as pixels. Three traits at three sizes, so that a frame budget has to be spent with care.
+"""A scene as pixels, with three traits at three sizes, so that a frame budget has to be spent with care.
 
 The background fills the picture and survives any shrinking. The shape needs a few dozen pixels. The mark is
 a 28-pixel plate whose pattern repeats every 4 pixels: shrunk to a quarter, each period becomes one pixel of
@@ -53,8 +53,10 @@ def draw(scene: Scene, height: int, width: int, grain: object = 0) -> Pixels:
 
 
 def plate_corner(height: int, width: int) -> tuple[int, int]:
-    """Top and left of the plate: the last whole visual token at native size, so that one token holds the
-    mark."""
+    """Top and left of the plate: the last whole visual token at native size.
+
+    So one token holds the mark.
+    """
     return (height // PATCH - 1) * PATCH, (width // PATCH - 1) * PATCH
 
 

@@ -25,8 +25,9 @@ def ask(
     open_share: float = 0.5,
     subjects: Sequence[Sequence[str]] = SUBJECTS,
 ) -> list[Task]:
-    """Up to `per_family` tasks of each family (those of SIGHT unless named); fewer where a clip has no more
-    to ask.
+    """Up to `per_family` tasks of each family (those of SIGHT unless named).
+
+    There are fewer where a clip has no more to ask.
 
     Gold letters take turns inside a family, from a seeded start, so that no letter is worth a guess.
     """

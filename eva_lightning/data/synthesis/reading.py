@@ -1,5 +1,6 @@
-"""What the frames shown so far tell about a task, judged fairly: only shown seconds count, and a trait
-counts only if the frame was large enough to read it.
+"""A fair reading: what the frames shown so far tell about a task.
+
+Only shown seconds count, and a trait counts only if the frame was large enough to read it.
 
 It stands in for the eyes of a perfect viewer, by way of the script instead of the pixels (a test holds the
 two against each other). It decides nothing about where to look next; that is the teachers' business.
@@ -127,8 +128,10 @@ def _find_number(task: Task, script: Script, seen: Sequence[Sight], shortest: in
 
 
 def bracket(task: Task, script: Script, seen: Sequence[Sight]) -> tuple[range, range] | None:
-    """The whole seconds at which the subject may begin and end, by the frames beside its borders; None if it
-    was not seen."""
+    """The whole seconds at which the subject may begin and end, by the frames beside its borders.
+
+    None if it was not seen.
+    """
     (subject,) = task.extra["look_for"]
     hits = [sight.time for sight in seen if shows(sight.scene, subject)]
     if not hits:

@@ -55,8 +55,10 @@ def _encode(script: Script, container: av.container.OutputContainer) -> None:
 
 
 def _pictures(script: Script) -> Iterator[av.VideoFrame]:
-    """The picture of each second. A picture is drawn and converted once an event and used again after
-    that."""
+    """The picture of each second.
+
+    A picture is drawn and converted once an event and used again after that.
+    """
     for event in script.events:
         pixels = draw(event.see, script.height, script.width, grain=f"{script.seed}/{event.start}")
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")

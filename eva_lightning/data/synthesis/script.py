@@ -1,5 +1,6 @@
-"""What happens in an embedded clip, second by second: the truth from which pictures, sound and questions are
-made.
+"""A script: what happens in an embedded clip, second by second.
+
+It is the truth from which pictures, sound and questions are made.
 
 A script is drawn from a seed and is nothing but data; it knows no pixels (`picture.py`), no sound waves
 (`tones.py`) and no questions (`questions.py`). Events tile the clip, begin and end at whole seconds, and
@@ -50,8 +51,10 @@ class Scene:
 
     @property
     def sentence(self) -> str:
-        """The scene in as few words as there are: filler words would earn a wrong description ROUGE
-        points."""
+        """The scene in as few words as there are.
+
+        Filler words would earn a wrong description ROUGE points.
+        """
         return f"{self.ink} {self.shape} on {self.background} with {self.mark}"
 
 
@@ -138,8 +141,10 @@ class Script:
 
     @property
     def told(self) -> int:
-        """The length that an agent is told, a second short of the clip: teachers name no second beyond it, so
-        that a tiny model can copy the number."""
+        """The length that an agent is told, a second short of the clip.
+
+        Teachers name no second beyond it, so that a tiny model can copy the number.
+        """
         return self.duration - 1
 
     @property
@@ -250,7 +255,9 @@ def _cue(event: Event, share: float, dice: random.Random) -> Cue | None:
 
 
 def _fingerprint(script: Script) -> str:
-    """Eight letters that change with anything in the script: a clip of that name need not be rendered
-    again."""
+    """Eight letters that change with anything in the script.
+
+    A clip of that name need not be rendered again.
+    """
     text = json.dumps(encode(script), sort_keys=True)
     return hashlib.blake2s(text.encode(), digest_size=4).hexdigest()

@@ -97,8 +97,11 @@ class SloppyTeacher(Oracle):
         return dice.choice(order) if order else None
 
     def guess(self, task: Task, found: Finding, dice: random.Random) -> str:
-        """The last turn after bad work: what the frames say, or else any plausible answer. It sounds as sure
-        as the oracle, or else a learner would tell good from bad by a phrase and not by the work."""
+        """The last turn after bad work: what the frames say, or else any plausible answer.
+
+        It sounds as sure as the oracle, or else a learner would tell good from bad by a phrase and not by the
+        work.
+        """
         words = spelled(task, found.value) or (
             dice.choice(task.letters) if task.options else _any_answer(task, self._script(task), dice)
         )

@@ -110,8 +110,10 @@ class Oracle:
         return None
 
     def spread(self, script: Script, start: int, end: int, spacing: float, resize: float) -> Look:
-        """Frames from `start` to `end`, at most `spacing` seconds apart; cut short where the budget is
-        full."""
+        """Frames from `start` to `end`, at most `spacing` seconds apart.
+
+        They are cut short where the budget is full.
+        """
         most = max(2, self.call_budget // frame_tokens(script, resize))
         nframes = math.ceil((end - start) / spacing) + 1
         if nframes > most:

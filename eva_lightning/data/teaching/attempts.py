@@ -1,5 +1,6 @@
-"""The files of a collection: what is kept, and beside it what was dropped and why. Both count as done, so a
-resumed run makes neither again; only what a fault ended is made again.
+"""The files of a collection: what is kept, and beside it what was dropped and why.
+
+Both count as done, so a resumed run makes neither again; only what a fault ended is made again.
 """
 
 from __future__ import annotations

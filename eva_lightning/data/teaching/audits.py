@@ -1,5 +1,7 @@
-"""Rules for the arguments of a look: more frames a second than are worth it, too little for a long window, a
-window asked again. Whose call it is, and what becomes of an objection, is decided elsewhere.
+"""Audits: rules for the arguments of a look.
+
+They object to more frames a second than are worth it, too little for a long window, a window asked again.
+Whose call it is, and what becomes of an objection, is decided elsewhere.
 
 The same rules judge a call before it is made (coached_engine.py) and a finished trajectory (filters.py).
 """
@@ -94,9 +96,8 @@ class Auditor:
             describe: Says how long and how large a clip is.
         """
         self.rules, self.dialect = rules, dialect
-        self.describe = cache(
-            describe
-        )  # a long video takes seconds to open, and may be gone when all is done
+        # a long video takes seconds to open, and may be gone when all is done
+        self.describe = cache(describe)
 
     def object_to(self, text: str, before: Sequence[Message], clips: Sequence[Clip]) -> Objection | None:
         """What is wrong with a message, given the conversation before it; None if nothing is."""

@@ -1,5 +1,6 @@
-"""Good trajectories to learn from: what was done at the questions most like this one. Words are compared, no
-model is asked.
+"""The bank of good trajectories to learn from: what was done at the questions most like this one.
+
+Words are compared, no model is asked.
 
 A question is never shown what was done at itself, or at any clip of its own: that would give the answer away.
 """
@@ -61,8 +62,10 @@ class ExperienceBank:
         )
 
     def nearest(self, task: Task, count: int = 1) -> list[Experience]:
-        """At most `count` experiences with other tasks and other clips, the most similar question first;
-        at most one of each task. Equals in the order in which they came."""
+        """At most `count` experiences with other tasks and other clips, the most similar question first.
+
+        At most one of each task; equals in the order in which they came.
+        """
         own = clips_of(task)
         likeness: dict[int, float] = defaultdict(float)
         for word in words_of(task.text) & self._holders.keys():

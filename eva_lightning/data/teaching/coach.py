@@ -1,4 +1,4 @@
-"""Decides what a teacher is told beside its conversation: the format, and for each trajectory one hint.
+"""The coach decides what a teacher is told beside its conversation: the format, and a hint per trajectory.
 
 Which kind of hint a trajectory gets is drawn with its own seed, so a resumed run draws the same. What the
 bank of experiences has to offer depends on what was finished before, and with a server that is never twice
@@ -48,8 +48,10 @@ class Coach:
         self._briefings: dict[tuple[str, int], tuple[HintKind, str]] = {}
 
     def opening(self, place: int, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """The opening of the trajectory at `place` as its teacher reads it: the briefing is added to the
-        system message, or comes as one. The same in all of its turns."""
+        """The opening of the trajectory at `place` as its teacher reads it.
+
+        The briefing is added to the system message, or comes as one. The same in all of its turns.
+        """
         briefing = self._briefed(self.jobs[place])[1]
         if messages and messages[0].role == "system":
             system = Message(role="system", parts=(*messages[0].parts, f"\n\n{briefing}"))

@@ -57,9 +57,8 @@ class CoachedEngine(Engine):
         for number in range(1, self.patience + 1):
             if self.auditor is None or said.cut:
                 break
-            objection = await asyncio.to_thread(  # which may open a video
-                self.auditor.object_to, said.text, context.messages, clips
-            )
+            # in a thread, for it may open a video
+            objection = await asyncio.to_thread(self.auditor.object_to, said.text, context.messages, clips)
             if objection is None:
                 break
             self.on_objection(objection.cause)

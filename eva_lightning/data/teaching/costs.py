@@ -1,5 +1,7 @@
-"""What a collection has cost so far, over all of its runs: kept in a small file beside the trajectories, and
-told line by line. Prices are an argument: they change, and no file should go stale with them.
+"""The costs of a collection so far, over all of its runs.
+
+They are kept in a small file beside the trajectories, and told line by line. Prices are an argument: they
+change, and no file should go stale with them.
 """
 
 from __future__ import annotations

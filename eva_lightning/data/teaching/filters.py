@@ -1,5 +1,7 @@
-"""Which attempts of a teacher are worth imitating, by rule. `selection/feedback.py` marks good and bad ones
-for KTO, which learns from both; this keeps the good ones alone.
+"""Filters: which attempts of a teacher are worth imitating, by rule.
+
+`selection/feedback.py` marks good and bad ones for KTO, which learns from both; this keeps the good ones
+alone.
 """
 
 from __future__ import annotations
@@ -52,8 +54,9 @@ class Dropped:
 def why_not(
     one: Trajectory, rules: KeepRules, auditor: Auditor | None = None
 ) -> tuple[DropCause, str] | None:
-    """The first reason not to imitate an attempt; None if there is none. Without an auditor, calls are not
-    held against the rules of audits.py.
+    """The first reason not to imitate an attempt; None if there is none.
+
+    Without an auditor, calls are not held against the rules of audits.py.
     """
     task = one.task
     if one.stop == "fault":

@@ -1,4 +1,4 @@
-"""What a teacher is told that does not know EVA's format by heart, and the hints that make its work varied.
+"""Hints: what a teacher is told that does not know EVA's format by heart, and what makes its work varied.
 
 Text only. Who is told what is decided in coach.py; no word of it may end up in a trajectory, which is why
 every hint speaks of itself by one word, "briefing", that a filter can find.

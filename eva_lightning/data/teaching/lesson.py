@@ -97,8 +97,10 @@ class Lesson:
 
 
 def filled_bank(file: str | None, kept: Iterable[Trajectory], rules: KeepRules) -> ExperienceBank:
-    """With the good ones of the user's file, and with those of earlier runs. Calls are not audited here: the
-    videos of a bank may be elsewhere."""
+    """With the good ones of the user's file, and with those of earlier runs.
+
+    Calls are not audited here: the videos of a bank may be elsewhere.
+    """
     bank = ExperienceBank(one for one in kept if why_not(one, rules) is None)
     if file is not None:
         root = Path(file).parent

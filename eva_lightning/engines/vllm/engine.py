@@ -184,8 +184,9 @@ class VLLMEngine(RefreshedEngine):
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """Takes the GPU memory it needs to write, and gives it back at the end. Ranks that share a vLLM enter
-        together, and each leaves when all have written what they wanted.
+        """Takes the GPU memory it needs to write, and gives it back at the end.
+
+        Ranks that share a vLLM enter together, and each leaves when all have written what they wanted.
         """
         if not self.holds_weights:
             raise EngineFault("vLLM slept at level 2 and has no weights: hand it some (RolloutRefresh)")

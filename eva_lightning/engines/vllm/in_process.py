@@ -1,5 +1,6 @@
-"""vLLM's engine in this process: started beside a trainer without touching its dice, threads or process
-group, asked token by token, handed new weights.
+"""vLLM's engine in this process, asked token by token and handed new weights.
+
+It is started beside a trainer without touching its dice, threads or process group.
 
 Which thread calls it, and who waits for what, is the business of `engine`.
 """
@@ -48,16 +49,19 @@ def untouched() -> Iterator[None]:
 
 
 def place(device: torch.device, ranks: bool) -> dict[str, Any]:
-    """The argument that has vLLM take this GPU, by its number among the visible ones. By itself it takes the
-    first; among `ranks` it has another way to find its own.
+    """The argument that has vLLM take this GPU, by its number among the visible ones.
+
+    By itself it takes the first; among `ranks` it has another way to find its own.
     """
     return {"device_ids": [device.index]} if device.index and not ranks else {}
 
 
 @contextmanager
 def as_local_rank(device: torch.device) -> Iterator[None]:
-    """Among ranks vLLM takes the GPU with the number of the rank on its machine. That is another one where
-    the trainer's `devices` are [2, 3], so meanwhile the rank has the number of its GPU.
+    """Among ranks vLLM takes the GPU with the number of the rank on its machine.
+
+    That is another one where the trainer's `devices` are [2, 3], so meanwhile the rank has the number of its
+    GPU.
     """
     before = os.environ.get("LOCAL_RANK")
     if device.type == "cuda":
@@ -123,8 +127,9 @@ class InProcess:
     def add(
         self, request: str, ids: Sequence[int], frames: Sequence[Pixels], names: Sequence[str], words: Any
     ) -> None:
-        """Begin to write a turn. `ids` are collapsed: vLLM accepts expanded ones, too, and expands them
-        twice.
+        """Begin to write a turn.
+
+        `ids` are collapsed: vLLM accepts expanded ones, too, and expands them twice.
         """
         from vllm import SamplingParams
         from vllm.exceptions import VLLMClientError

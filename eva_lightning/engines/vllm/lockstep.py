@@ -158,8 +158,10 @@ class Lockstep:
     # --- who broke
 
     def blame(self, problem: EngineFault) -> EngineFault:
-        """What is to be told here about a vLLM that broke. If it was the first one, the others are told, too:
-        they may be waiting for this rank inside of vLLM, where nothing reaches them.
+        """What is to be told here about a vLLM that broke.
+
+        If it was the first one, the others are told, too: they may be waiting for this rank inside of vLLM,
+        where nothing reaches them.
         """
         with suppress(RuntimeError):  # the store is gone, and the process that held it
             first = self._heard()
@@ -195,8 +197,9 @@ class Lockstep:
 
 
 class KnownPixels:
-    """Pixels that all ranks of a group have. They change in the same way on each, so each knows what the
-    others know.
+    """Pixels that all ranks of a group have.
+
+    They change in the same way on each, so each knows what the others know.
     """
 
     def __init__(self, room: int) -> None:
@@ -220,8 +223,9 @@ class KnownPixels:
         return [self._held[name] for name in turn.names]
 
     def forget(self) -> None:
-        """Make room: those go that were shown longest ago. Only between two ticks, when nothing is under way
-        that counts on them.
+        """Make room: those go that were shown longest ago.
+
+        Only between two ticks, when nothing is under way that counts on them.
         """
         while self._used > self._room:
             _, pixels = self._held.popitem(last=False)

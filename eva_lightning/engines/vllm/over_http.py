@@ -1,5 +1,4 @@
-"""vLLM as a server: the command line that starts it, a turn as its body and its reply, weights from GPU to
-GPU.
+"""vLLM as a server: its command line, a turn as its body and its reply, weights from GPU to GPU.
 
 Who sends these, how often and to how many servers is the business of `server_engine` and `weight_push`.
 """
@@ -23,8 +22,10 @@ GENERATE = "/inference/v1/generate"
 
 
 def server_environment(settings: VLLMSettings, cuda: bool) -> dict[str, str]:
-    """What the server's process needs beside the words below: the routes for weights are for developers, and
-    its plugins are to be those that are installed, not those of a checkout it happens to be started in.
+    """What the server's process needs beside the words below.
+
+    The routes for weights are for developers, and its plugins are to be those that are installed, not those
+    of a checkout it happens to be started in.
     """
     return environment(settings, cuda) | {"VLLM_SERVER_DEV_MODE": "1", "PYTHONSAFEPATH": "1"}
 
@@ -52,8 +53,9 @@ def server_words(words: Mapping[str, Any], *, host: str, port: int, transfer: st
 
 
 def generate_body(ids: Sequence[int], images: Sequence[tuple[str, str | None]], words: Any) -> dict[str, Any]:
-    """A turn to be written: collapsed ids, and name and data URL of each image; None for one that the server
-    knows by its name.
+    """A turn to be written: collapsed ids, and name and data URL of each image.
+
+    The URL is None for one that the server knows by its name.
     """
     body: dict[str, Any] = {"token_ids": list(ids), "sampling_params": words, "return_token_ids": True}
     if images:

@@ -1,4 +1,4 @@
-"""What vLLM loads by itself in every process it starts: our way of handing it weights.
+"""The plugin that vLLM loads by itself in every process it starts: our way of handing it weights.
 
 Named in pyproject.toml as an entry point of the group `vllm.general_plugins`. The receiver itself is imported
 only by a worker that is told to use it.

@@ -1,4 +1,4 @@
-"""How vLLM is set up, in our words; `adapter` says it in its own."""
+"""Settings of vLLM, in our words; `adapter` says them in its own."""
 
 from __future__ import annotations
 

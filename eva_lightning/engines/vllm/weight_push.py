@@ -45,8 +45,10 @@ def usual_transfer() -> Transfer:
 
 
 def transfer_between(gpus: int, *, hidden: bool) -> Transfer:
-    """nccl wants a GPU for each side, so it is nothing for a machine with one. Where CUDA_VISIBLE_DEVICES
-    hides some, there are more than are seen.
+    """How weights travel between trainer and servers: nccl wants a GPU for each side.
+
+    So it is nothing for a machine with one. Where CUDA_VISIBLE_DEVICES hides some, there are more than are
+    seen.
     """
     return "nccl" if gpus > 1 or (gpus == 1 and hidden) else "shared_memory"
 

@@ -1,5 +1,6 @@
-"""What an answered question comes to: a small row a question, with everything a summary needs and everything
-that EVA's own `accuracy.py` reads. The trajectory itself is written beside it and read by the viewer.
+"""The result of a question: a small row, with everything that a summary and EVA's `accuracy.py` read.
+
+The trajectory itself is written beside it and read by the viewer.
 """
 
 from __future__ import annotations
@@ -118,8 +119,9 @@ def _officially(trajectory: Trajectory) -> str:
 
 
 def _sent(trajectory: Trajectory) -> Trajectory:
-    """What the last message of the model was asked for with, and that message: without what it found after
-    it (limits.last_call), which no request held.
+    """What the last message of the model was asked for with, and that message.
+
+    What it found after it (limits.last_call) is left out: no request held that.
     """
     if not trajectory.turns:
         return trajectory

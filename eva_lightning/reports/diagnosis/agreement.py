@@ -1,4 +1,4 @@
-"""Does the engine write with the policy's own probabilities? Measured, before and after new weights.
+"""The agreement of engine and policy: their probabilities compared, before and after new weights.
 
 Every number is a difference between the log-probs an engine reported and those the trainer finds for the same
 tokens. What the numbers mean for a user is said by the verdicts at the end. No part of a training run.
@@ -121,8 +121,10 @@ def after_push(policy: Policy, engine: RefreshedEngine) -> Agreement:
 
 
 def vision_change(policy: Policy, engine: RefreshedEngine) -> VisionChange:
-    """Whether frames that the engine knows are seen anew after the vision tower changed. Policy and engine
-    are left as they were."""
+    """Whether frames that the engine knows are seen anew after the vision tower changed.
+
+    Policy and engine are left as they were.
+    """
     probes = _probes(4)
     _write(policy, engine, probes)
     with _pushed(policy, engine, amount=0.3, only=VISION):
@@ -157,8 +159,10 @@ def greedy(policy: Policy, engine: Engine) -> Likeness:
 
 @contextmanager
 def whole_float32() -> Iterator[None]:
-    """No convolution of float32 in TF32: that is how cuDNN embeds patches on a GPU, and not how vLLM does, so
-    that they would differ by more than rounding. 16 bits are left as they are.
+    """Within, no convolution of float32 is in TF32.
+
+    That is how cuDNN embeds patches on a GPU, and not how vLLM does, so that they would differ by more than
+    rounding. 16 bits are left as they are.
     """
     allowed = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
@@ -195,8 +199,11 @@ def _pushed(policy: Policy, engine: RefreshedEngine, *, amount: float, only: str
 
 @contextmanager
 def changed(policy: Policy, *, amount: float, only: str = "", seed: int = 0) -> Iterator[None]:
-    """Add noise to every weight whose name begins with `only`, as large as `amount` times the weight's own
-    root mean square. The old bits wait in host memory and are put back."""
+    """Add noise to every weight whose name begins with `only`.
+
+    It is as large as `amount` times the weight's own root mean square. The old bits wait in host memory and
+    are put back.
+    """
     weights = [value for name, value in policy.backbone.named_parameters() if name.startswith(only)]
     kept = [weight.detach().to("cpu", copy=True) for weight in weights]
     try:

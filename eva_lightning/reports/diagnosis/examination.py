@@ -1,4 +1,4 @@
-"""All measurements of one engine, in order, and what each of them means for a user.
+"""The examination of one engine: all measurements in order, and what each of them means for a user.
 
 A `Fault` on the way ends the examination and is a finding of its own; what was measured before it is kept.
 """

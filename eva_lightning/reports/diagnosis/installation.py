@@ -1,4 +1,4 @@
-"""What is installed here and whether it fits together. Loads no model and measures nothing.
+"""The installation: what is here and whether it fits together. Loads no model and measures nothing.
 
 The ranges are those of this project's own metadata, so that they are written down once, in pyproject.toml.
 """

@@ -1,4 +1,4 @@
-"""What a check found and what follows from it: one line a thing. It checks nothing itself."""
+"""Verdicts: what a check found and what follows from it, one line a thing. They check nothing themselves."""
 
 from __future__ import annotations
 

@@ -9,8 +9,10 @@ from eva_lightning.faults import UsageError
 
 
 class PageServer(ThreadingHTTPServer):
-    """Answers GET / with the page; every other request is refused. The port is taken at once, the page may
-    come later: until `serve_forever` nobody is answered."""
+    """Answers GET / with the page; every other request is refused.
+
+    The port is taken at once, the page may come later: until `serve_forever` nobody is answered.
+    """
 
     daemon_threads = True
     page = b""

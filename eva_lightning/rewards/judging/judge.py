@@ -1,5 +1,6 @@
-"""A judge: any engine that is asked one fixed question about each of many cases, and believed only if its
-reply can be read.
+"""A judge: any engine that is asked one fixed question about each of many cases.
+
+It is believed only if its reply can be read.
 
 Fixed prompt, fixed seed, temperature 0; what was asked before is not asked again. A reply that can not be
 read is asked for once more, with a reminder, and then it is a `Fault`, as is silence: no verdict is never a

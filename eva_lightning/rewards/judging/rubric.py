@@ -1,4 +1,4 @@
-"""What a judge is asked, word for word, and how its reply is read. It asks nobody.
+"""Rubrics: what a judge is asked, word for word, and how its reply is read. They ask nobody.
 
 A rubric is one fixed question. Whoever changes a word of it raises its version: verdicts are kept, and
 reported, under both.
