@@ -57,7 +57,7 @@ def demo(
     fresh: bool = False,
     engine: Literal["transformers", "vllm"] = "transformers",
 ) -> None:
-    """Train a tiny video agent from nothing (world, reading lesson, SFT, KTO, GRPO); tell what each brought.
+    """Train a tiny agent from nothing: world, reading, SFT, KTO, GRPO, and a table of what each brought.
 
     Args:
         out: Folder for everything. A demo that was interrupted there goes on where it stopped.
