@@ -168,8 +168,7 @@ class PolicyModule(ActingModule):
             yield lay_out(read, renderer.end_ids[0]).to(self.device), [place for row in rows for place in row]
 
     def _inputs(self, trajectory: Trajectory) -> TrajectoryInputs:
-        policy = self.policy
-        return trajectory_inputs(trajectory, policy.renderer, self.pixels(trajectory), policy.images)
+        return trajectory_inputs(trajectory, self.policy, self.pixels(trajectory))
 
     def logprobs(
         self, batch: MicroBatch, temperature: float = 1.0, policy: Policy | None = None

@@ -18,7 +18,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.utils import logging
 
-from eva_lightning.policy.pixels import MERGE, SIDE, TWICE, ImageSettings
+from eva_lightning.policy.families import Qwen25VL
 
 HEAD = 32
 """Width of an attention head: the narrowest that vLLM's CPU attention accepts."""
@@ -204,15 +204,15 @@ def _save_quietly(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> No
 
 
 def _write_processors(folder: Path) -> None:
-    colours = ImageSettings()
+    images = Qwen25VL.images
     shared = {
         "processor_class": "Qwen2_5_VLProcessor",
-        "size": {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 1280},
-        "patch_size": SIDE,
-        "temporal_patch_size": TWICE,
-        "merge_size": MERGE,
-        "image_mean": list(colours.mean),
-        "image_std": list(colours.std),
+        "size": {"shortest_edge": images.square**2, "longest_edge": images.square**2 * 1280},
+        "patch_size": images.side,
+        "temporal_patch_size": images.times,
+        "merge_size": images.merge,
+        "image_mean": list(images.mean),
+        "image_std": list(images.std),
     }
     image = {**shared, "image_processor_type": "Qwen2VLImageProcessor"}
     video = {**shared, "video_processor_type": "Qwen2VLVideoProcessor"}

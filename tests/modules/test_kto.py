@@ -37,7 +37,7 @@ def _called_v(seen):
 def naive(module, policy, question, other):
     """The plain way: the question's ids, the other's ids behind them, the other's frames, all logits."""
     mixed = replace(other, prompt=question.prompt, prompt_ids=question.prompt_ids)
-    inputs = trajectory_inputs(mixed, policy.renderer, module.pixels(other), policy.images)
+    inputs = trajectory_inputs(mixed, policy, module.pixels(other))
     ids = inputs.ids[None]
     with torch.no_grad():
         logits = policy.backbone(
