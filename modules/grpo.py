@@ -137,7 +137,7 @@ class GRPOModule(PolicyModule):
 
     def _look_ahead(self, tasks: Any) -> None:
         """Begin the rollout of the next iteration, with the weights that the engine has now."""
-        if not self.overlap or self.is_last_iteration():
+        if not self.overlap or self.is_last_iteration(steps=self.steps_per_iteration()):
             return
         if not hasattr(tasks, "ahead"):
             raise UsageError(
