@@ -211,7 +211,9 @@ class FailureMining(Callback):
         if not self._work.done:
             return None, ""
         problem = self._work.problem
-        return (None, f"{type(problem).__name__}: {problem}") if problem else (self._work.result(), "")
+        if problem is not None:
+            return None, f"{type(problem).__name__}: {problem}"
+        return self._work.result(), ""
 
     def _tell(self, module: PolicyModule, request: Request, written: Written) -> None:
         why = counts_of(written.rejected)
