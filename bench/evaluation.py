@@ -3,7 +3,7 @@
 Both sides ask the same questions of the same vLLM server (`eva serve`), greedily, 30 at a time, with the same
 limits. Ours is what `eva test` does between reading the rows and telling of them: agent loop, frames in this
 process, tokens to the server and each frame once, answers written down as they come; with the habits of EVA's
-released evaluator (OfficialFrameSelect). The other side is `reference_evaluator.py`. Before each run the
+released evaluator (benchmarks/official.yaml). The other side is `reference_evaluator.py`. Before each run the
 server is handed its weights anew, which empties its caches; our frame store is new; the sides take turns in
 going first.
 
@@ -40,11 +40,13 @@ from typing import Any
 from reference_evaluator import Setup, evaluate
 
 from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.dialects.eva_official import OfficialEvaDialect
 from eva_lightning.agent.rollout import Agent, Limits, jobs_for, rollout
 from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.cli import main as eva
 from eva_lightning.commands.synthesize import teach
+from eva_lightning.data.intake.row_shape import RowShape
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import build_world
@@ -54,13 +56,13 @@ from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.reports.benchmarks.benchmark import Benchmark
+from eva_lightning.reports.benchmarks.benchmark import Benchmark, read_benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
-from eva_lightning.reports.benchmarks.rows import read_benchmark
+from eva_lightning.video.frame_store import FrameStore
 
 CLIPS, QUESTIONS, STEPS, AT_ONCE = 16, 90, 150, 30
 FAMILIES = ("colour_at", "shape_at", "when")
-LIMITS = Limits(turns=6, turn_tokens=128, total_tokens=4096)
+LIMITS = Limits(turns=6, turn_tokens=128, total_tokens=4096, last_call=True)
 SERVER = {"max_length": 4096, "batch_tokens": 4096, "max_frame_tokens": 256}
 TARGETS = {"questions_per_s_vs_reference": 3.0, "same_answers": 1.0}
 
@@ -104,7 +106,7 @@ def school(folder: Path, made: Sequence[Trajectory], steps: int) -> Path:
     corpus = [message.text for one in made for message in one.messages]
     tiny = build_tiny(folder / "tiny", hidden=64, layers=4, vocab=512, corpus=corpus)
     words = ["fit", "--config", "demo/sft.yaml", f"--model.policy.path={tiny}", f"--data.trajectories={file}"]
-    words += ["--model.dialect=EvaDialect", "--data.eval_tasks=null", "--model.policy.dtype=float32"]
+    words += ["--model.agent.dialect=EvaDialect", "--data.eval_tasks=null", "--model.policy.dtype=float32"]
     words += [
         f"--trainer.max_steps={steps}",
         f"--trainer.default_root_dir={folder}",
@@ -144,7 +146,17 @@ class Bench:
 
     def __init__(self, folder: Path, model: Path, url: str, rows: list[dict[str, Any]]) -> None:
         self.folder, self.rows = folder, rows
-        named = Benchmark(name="bench", file=str(folder / "rows.jsonl"), videos=str(folder / "clips"))
+        shape = RowShape(
+            id="index",
+            video="videos",
+            question="prompt",
+            answer="reward_model.ground_truth",
+            answer_index="A",
+            option_style="A. ",
+            keep_wording=True,
+        )
+        file, videos = str(folder / "rows.jsonl"), str(folder / "clips")
+        named = Benchmark(name="bench", file=file, videos=videos, shape=shape)
         self.tasks, broken = read_benchmark(named)
         assert not broken and len(self.tasks) == len(rows)
         self.policy: Policy = load_policy(PolicyConfig(path=str(model), dtype="float32"))
@@ -167,10 +179,10 @@ class Bench:
 
     def ours(self) -> Answers:
         recorder = Recorder(self.folder / f"ours-{self.runs}", root=self.folder / "clips")
-        world = VideoWorld()
+        world = VideoWorld(FrameStore(coarse="never"))
         agent = Agent(
             engine=self.engine,
-            dialect=EvaDialect(),
+            dialect=OfficialEvaDialect(),
             tools=[OfficialFrameSelect()],
             world=world,
             limits=LIMITS,

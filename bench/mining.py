@@ -29,6 +29,7 @@ from eva_lightning.data.synthesis.captions import captions
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.sloppy import SloppyTeacher
 from eva_lightning.data.synthesis.world import WorldFiles, build_world
+from eva_lightning.files.atomic import appearing
 from eva_lightning.files.store import portable, read, write
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Task, Trajectory
@@ -39,7 +40,7 @@ RARITY = 0.05
 """Share of the rare family in the demonstrations and in the pool."""
 CLIPS, HELD_OUT = 100, 25
 SETTINGS = ScriptSettings(duration=(60, 120), height=112, width=112)
-ARMS = {"without": "demo/grpo.yaml", "with": "demo/grpo_mining.yaml"}
+ARMS = {"without": ["demo/grpo.yaml"], "with": ["demo/grpo.yaml", "demo/mining.yaml"]}
 EPOCHS, BATCHES = 2, 60
 """Of GRPO: 120 iterations. The pool has 89 batches, so an epoch sees two thirds of it."""
 TARGET = 0.10
@@ -53,12 +54,12 @@ def run(seed: int, folder: Path) -> dict[str, Any]:
         ("warmup", folder / "tiny", world / "captions.jsonl", 250),
         ("sft", folder / "warmup" / "export" / "final", world / "teacher.jsonl", 750),
     ):
-        fit(folder / stage, f"demo/{stage}.yaml", seed, before, trajectories=data, max_steps=steps)
+        fit(folder / stage, [f"demo/{stage}.yaml"], seed, before, trajectories=data, max_steps=steps)
     found: dict[str, Any] = {"seed": seed, "before": examine(folder, "sft", seed)}
-    for arm, config in ARMS.items():
+    for arm, configs in ARMS.items():
         start = folder / "sft" / "export" / "final"
         length = {"limit_train_batches": BATCHES, "max_epochs": EPOCHS}
-        fit(folder / arm, config, seed, start, tasks=world, **length)
+        fit(folder / arm, configs, seed, start, tasks=world, **length)
         found[arm] = examine(folder, arm, seed)
     mined = [read(path, Task) for path in (folder / "with" / "mined").glob("iteration-??????.jsonl")]
     found["mined"] = sum(map(len, mined))
@@ -89,8 +90,8 @@ def prepare(seed: int, folder: Path) -> None:
         write(world / f"{name}.jsonl", [portable(one, world) for one in rows])
     corpus = [message.text for one in made for message in one.messages]
     corpus += [turn.text for one in lessons for turn in one.turns]
-    build_tiny(folder / "tiny.part", seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
-    (folder / "tiny.part").rename(folder / "tiny")
+    with appearing(folder / "tiny") as part:
+        build_tiny(part, seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
 
 
 def thinned(tasks: tuple[Task, ...], seed: int) -> list[Task]:
@@ -114,11 +115,12 @@ def demonstrations(files: WorldFiles, pool: list[Task], seed: int) -> list[Traje
     return made
 
 
-def fit(out: Path, config: str, seed: int, policy: Path, **settings: Path | int) -> None:
+def fit(out: Path, configs: list[str], seed: int, policy: Path, **settings: Path | int) -> None:
     """`eva fit`, unless it was done; what was interrupted goes on."""
     if (out / "export" / "final").exists():
         return
-    words = ["fit", "--config", config, f"--seed_everything={seed}", f"--trainer.default_root_dir={out}"]
+    words = ["fit", *(word for one in configs for word in ("--config", one))]
+    words += [f"--seed_everything={seed}", f"--trainer.default_root_dir={out}"]
     words += [f"--model.policy.path={policy}", f"--model.seed={seed}", f"--data.seed={seed}"]
     if out.name != "warmup":
         words += [f"--data.eval_tasks={out.parent / 'world'}", "--trainer.limit_val_batches=0"]
@@ -134,7 +136,8 @@ def examine(folder: Path, stage: str, seed: int) -> dict[str, float]:
     out = folder / "held_out" / f"{stage}.jsonl"
     words = ["collect", "--tasks", str(folder / "world" / "held_out.jsonl"), "--out", str(out)]
     words += ["--model", str(folder / stage / "export" / "final"), "--attempts", "2", "--seed", str(seed)]
-    words += ["--concurrency", "64", "--max_turns", "4", "--max_turn_tokens", "96", "--max_tokens", "1536"]
+    words += ["--concurrency", "64", "--agent.limits.turns=4"]
+    words += ["--agent.limits.turn_tokens=96", "--agent.limits.total_tokens=1536"]
     eva(words)
     families = by_source(read(out, Trajectory))
     names = {"common": COMMON, "rare": RARE}

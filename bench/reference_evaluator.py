@@ -4,7 +4,9 @@ Not used by eva_lightning, and uses nothing of it. It does what EVA's released e
 30 questions at a time; each turn is one request to /v1/chat/completions with the whole conversation and every
 image so far; each tool call is a process that opens the video, decodes, and writes PNG files into a new
 folder (`reference_frame_tool.py`), from where the server reads them. Temperature 0, at most 6 turns, 12,000
-visual tokens a call, labels from the range that was asked for, the whole answer compared with the letter.
+visual tokens a call, labels from the range that was asked for, the whole answer compared with the letter. An
+answer counts wherever it stands; of a turn's call blocks the first is read; a call that can not be run ends
+the question if no other of its turn can; a call in the last turn is run.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ SYSTEM = "Use Frame Select Tool to Anlysis the video and generate an answer to t
 AGAIN = "\nIf more information is needed, call the frame selection tool again.\n\nQuestion: "
 TAGGED = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 BARE = re.compile(r"[Aa]nswer[\.:\s]\s*(\w)(\W.{,100}|)$", re.DOTALL)
-CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+BLOCK = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+OPENING = r'\{\s*"tool":\s*"frame_select",\s*"(?:arguments|parameters)":\s*'
+CALL = re.compile(OPENING + r"(\{.*?\})\s*\}", re.DOTALL)
 SIDE = 28
 
 
@@ -89,17 +93,21 @@ def answer(row: dict[str, Any], setup: Setup) -> dict[str, Any]:
             why = f"openai_bad_request: {refusal.read()[:200]!r}"
             break
         rounds += 1
-        said = TAGGED.search(text) or (None if "<tool_call>" in text else BARE.search(text))
-        if said and said[1]:
-            found, why = said[1], "answer_found"
+        found = answer_in(text)
+        if found:
+            why = "answer_found"
             break
-        if "<tool_call>" not in text:
+        block = BLOCK.search(text)
+        if not block:
             why = "no_answer_no_tool_call"
             break
         try:
-            shown = [part for block in CALL.findall(text) for part in look(json.loads(block), video, setup)]
-        except (ValueError, KeyError, TypeError, subprocess.CalledProcessError) as problem:
+            shown = look_all(CALL.findall(block[1]), video, setup)
+        except NoCall as problem:
             why = f"no_valid_tool_call: {problem}"
+            break
+        except (ValueError, TypeError, OverflowError) as problem:
+            why, rounds, tokens = f"exception: {problem}", 0, 0
             break
         messages.append({"role": "assistant", "content": text})
         messages.append({"role": "tool", "content": observation(shown, asked)})
@@ -113,6 +121,12 @@ def answer(row: dict[str, Any], setup: Setup) -> dict[str, Any]:
         "num_rounds": rounds,
         "total_tokens": tokens,
     }
+
+
+def answer_in(text: str) -> str:
+    """What is tagged as the answer, or else the letter of a bare one."""
+    tagged, bare = TAGGED.search(text), BARE.search(text)
+    return (tagged[1] if tagged else "") or (bare[1] if bare else "")
 
 
 def chat(messages: list[dict[str, Any]], setup: Setup) -> tuple[str, int]:
@@ -133,37 +147,46 @@ def chat(messages: list[dict[str, Any]], setup: Setup) -> tuple[str, int]:
     return told["choices"][0]["message"]["content"] or "", told["usage"]["total_tokens"]
 
 
-def observation(shown: list[tuple[float, str]], asked: str) -> list[dict[str, Any]]:
+def observation(shown: list[tuple[int, str]], asked: str) -> list[dict[str, Any]]:
     """The tool message: a label before each image, and the question again."""
     parts: list[dict[str, Any]] = []
     text = "<tool_response>"
     for number, (second, path) in enumerate(shown):
         line = "\n" if number else ""
-        text += f"{line}Frame {number} at [{int(second) // 60:02d}:{int(second) % 60:02d}]: "
+        text += f"{line}Frame {number} at [{second // 60:02d}:{second % 60:02d}]: "
         parts.append({"type": "text", "text": text})
         parts.append({"type": "image_url", "image_url": {"url": f"file://{path}"}})
         text = ""
     return [*parts, {"type": "text", "text": f"{text}{AGAIN}{asked}</tool_response>"}]
 
 
-def look(call: dict[str, Any], video: Video, setup: Setup) -> list[tuple[float, str]]:
+class NoCall(Exception):
+    """No call of a turn could be run."""
+
+
+def look_all(calls: list[str], video: Video, setup: Setup) -> list[tuple[int, str]]:
+    """What the calls of a turn show that can be run; `calls` are their arguments, as they were written."""
+    shown, wrong = [], []
+    for call in calls:
+        try:
+            shown += look(json.loads(call), video, setup)
+        except (json.JSONDecodeError, KeyError, subprocess.CalledProcessError) as problem:
+            wrong.append(str(problem))
+    if len(wrong) == len(calls):
+        raise NoCall("; ".join(wrong) or "none is spelled to the letter")
+    return shown
+
+
+def look(words: dict[str, Any], video: Video, setup: Setup) -> list[tuple[int, str]]:
     """Second and file of every frame of a call, fetched by a process of its own."""
-    if call["tool"] != "frame_select":
-        raise ValueError(f"there is no tool {call['tool']}")
-    words = call.get("arguments") or call["parameters"]
-    start, end = float(words["start_time"]), float(words["end_time"])
-    low, high = max(start, 0.0), min(end, video.seconds)
-    if low > high:
-        low, high = 0.0, video.seconds
-    count, resize = affordable(int(words["nframes"]), float(words.get("resize") or 1.0), video, setup)
-    if low == high:
-        count = 1
+    start, end, count, resize = words["start_time"], words["end_time"], words["nframes"], words.get("resize")
+    count, resize = affordable(count, 1.0 if resize is None else resize, video, setup)
     folder = setup.frames / uuid4().hex
-    line = [sys.executable, str(TOOL), str(video.path), *map(str, (low, high, count, resize)), str(folder)]
+    line = [sys.executable, str(TOOL), str(video.path), *map(str, (start, end, count, resize)), str(folder)]
     told = subprocess.run(line, capture_output=True, text=True, check=True)
-    step = (end - start) / max(count - 1, 1)
     files = json.loads(told.stdout)["frames"]
-    return [(start + step * number, file) for number, file in enumerate(files)]
+    step = (end - start) / max(len(files) - 1, 1)
+    return [(int(start + step * number), file) for number, file in enumerate(files)]
 
 
 def affordable(count: int, resize: float, video: Video, setup: Setup) -> tuple[int, float]:
@@ -171,7 +194,7 @@ def affordable(count: int, resize: float, video: Video, setup: Setup) -> tuple[i
 
     def tokens(resize: float) -> int:
         sides = (video.height, video.width)
-        return count * max(1, round(sides[0] * resize / SIDE)) * max(1, round(sides[1] * resize / SIDE))
+        return int(count) * max(1, round(sides[0] * resize / SIDE)) * max(1, round(sides[1] * resize / SIDE))
 
     if tokens(resize) > setup.visual_tokens:
         resize = min(resize, 1.0, setup.short_side / min(video.height, video.width))

@@ -1,8 +1,9 @@
 """The field's way to fetch frames, for comparison: one process a call, decord, cv2, PNG files.
 
 Not used by eva_lightning. `python reference_frame_tool.py VIDEO START END NFRAMES RESIZE OUT_DIR` opens the
-video, decodes full-size frames at evenly spread times, resizes each by RESIZE (sides rounded to multiples of
-28), writes them as PNG and prints one line of JSON: paths and times.
+video, cuts the range to it (what is empty then, a reversed range too, becomes the whole video), decodes the
+full-size frames nearest to evenly spread times, resizes each by RESIZE (sides rounded to multiples of 28),
+writes them as PNG and prints one line of JSON: paths and times.
 """
 
 import json
@@ -17,6 +18,11 @@ from decord import VideoReader, cpu
 def main(video: str, start: float, end: float, nframes: int, resize: float, out: Path) -> None:
     reader = VideoReader(video, ctx=cpu(0))
     fps, last = reader.get_avg_fps(), len(reader) - 1
+    if nframes < 1 or resize <= 0:
+        raise ValueError(f"nframes {nframes} and resize {resize} must be above 0")
+    start, end = max(start, 0.0), min(end, (last + 1) / fps)
+    if end <= start:
+        start, end = 0.0, (last + 1) / fps
     epsilon = min(1e-3, (end - start) / (4 * nframes))
     times = [(start + end) / 2] if nframes == 1 else np.linspace(start, end - epsilon, nframes).tolist()
     frames = reader.get_batch([min(round(time * fps), last) for time in times]).asnumpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,11 +53,11 @@ class OneByOne(FrameSelect):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lock = threading.Lock()
+        self.lock = asyncio.Lock()
 
-    def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
-        with self.lock:
-            return super().run(call, clips, world, room)
+    async def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
+        async with self.lock:
+            return await super().run(call, clips, world, room)
 
 
 SIDES: dict[str, tuple[type[Planned], type[FrameSelect]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eva_lightning.agent.dialects.eva import EvaDialect
-from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, World
+from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, Look, World
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.records import Clip, FrameRef, Task
 from eva_lightning.video.decoder import Pixels
@@ -78,8 +79,8 @@ class Stills(World):
     def describe(self, clip: Clip) -> ClipFacts:
         return ClipFacts(duration=CLIP_SECONDS, height=360, width=640, fps=25.0)
 
-    def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
-        time.sleep(self.delay)
+    async def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
+        await asyncio.to_thread(time.sleep, self.delay)
         refs = [FrameRef(clip=clip.id, time=round(t, 6), height=height, width=width) for t in times]
         return [Glimpse(time=ref.time, content=ref) for ref in refs]
 
@@ -99,12 +100,17 @@ class PerCall(World):
     def describe(self, clip: Clip) -> ClipFacts:
         return self.facts.describe(clip)
 
-    def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
+    async def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
+        return await asyncio.to_thread(
+            self._decode, Look(clip=clip, times=tuple(times), height=height, width=width)
+        )
+
+    def _decode(self, look: Look) -> list[Glimpse]:
         once = VideoWorld(FrameStore(device="pyav", coarse="never", threads=0))
-        glimpses = once.look(clip, times, height, width)
+        glimpses = asyncio.run(once.look(look.clip, look.times, look.height, look.width))
         for frame in (glimpse.content for glimpse in glimpses):
             assert isinstance(frame, FrameRef)
-            self.shown[clip, frame] = once.pixels(clip, frame)
+            self.shown[look.clip, frame] = once.pixels(look.clip, frame)
         once.close()
         return glimpses
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from lightning.pytorch import Callback, Trainer
 from tqdm import tqdm
 
+from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.reports.benchmarks.benchmark import Benchmark
+from eva_lightning.reports.benchmarks.benchmark import Benchmark, read_benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
-from eva_lightning.reports.benchmarks.rows import BrokenRow, read_benchmark
 from eva_lightning.reports.benchmarks.telling import measures, report
 
 if TYPE_CHECKING:
@@ -215,6 +215,7 @@ def _settings(module: PolicyModule, benchmark: Benchmark) -> dict[str, Any]:
         "limits": asdict(module.limits),
         "dialect": _described(module.dialect),
         "tools": [_described(tool) for tool in module.tools],
+        "overview": None if module.overview is None else asdict(module.overview),
     }
 
 

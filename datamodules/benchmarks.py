@@ -8,14 +8,14 @@ from eva_lightning.datamodules.base import RecordData
 from eva_lightning.datamodules.sources import Source
 from lightning.pytorch.trainer.states import TrainerFn
 
+from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
-from eva_lightning.reports.benchmarks.benchmark import Benchmark
-from eva_lightning.reports.benchmarks.rows import BrokenRow, read_benchmark
+from eva_lightning.reports.benchmarks.benchmark import Benchmark, read_benchmark
 
 
 class BenchmarkData(RecordData[Task]):
-    """Files of questions in the form of EVA's release, for `eva test`."""
+    """Tables of questions of whatever shape, for `eva test`."""
 
     def __init__(self, benchmarks: list[Benchmark], limit: int | None = None) -> None:
         """

@@ -9,9 +9,9 @@ from eva_lightning.datamodules.base import RecordData
 from eva_lightning.datamodules.sources import Source, Sources, read_trajectories
 from lightning.pytorch.utilities import rank_zero_info
 
+from eva_lightning.data.selection.outcome import outcome
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Trajectory
-from eva_lightning.scoring import score
 
 
 class DemonstrationData(RecordData[Trajectory]):
@@ -67,10 +67,10 @@ class DemonstrationData(RecordData[Trajectory]):
 
     def unfit(self, trajectory: Trajectory) -> str | None:
         """Why a trajectory is no demonstration; None if it is one."""
-        task = trajectory.task
-        if trajectory.stop != "answered":
+        end = outcome(trajectory)
+        if not end.answered:
             return "without an answer"
-        if self.only_correct and task.answer and not score(task, trajectory.answer).correct:
+        if self.only_correct and end.verdict is not None and not end.correct:
             return "wrong"
         if self.max_turns is not None and trajectory.rounds > self.max_turns:
             return "with too many turns"

@@ -31,3 +31,13 @@ class EngineRefusal(EngineFault):
 
 class UsageError(Exception):
     """Bad input from the user: what is wrong, where it is, what to do."""
+
+
+def first_line(problem: BaseException, longest: int | None = None) -> str:
+    """The first line in which an error says anything, for a message of one line; its kind if it says nothing.
+
+    >>> first_line(ValueError("\\n  too long \\nsee the manual")), first_line(KeyError())
+    ('too long', 'KeyError')
+    """
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return (lines[0] if lines else type(problem).__name__)[:longest]

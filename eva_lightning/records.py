@@ -55,25 +55,52 @@ class Answer:
 
     def __post_init__(self) -> None:
         value, kind = self.value, self.kind
+        several = value if isinstance(value, tuple) else ()
         if kind == "choice":
             good = isinstance(value, str) and len(value) == 1 and value.isascii() and value.isupper()
         elif kind in ("multi", "order"):
-            good = (
-                isinstance(value, tuple) and len(value) > 0 and all(isinstance(v, str) and v for v in value)
-            )
+            good = bool(several) and all(isinstance(one, str) and one for one in several)
         elif kind == "interval":
-            good = (
-                isinstance(value, tuple)
-                and len(value) == 2
-                and all(isinstance(v, (int, float)) for v in value)
-            )
-            good = good and float(value[0]) < float(value[1])  # type: ignore[index]
+            good = len(several) == 2 and all(isinstance(one, (int, float)) for one in several)
+            good = good and float(several[0]) < float(several[1])
         elif kind == "text":
             good = isinstance(value, str) and bool(value.strip())
         else:
             good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if not good:
             raise ValueError(f"{value!r} is no value for an answer of kind {kind!r}")
+
+
+def letters(count: int) -> tuple[str, ...]:
+    """The letters of so many options.
+
+    >>> letters(3)
+    ('A', 'B', 'C')
+    """
+    return tuple(chr(ord("A") + i) for i in range(count))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A range of seconds of one clip: what a call looked at, what a task's evidence is."""
+
+    clip: str
+    """Id of the clip."""
+    start: float
+    """First second, clip-relative."""
+    end: float
+    """Last second, clip-relative; equal to the first for a moment."""
+
+    def __post_init__(self) -> None:
+        if not self.start <= self.end:
+            raise ValueError(f"a span of {self.clip!r} from {self.start} to {self.end} s runs backwards")
+
+    def meets(self, other: Span) -> bool:
+        """Whether they share a second of one clip."""
+        return self.clip == other.clip and self.start <= other.end and other.start <= self.end
+
+    def __str__(self) -> str:
+        return f"{self.start:g} to {self.end:g} s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +123,8 @@ class Task:
     answer: Answer | None = None
     """The gold answer; None where it is not known."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else as plain JSON, for example `evidence`: [[start, end], ...] in clip-relative seconds."""
+    """Anything else as plain JSON, for example `evidence`: [[start, end], ...] in clip-relative seconds, or
+    [[clip id, start, end], ...] where there are several clips."""
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -109,8 +137,8 @@ class Task:
             raise ValueError(f"task {self.id!r} has {len(self.options)} options; there are 26 letters")
         if self.options and self.answer is not None and self.answer.kind in ("choice", "multi", "order"):
             value = self.answer.value
-            letters = value if isinstance(value, tuple) else (value,)
-            unknown = [v for v in letters if v not in self.letters]
+            named = value if isinstance(value, tuple) else (value,)
+            unknown = [v for v in named if v not in self.letters]
             if unknown:
                 raise ValueError(
                     f"task {self.id!r} has answer {unknown[0]!r} but options {', '.join(self.letters)}"
@@ -119,12 +147,19 @@ class Task:
     @property
     def letters(self) -> tuple[str, ...]:
         """The letters of the options: ("A", "B", ...)."""
-        return tuple(chr(ord("A") + i) for i in range(len(self.options)))
+        return letters(len(self.options))
 
     @property
-    def evidence(self) -> tuple[tuple[float, float], ...]:
+    def evidence(self) -> tuple[Span, ...]:
         """Where the answer can be seen or heard, if the data set says so."""
-        return tuple((float(start), float(end)) for start, end in self.extra.get("evidence", ()))
+        return tuple(self._span(*piece) for piece in self.extra.get("evidence", ()))
+
+    def _span(self, *piece: Any) -> Span:
+        *named, start, end = piece
+        if len(named) != 1 and (named or len(self.clips) > 1):
+            raise ValueError(f"task {self.id!r} has several clips: want evidence as [clip id, start, end]")
+        (clip,) = named or (self.clips[0].id,)
+        return Span(clip=clip, start=float(start), end=float(end))
 
     @property
     def text(self) -> str:
@@ -156,6 +191,11 @@ class FrameRef:
     @property
     def visual_tokens(self) -> int:
         return (self.height // PATCH) * (self.width // PATCH)
+
+    @property
+    def moment(self) -> Span:
+        """The second that it shows."""
+        return Span(clip=self.clip, start=self.time, end=self.time)
 
 
 Part = str | FrameRef
@@ -203,6 +243,13 @@ class Observation:
     """What was wrong with the calls, in words the model read; None if every call worked."""
     frames_cut: int = 0
     """Frames that were asked for but not fetched, because a token budget was full."""
+    spans: tuple[Span, ...] = ()
+    """What the calls looked at or listened to, in order, as far as it lies inside the clips."""
+
+    @property
+    def perceived(self) -> tuple[Span, ...]:
+        """The moments that were shown; where there are no frames, the ranges that were heard or told."""
+        return tuple(frame.moment for frame in self.frames) or self.spans
 
     @property
     def frames(self) -> tuple[FrameRef, ...]:
@@ -324,6 +371,25 @@ class Trajectory:
     @property
     def visual_tokens(self) -> int:
         return sum(frame.visual_tokens for frame in self.frames)
+
+    @property
+    def perceived(self) -> tuple[Span, ...]:
+        """What was shown, heard or told, in order: a moment for each frame, a range where there are words."""
+        opening = tuple(frame.moment for message in self.prompt for frame in message.frames)
+        seen = (turn.observation.perceived for turn in self.turns if turn.observation)
+        return opening + tuple(span for spans in seen for span in spans)
+
+    @property
+    def looked(self) -> bool:
+        """Whether anything was shown, heard or told; a call that worked brought something."""
+        worked = any(turn.observation is not None and turn.observation.error is None for turn in self.turns)
+        return worked or bool(self.perceived)
+
+    @property
+    def evidence_met(self) -> tuple[Span, ...]:
+        """The pieces of the task's evidence of which something was perceived."""
+        perceived = self.perceived
+        return tuple(piece for piece in self.task.evidence if any(map(piece.meets, perceived)))
 
     @property
     def rounds(self) -> int:

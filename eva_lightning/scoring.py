@@ -74,11 +74,11 @@ def renderings(task: Task) -> list[str]:
     elif answer.kind == "multi":
         ways += [plain.lower(), f"({plain})", *(sign.join(_sequence(answer)) for sign in ("", " ", " and "))]
     elif answer.kind == "order":
-        ways += [
-            plain.lower(),
-            f"({plain})",
-            *(sign.join(_sequence(answer)) for sign in ("", " ", " > ", " -> ")),
-        ]
+        named = _sequence(answer)
+        ways += [plain.lower(), f"({plain})", *(sign.join(named) for sign in (" ", " > ", " -> ", "->"))]
+        ways += ["".join(named)] if all(len(one) == 1 for one in named) else []
+        if _are_numbered(task) and not plain.replace(", ", "").isdecimal():
+            ways.append("->".join(str(task.letters.index(one) + 1) for one in named))
     elif answer.kind == "interval":
         start, end = _span(answer)
         ways += [
@@ -133,15 +133,36 @@ _LETTER_PATTERNS = (
 
 
 def _multi(task: Task, gold: Answer, said: str) -> Verdict:
-    letters = _letters(said)
+    letters = _named(task, gold, said)
     right = sorted(letters) == sorted(_sequence(gold))
     return Verdict(value=float(right), reason=f"chose {', '.join(letters)}, gold {canonical(gold)}")
 
 
 def _order(task: Task, gold: Answer, said: str) -> Verdict:
-    letters = _letters(said)
+    letters = _named(task, gold, said)
     right = letters == _sequence(gold)
     return Verdict(value=float(right), reason=f"order {', '.join(letters)}, gold {canonical(gold)}")
+
+
+def _named(task: Task, gold: Answer, said: str) -> tuple[str, ...]:
+    """The options that are named, in the order written: by letter, or by number where they are numbered."""
+    numbers = re.findall(r"\d+", said)
+    if len(numbers) == 1 and (len(task.options) or len(_sequence(gold))) < 10:
+        numbers = list(numbers[0])  # "213": no option has such a number
+    if numbers and all(value.isdecimal() for value in _sequence(gold)):
+        return tuple(numbers)
+    letters = {str(place): letter for place, letter in enumerate(task.letters, start=1)}
+    if numbers and all(number in letters for number in numbers) and _are_numbered(task):
+        return tuple(letters[number] for number in numbers)
+    return _letters(said)
+
+
+def _are_numbered(task: Task) -> bool:
+    """Whether the agent reads a number before each option: "1. a cat", "(2) a dog", "A. 1) a bird"."""
+    places = range(1, len(task.options) + 1)
+    return bool(places) and all(
+        re.search(rf"^\s*(?:[A-Z][.:)] ?)?[(\[]?{place}[.:)\]]", task.text, re.MULTILINE) for place in places
+    )
 
 
 def _letters(said: str) -> tuple[str, ...]:

@@ -16,10 +16,13 @@ from typing import Any
 import lightning
 from eva_lightning.modules.contracts import Refresher
 
+from eva_lightning.agent.config import AgentConfig, default_dialect, default_tools
 from eva_lightning.agent.dialects.base import Dialect
+from eva_lightning.agent.overview import Overview
 from eva_lightning.agent.rollout import Agent, Limits, Stopwatch, jobs_for, rollout
 from eva_lightning.agent.tools.base import Tool
 from eva_lightning.agent.worlds.base import World
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.engines.background import Background
 from eva_lightning.engines.base import Engine, RefreshedEngine
 from eva_lightning.faults import UsageError
@@ -49,6 +52,8 @@ class ActingModule(lightning.LightningModule):
     tools: list[Tool]
     world: World
     limits: Limits
+    overview: Overview | None
+    temperature: float
     evaluation: EvaluationConfig
     concurrency: int
     evaluated: list[Trajectory]
@@ -60,6 +65,13 @@ class ActingModule(lightning.LightningModule):
     """Has the questions of a test answered, and the answers written down; None is this module itself."""
     ahead: Background[Any] | None = None
     """A rollout that is made in the background."""
+
+    def cast(self, agent: AgentConfig) -> None:
+        """What the agent is made of, but for the engine."""
+        self.dialect = agent.dialect or default_dialect()
+        self.tools = default_tools() if agent.tools is None else agent.tools
+        self.world = agent.world or VideoWorld()
+        self.overview, self.limits, self.temperature = agent.overview, agent.limits, agent.temperature
 
     def refreshed_by(self, refresher: Refresher | None) -> None:
         """From now on this one keeps the engine's weights fresh; None is nobody."""
@@ -125,6 +137,7 @@ class ActingModule(lightning.LightningModule):
             dialect=self.dialect,
             tools=self.tools,
             world=self.world,
+            overview=self.overview,
             limits=self.limits,
             temperature=temperature,
         )
@@ -161,8 +174,7 @@ class ActingModule(lightning.LightningModule):
 
     def pixels(self, trajectory: Trajectory) -> Callable[[FrameRef], Pixels]:
         """Reads the frames of a trajectory again."""
-        clips = {clip.id: clip for clip in trajectory.task.clips}
-        return lambda frame: self.world.pixels(clips[frame.clip], frame)
+        return self.world.reader(trajectory.task.clips)
 
     def validation_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
         self.evaluated += self._evaluate(tasks)

@@ -16,13 +16,7 @@ from eva_lightning.modules.refusals import refuse_blurred_borders, refuse_unsoun
 from eva_lightning.modules.stepping import SteppingModule
 from torch.optim.lr_scheduler import LambdaLR
 
-from eva_lightning.agent.dialects.base import Dialect
-from eva_lightning.agent.dialects.eva import EvaDialect
-from eva_lightning.agent.rollout import Limits
-from eva_lightning.agent.tools.base import Tool
-from eva_lightning.agent.tools.frame_select import FrameSelect
-from eva_lightning.agent.worlds.base import World
-from eva_lightning.agent.worlds.video_world import VideoWorld
+from eva_lightning.agent.config import AgentConfig
 from eva_lightning.device import settle
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.transformers_engine import TransformersEngine
@@ -40,12 +34,9 @@ class PolicyModule(SteppingModule):
         policy: PolicyConfig,
         optimizer: OptimizerConfig | None = None,
         packing: PackingConfig | None = None,
-        limits: Limits | None = None,
+        agent: AgentConfig | None = None,
         evaluation: EvaluationConfig | None = None,
         engine: Callable[[Policy], Engine] = TransformersEngine,
-        dialect: Dialect | None = None,
-        tools: list[Tool] | None = None,
-        world: World | None = None,
         concurrency: int = 64,
         seed: int = 0,
     ) -> None:
@@ -54,12 +45,9 @@ class PolicyModule(SteppingModule):
             policy: Which checkpoint to train, and what of it.
             optimizer: Learning rate and schedule.
             packing: How trajectories share a forward pass.
-            limits: When a trajectory must end.
+            agent: How it speaks, what it can do and perceive, when it must end.
             evaluation: How validation and test answer their questions.
             engine: Who writes the turns; by default the policy itself, in this process.
-            dialect: How calls and answers are spelled; None is EVA's.
-            tools: What the agent can do; None is EVA's frame_select.
-            world: What it perceives; None is video files.
             concurrency: Trajectories under way at once.
             seed: Dice of the rollouts.
         """
@@ -71,12 +59,9 @@ class PolicyModule(SteppingModule):
         self.policy_config = policy
         self.optimizer_config = optimizer or OptimizerConfig()
         self.packing = packing or PackingConfig()
-        self.limits = limits or Limits()
         self.evaluation = evaluation or EvaluationConfig()
         self.make_engine = engine
-        self.dialect = dialect or EvaDialect()
-        self.tools = [FrameSelect()] if tools is None else tools
-        self.world = world or VideoWorld()
+        self.cast(agent or AgentConfig())
         self.concurrency = concurrency
         self.seed = seed
         self.iteration = 0

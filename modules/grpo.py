@@ -47,7 +47,6 @@ class GRPOModule(PolicyModule):
         advantage: Advantage | None = None,
         objective: PolicyGradientSettings | None = None,
         attempts: int = 8,
-        temperature: float = 1.0,
         mini_batches: int = 1,
         **settings: Any,
     ) -> None:
@@ -57,21 +56,19 @@ class GRPOModule(PolicyModule):
             advantage: How attempts are compared; None is GRPO's, in units of the group's deviation.
             objective: The policy gradient, its clips and its aggregation.
             attempts: Trajectories per question: the size of a group.
-            temperature: Of the rollouts; the loss is taken under the same temperature.
             mini_batches: Optimizer steps per iteration; with 1 every step is on-policy.
-            settings: What every stage has.
+            settings: What every stage has; the loss is taken under the temperature of the agent.
         """
         super().__init__(**settings)
-        if attempts < 2 or mini_batches < 1 or temperature <= 0:
+        if attempts < 2 or mini_batches < 1 or self.temperature <= 0:
             raise UsageError(
-                f"attempts {attempts}, mini_batches {mini_batches}, temperature {temperature}: want 2 or "
-                "more attempts to compare, 1 or more mini-batches, and a temperature above 0"
+                f"attempts {attempts}, mini_batches {mini_batches}, agent.temperature {self.temperature}: "
+                "want 2 or more attempts to compare, 1 or more mini-batches, and a temperature above 0"
             )
         self.rewards = rewards or [AccuracyReward(), FormatReward()]
         self.advantage = advantage or GRPOAdvantage()
         self.objective = objective or PolicyGradientSettings()
         self.attempts = attempts
-        self.temperature = temperature
         self.mini_batches = mini_batches
 
     def configure_model(self) -> None:

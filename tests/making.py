@@ -1,5 +1,6 @@
 """One call each to make a record for a test; only what the test is about needs to be said."""
 
+import asyncio
 import time
 
 import numpy as np
@@ -57,8 +58,8 @@ class StillWorld(World):
             raise VideoError("broken.mp4: is not a video; give another file")
         return self.facts
 
-    def look(self, clip, times, height, width):
-        time.sleep(self.delay)
+    async def look(self, clip, times, height, width):
+        await asyncio.to_thread(time.sleep, self.delay)
         self.looks.append((clip.id, tuple(times), height, width))
         refs = [FrameRef(clip=clip.id, time=round(t, 6), height=height, width=width) for t in times]
         return [Glimpse(time=ref.time, content=ref) for ref in refs]

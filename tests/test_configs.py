@@ -30,13 +30,15 @@ EVERY = sorted(CONFIGS.rglob("*.yaml"))
 def trains(path):
     """Whether a config is of a stage: it says which module to train."""
     model = yaml.safe_load(path.read_text()).get("model")
-    return isinstance(model, dict) and "class_path" in model
+    return path.parent != BENCHMARKS and isinstance(model, dict) and "class_path" in model
 
 
-TRAINING = [path for path in EVERY if path.parent != BENCHMARKS and trains(path)]
-COMMANDS = [path for path in EVERY if path.parent != BENCHMARKS and not trains(path)]
-BESIDE = {"official.yaml", "uniform.yaml"}
+BESIDE = {"benchmarks/official.yaml", "benchmarks/uniform.yaml"}
 """Configs that change how the questions of another one are asked."""
+OVERLAYS = {"demo/mining.yaml": "demo/grpo.yaml", "demo/vllm.yaml": "demo/grpo.yaml"}
+"""Configs that change how another one trains."""
+TRAINING = [path for path in EVERY if trains(path) or str(path.relative_to(CONFIGS)) in OVERLAYS]
+COMMANDS = [path for path in EVERY if path.parent != BENCHMARKS and path not in TRAINING]
 DATA = {"SFTModule": "trajectories", "KTOModule": "trajectories", "GRPOModule": "tasks"}
 
 
@@ -71,7 +73,9 @@ def test_a_config_is_short_and_says_what_it_is_for(config):
 
 @pytest.mark.parametrize("config", TRAINING, ids=named)
 def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path, monkeypatch):
-    text = config.read_text()
+    name = str(config.relative_to(CONFIGS))
+    configs = [OVERLAYS[name], name] if name in OVERLAYS else [name]
+    text = "".join((CONFIGS / one).read_text() for one in configs)
     monkeypatch.chdir(tmp_path)
     unseen = tmp_path / "data" / "unseen"  # where eva/grpo.yaml looks for more videos
     unseen.parent.mkdir()
@@ -81,13 +85,14 @@ def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path, monkeypa
         "SFTModule": "captions.jsonl" if "captions" in text else "oracle.jsonl",
         "KTOModule": "feedback.jsonl",
     }
-    words = ["fit", "--config", str(config.relative_to(CONFIGS)), f"--model.policy.path={tiny_folder}"]
+    words = ["fit", *(word for one in configs for word in ("--config", one))]
+    words += [f"--model.policy.path={tiny_folder}"]
     words += ["--trainer.accelerator=cpu"]
     words += [f"--data.{DATA[stage]}={data / rows[stage] if stage in rows else data}", "--data.batch_size=2"]
     words += ["--trainer.max_steps=-1", "--trainer.limit_train_batches=2", "--trainer.max_epochs=1"]
     words += ["--trainer.limit_val_batches=1", f"--trainer.default_root_dir={tmp_path}"]
     words += ["--trainer.val_check_interval=2"] if "val_check_interval" in text else []
-    words += ["--model.limits.turn_tokens=16", "--model.concurrency=4"]
+    words += ["--model.agent.limits.turn_tokens=16", "--model.concurrency=4"]
     words += [f"--data.eval_tasks={data}", "--data.eval_limit=2"] if "eval_tasks" in text else []
     assert main(words) == 0
     assert (tmp_path / "export" / "final" / "config.json").exists()
@@ -104,29 +109,31 @@ def choices(tmp_path_factory):
 
 @pytest.mark.parametrize("config", sorted(BENCHMARKS.glob("*.yaml")), ids=named)
 def test_a_benchmark_is_asked_and_told(config, choices, tiny_folder, tmp_path):
-    beside = config.name in BESIDE
+    beside = named(config) in BESIDE
     configs = [BENCHMARKS / "lvbench.yaml", config] if beside else [config]
     (benchmark,) = yaml.safe_load(configs[0].read_text())["data"]["init_args"]["benchmarks"]
-    style, file = benchmark["options"], tmp_path / "rows.jsonl"
+    style, file = benchmark["shape"]["option_style"], tmp_path / "rows.jsonl"
     write_rows(file, rows_of(load_tasks(choices), style))
     ours = benchmark | {"file": str(file), "videos": str(choices / "clips")}
     words = [word for path in configs for word in ("--config", named(path))]
     words += [f"--model.policy.path={tiny_folder}", "--trainer.accelerator=cpu"]
-    words += ["--model.engine=TransformersEngine", "--model.limits.turn_tokens=4"]
+    words += ["--model.engine=TransformersEngine", "--model.agent.limits.turn_tokens=4"]
     words += [f"--data.benchmarks={json.dumps([ours])}", f"--trainer.default_root_dir={tmp_path}"]
     assert main(["test", *words]) == 0
     folder = tmp_path / "benchmarks" / benchmark["name"]
     rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     assert sorted(row["index"] for row in rows) == [0, 1, 2]
-    assert all(row.get("category") == "colour_at" for row in rows) or "category" not in benchmark
-    assert all(row.get("seen") is not None for row in rows) or "evidence" not in benchmark
+    assert all(row.get("category") == "colour_at" for row in rows) or "category" not in benchmark["shape"]
+    assert all(row.get("seen") is not None for row in rows) or "evidence" not in benchmark["shape"]
     told = (folder / "report.txt").read_text()
     assert f"{benchmark['published']['EVA']['accuracy']:.2f}%" in told
     assert {row["frames"] for row in rows} == {32 if config.name == "uniform.yaml" else 0}
-    tools = json.loads((folder / "settings.json").read_text())["tools"]
-    assert [tool.partition("(")[0] for tool in tools] == [
-        "OfficialFrameSelect" if config.name == "official.yaml" else "FrameSelect"
-    ]
+    settings = json.loads((folder / "settings.json").read_text())
+    offered = {"official.yaml": ["OfficialFrameSelect"], "uniform.yaml": []}.get(config.name, ["FrameSelect"])
+    assert [tool.partition("(")[0] for tool in settings["tools"]] == offered
+    official = config.name == "official.yaml"
+    assert (settings["dialect"].partition("(")[0] == "OfficialEvaDialect") == official
+    assert settings["limits"]["last_call"] == official
 
 
 def command_of(config):
@@ -196,7 +203,7 @@ def check_llava_video(tasks):
 def check_cgbench(tasks):
     (one,) = tasks
     assert (one.id, one.source, one.answer.value, one.options[2]) == ("cgbench/0", "cgbench", "C", "fish")
-    assert one.evidence == ((12.0, 20.0), (40.5, 44.0))
+    assert list(map(str, one.evidence)) == ["12 to 20 s", "40.5 to 44 s"]
     assert one.extra["category"] == "Entity Recognition" and one.extra["duration"] == 1800.0
 
 
@@ -207,7 +214,7 @@ def prepares(config, folder):
 
 RUNS = {"prepare": prepares}
 """What shows that the configs of a plain command work."""
-ON_THE_PAGE = {"collect", "label"}
+ON_THE_PAGE = {"collect", "label", "uniform"}
 """Those of docs/your-own-videos.md are run line by line in tests/system/test_your_own_videos.py."""
 
 

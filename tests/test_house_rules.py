@@ -73,7 +73,43 @@ def test_a_file_holds_one_idea_and_says_so(path):
     assert path.stem not in {"utils", "helpers", "common", "misc", "types"}
     text = path.read_text()
     assert not text or ast.get_docstring(ast.parse(text)), "open with what the file is and what it is not"
-    assert len(text.splitlines()) <= 400
+    assert len(text.splitlines()) <= (450 if path.name == "records.py" else 400)  # records: the dictionary
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_agent_s_room_and_its_teacher_s_know_eva_s_spelling_and_tool(path):
+    inside = path.relative_to(ROOT / "eva_lightning").parts
+    if inside[0] != "agent" and inside[:2] != ("data", "teaching"):
+        assert not re.search(r"EvaDialect|FrameSelect|frame_select", path.read_text())
+
+
+def circles(graph):
+    """The first circle that a walk along the imports meets, if any."""
+    done, way = set(), []
+
+    def walk(file):
+        if file in way:
+            return [*way[way.index(file) :], file]
+        if file in done:
+            return None
+        done.add(file)
+        way.append(file)
+        found = next(filter(None, map(walk, sorted(graph[file]))), None)
+        way.pop()
+        return found
+
+    return next(filter(None, map(walk, sorted(graph))), None)
+
+
+def test_no_file_knows_itself_by_way_of_others():
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in CORE}
+    assert circles({name: set(imports(path)) & set(names) for name, path in names.items()}) is None
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+def test_the_street_is_short():
+    entries = [path.name for path in (ROOT / "eva_lightning").iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 20, entries
 
 
 def test_no_exception_is_swallowed():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eva_lightning.records import Answer, Clip, FrameRef, Score, Task, Turn
+from eva_lightning.records import Answer, Clip, FrameRef, Observation, Score, Span, Task, Turn
 from tests.making import frame, task, trajectory
 
 
@@ -76,3 +76,13 @@ def test_two_clips_with_one_id_are_refused():
 def test_a_clip_that_ends_before_it_begins_is_refused():
     with pytest.raises(ValueError, match="begin 9.0 and end 4.0"):
         Clip(id="v", begin=9.0, end=4.0)
+
+
+def test_evidence_is_met_by_frames_of_its_clip_and_where_there_are_none_by_what_was_heard():
+    two = task(clips=(Clip(id="v"), Clip(id="w")), extra={"evidence": [["v", 0, 5], ["w", 10, 20]]})
+    heard = Observation(parts=("a beep",), spans=(Span(clip="w", start=20.0, end=22.0),))
+    looked = Observation(parts=(frame(time=12.0),), spans=(Span(clip="v", start=4.0, end=20.0),))
+    turns = [Turn(text="listen", observation=heard), Turn(text="look", observation=looked)]
+    one = trajectory(task=two, turns=turns)
+    assert list(map(str, one.evidence_met)) == ["10 to 20 s"]  # the look had no frame before second 5
+    assert [(span.clip, span.start) for span in one.perceived] == [("w", 20.0), ("v", 12.0)]

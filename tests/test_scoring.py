@@ -68,6 +68,39 @@ def test_an_order_must_be_exact_and_a_set_complete():
     assert score(task("multi", ("A", "C")), "c and a").correct
 
 
+def test_an_order_may_be_written_in_numbers_where_the_options_are_numbered():
+    events = "Put in order:\n1. a bell\n2. a dog\n3. a car"
+    numbered = task("order", ("B", "A", "C"), options=("a bell", "a dog", "a car"), wording=events)
+    for said in (
+        "2->1->3",
+        "2 -> 1 -> 3",
+        "2, 1, 3",
+        "213",
+        "(2)(1)(3)",
+        "B, A, C",
+        "Event 2, event 1, event 3.",
+    ):
+        assert score(numbered, said).correct, said
+    for said in ("2->3->1", "2->1", "2->1->3->3", "2->1->4", "A->B->C"):
+        assert not score(numbered, said).correct, said
+    assert all(score(numbered, way).value == 1.0 for way in renderings(numbered))
+    lettered = task("order", ("B", "A", "C"), options=("a bell", "a dog", "a car"))
+    assert not score(lettered, "2->1->3").correct
+
+
+def test_gold_numbers_are_compared_as_numbers():
+    one = task("order", ("2", "1", "3"), options=())
+    assert all(score(one, way).value == 1.0 for way in renderings(one))
+    assert score(one, "2->1->3").correct and not score(one, "1->2->3").correct
+    long = task("order", tuple(map(str, range(12, 0, -1))), options=())
+    assert all(score(long, way).value == 1.0 for way in renderings(long))
+
+
+def test_a_set_may_be_written_in_numbers_as_well():
+    one = task("multi", ("A", "C"), options=("1. a bell", "2. a dog", "3. a car"))
+    assert score(one, "3 and 1").correct and score(one, "A, C").correct and not score(one, "1, 2").correct
+
+
 def test_rouge_is_the_mean_of_three_f_measures():
     # unigrams 2 of 3 and 2 of 3; bigrams 1 of 2; longest common run 2 of 3
     assert rouge("the red car", "the red bus") == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)

@@ -1,6 +1,6 @@
 """The agent loop: many trajectories at once, each writing, looking and reading until it answers.
 
-While some wait for frames (tools run in threads) the others write. The engine's ids are kept as they were
+While some wait for frames the others write. The engine's ids are kept as they were
 sampled and only ever appended to. A mistake of the model becomes an observation it can read; a `Fault` ends
 the trajectory and is recorded; any other exception is a bug and ends the run.
 """
@@ -11,16 +11,16 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
+from eva_lightning.agent.overview import Overview
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
 from eva_lightning.faults import Fault, ToolError
 from eva_lightning.records import FrameRef, Message, Observation, Part, Task, Trajectory, Turn
-from eva_lightning.video.decoder import Pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,14 @@ class Limits:
     """Tokens in one of them."""
     total_tokens: int = 32_768
     """Tokens of the whole conversation, frames included."""
+    last_call: bool = False
+    """Whether a call in the last message still runs, though nobody reads it, as EVA's evaluator has it."""
+
+    def __post_init__(self) -> None:
+        for name in ("turns", "turn_tokens", "total_tokens"):
+            limit = getattr(self, name)
+            if limit < 1:
+                raise ValueError(f"limits: {name} is {limit}: want 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +55,8 @@ class Agent:
     """What it can do."""
     world: World
     """What it can perceive."""
+    overview: Overview | None = None
+    """What it is shown before its first turn."""
     limits: Limits = field(default_factory=Limits)
     """When it must stop."""
     temperature: float = 1.0
@@ -114,40 +124,41 @@ async def rollout(
         with agent.engine.seat():
             await asyncio.sleep(0)  # every worker is seated before the first one asks
             for place, job in queue:
-                trajectory = await _attempt(job, place, agent, watch, threads)
+                trajectory = await _attempt(job, place, agent, watch)
                 finished[place] = trajectory if keep else None
                 if on_finish is not None:
                     on_finish(trajectory)
 
     workers = max(min(concurrency, len(jobs)), 1)
-    # Threads of its own: the event loop's are few, and engines read pixels in them.
-    with ThreadPoolExecutor(workers, thread_name_prefix="tool") as threads:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(worker(queue))
+    # One for each trajectory that may decode, and some for engines that read pixels: the loop's own are few.
+    threads = ThreadPoolExecutor(workers + 4, thread_name_prefix="tool")
+    asyncio.get_running_loop().set_default_executor(threads)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(workers):
+            group.create_task(worker(queue))
     watch.wall += time.perf_counter() - began
     return [trajectory for trajectory in finished if trajectory is not None]
 
 
-async def _attempt(job: Job, place: int, agent: Agent, watch: Stopwatch, threads: Executor) -> Trajectory:
+async def _attempt(job: Job, place: int, agent: Agent, watch: Stopwatch) -> Trajectory:
     trajectory = Trajectory(task=job.task, prompt=(), replica=job.replica, seed=job.seed)
     try:
-        describe, loop = agent.world.describe, asyncio.get_running_loop()
-        facts = [await loop.run_in_executor(threads, describe, clip) for clip in job.task.clips]
-        trajectory.prompt = agent.dialect.opening(job.task, facts)
+        facts = [await asyncio.to_thread(agent.world.describe, clip) for clip in job.task.clips]
+        shown = (
+            [await agent.overview.of(clip, agent.world) for clip in job.task.clips] if agent.overview else []
+        )
+        trajectory.prompt = agent.dialect.opening(job.task, facts, tools=agent.tools, shown=shown)
         if agent.engine.renderer is not None:
             trajectory.prompt_ids = agent.engine.renderer.opening(trajectory.prompt)
         while trajectory.stop is None:
-            await _take_turn(trajectory, place, agent, watch, threads)
+            await _take_turn(trajectory, place, agent, watch)
     except Fault as fault:
         trajectory.faults.append(str(fault))
         trajectory.stop = "fault"
     return trajectory
 
 
-async def _take_turn(
-    trajectory: Trajectory, place: int, agent: Agent, watch: Stopwatch, threads: Executor
-) -> None:
+async def _take_turn(trajectory: Trajectory, place: int, agent: Agent, watch: Stopwatch) -> None:
     """One message of the model and what follows from it."""
     limits = agent.limits
     room = limits.total_tokens - _used(trajectory)
@@ -166,6 +177,8 @@ async def _take_turn(
     watch.writing += time.perf_counter() - began
     trajectory.faults += said.faults
     parsed = agent.dialect.parse(said.text)
+    if not agent.tools and parsed.answer is None:  # it can do nothing else
+        parsed = Parsed(answer=said.text.strip() or None)
     turn = Turn(
         text=said.text,
         token_ids=list(said.token_ids),
@@ -180,14 +193,16 @@ async def _take_turn(
     elif not parsed.calls and parsed.problem is None:
         short_of_room = said.cut and room < limits.turn_tokens
         trajectory.stop = "token_limit" if short_of_room else "turn_cut" if said.cut else "no_action"
-    elif trajectory.rounds >= limits.turns:
-        trajectory.stop = "turn_limit"
     else:
-        await _observe(trajectory, turn, parsed, agent, watch, threads)
+        last = trajectory.rounds >= limits.turns
+        if not last or limits.last_call:
+            await _observe(trajectory, turn, parsed, agent, watch)
+        if last:
+            trajectory.stop = "turn_limit"
 
 
 async def _observe(
-    trajectory: Trajectory, turn: Turn, parsed: Parsed, agent: Agent, watch: Stopwatch, threads: Executor
+    trajectory: Trajectory, turn: Turn, parsed: Parsed, agent: Agent, watch: Stopwatch
 ) -> None:
     """Run the calls of a turn and append what they found: text and frames together, or not at all."""
     began = time.perf_counter()
@@ -202,9 +217,7 @@ async def _observe(
             if tool is None:
                 known = ", ".join(tool.name for tool in agent.tools)
                 raise ToolError(f"there is no tool {call.name!r}; the tools are {known}")
-            found = await asyncio.get_running_loop().run_in_executor(
-                threads, tool.run, call, trajectory.task.clips, agent.world, room
-            )
+            found = await tool.run(call, trajectory.task.clips, agent.world, room)
         except ToolError as mistake:
             problems.append(str(mistake))
         else:
@@ -215,6 +228,7 @@ async def _observe(
         parts=agent.dialect.observation(trajectory.task, findings, problems),
         error="; ".join(problems) or None,
         frames_cut=sum(found.frames_cut for found in findings),
+        spans=tuple(span for found in findings for span in found.spans),
     )
     _append(trajectory, turn, observation, before, agent)
 
@@ -235,9 +249,6 @@ def _append(
 def _context(trajectory: Trajectory, place: int, world: World) -> Context:
     clips = {clip.id: clip for clip in trajectory.task.clips}
 
-    def pixels(frame: FrameRef) -> Pixels:
-        return world.pixels(clips[frame.clip], frame)
-
     def name(frame: FrameRef) -> str:
         clip = clips[frame.clip]
         where = (clip.path or f"{trajectory.task.id}/{clip.id}", clip.begin or 0.0)
@@ -246,7 +257,7 @@ def _context(trajectory: Trajectory, place: int, world: World) -> Context:
     return Context(
         messages=trajectory.messages,
         ids=tuple(trajectory.token_ids),
-        pixels=pixels,
+        pixels=world.reader(trajectory.task.clips),
         name=name,
         task_id=trajectory.task.id,
         place=place,

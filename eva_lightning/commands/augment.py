@@ -21,7 +21,7 @@ from eva_lightning.data.mining.causes import Failure, clustered, failures_of
 from eva_lightning.data.mining.harvest import counts_of, harvest, rejected_beside, write_down, write_rejected
 from eva_lightning.data.synthesis.world import HELD_OUT, SCRIPTS, TASKS
 from eva_lightning.faults import UsageError
-from eva_lightning.files.sole_writer import sole_writer
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import located, read
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.summary import table

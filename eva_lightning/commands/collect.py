@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
 
-from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.config import AgentConfig, default_dialect, flat
 from eva_lightning.agent.rollout import Job, jobs_for, rollout
 from eva_lightning.commands.arguments import (
     refuse_to_overwrite,
     run_command,
     want_one_or_more,
-    want_zero_or_more,
 )
 from eva_lightning.commands.engine_choice import (
     DecoderChoice,
     Here,
-    Timestamps,
     ToolRole,
     choose_engine,
     make_agent,
@@ -44,18 +42,18 @@ from eva_lightning.data.teaching.lesson import Lesson, Teaching, filled_bank
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.files.sole_writer import sole_writer
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.reports.summary import SUMMARY_HEADER, by_source, summarize, summary_row, table
+from eva_lightning.reports.summary import by_source, summarize, summary_table, table
 from eva_lightning.scoring import score
 
-GOOD, AUDITS = KeepRules(), AuditRules()
+GOOD, AUDITS, USUAL = KeepRules(), AuditRules(), AgentConfig()
 LATER = (
     "served_name",
     "served_model",
     "bank",
-    *(f"audits.{one.name}" for one in fields(AuditRules)),
+    *flat({"audits": asdict(AUDITS)}),
     *(f"good.{one.name}" for one in fields(KeepRules)),
 )
 """Settings that files of earlier versions lack, or have alone (served_name). Which model is served is not
@@ -76,18 +74,12 @@ def collect(
     tool_role: ToolRole = "tool",
     oracle: bool = False,
     attempts: int = 1,
-    temperature: float = 1.0,
+    agent: AgentConfig = USUAL,
     seed: int = 0,
     concurrency: int = 16,
     limit: int | None = None,
     video_root: str | None = None,
-    max_turns: int = 6,
-    max_turn_tokens: int = 2048,
-    max_tokens: int = 32_768,
-    max_visual_tokens: int = 12_000,
-    timestamps: Timestamps | None = None,
     decoder: DecoderChoice = "auto",
-    uniform: int | None = None,
     coach: bool = False,
     hints: list[HintKind] | None = None,
     bank: str | None = None,
@@ -116,20 +108,14 @@ def collect(
         tool_role: Role in which frames are sent to that server; "user" where it wants tool calls of its own.
         oracle: Let the oracle of the embedded world answer; needs scripts.jsonl beside the tasks.
         attempts: Trajectories per task, each with its own dice.
-        temperature: 0 takes the likeliest token.
+        agent: How it speaks, what it can do, when it must end. Without a dialect, frames of the embedded
+            world are labelled in plain seconds. With an overview and no tools (eva/uniform.yaml) it is the
+            baseline by which `eva sift` finds questions that need no search.
         seed: Dice; with the number of the attempt and the task's id they make the dice of a trajectory.
         concurrency: Trajectories under way at once.
         limit: Take so many tasks from the top of the file; None takes all.
         video_root: Folder from which relative clip paths count; None is the folder of the file.
-        max_turns: Messages the agent may write.
-        max_turn_tokens: Tokens it may write in one message.
-        max_tokens: Tokens of the whole conversation, frames included.
-        max_visual_tokens: Tokens one look may cost, frame labels included.
-        timestamps: How frame labels say the time: "[01:15]" (clock) or "75 seconds"; None takes seconds for
-            the embedded world and the clock elsewhere.
         decoder: Which video decoder to use; auto takes the GPU where there is one.
-        uniform: Show so many frames of the whole clip at once, and offer no tool: the baseline by which
-            `eva sift` finds questions that need no search. None lets the agent look for itself.
         coach: Tell a model that does not know EVA's format how to call the tool and how to answer, and give
             it a hint. What it was told is not written: the trajectories have the plain opening.
         hints: Kinds of hints to draw from, one for each trajectory by its dice: experience (a success at a
@@ -147,28 +133,19 @@ def collect(
             tells no money.
         price_out: What a million written tokens cost; goes with --price_in.
     """
-    want_one_or_more(
-        attempts=attempts,
-        concurrency=concurrency,
-        limit=limit,
-        max_turns=max_turns,
-        max_turn_tokens=max_turn_tokens,
-        max_tokens=max_tokens,
-        max_visual_tokens=max_visual_tokens,
-        uniform=uniform,
-    )
-    _refuse_no_sense(temperature, (price_in, price_out), (model, server, oracle))
-    _refuse_wrong_lessons(uniform, coach, audit, hints, bank)
+    want_one_or_more(attempts=attempts, concurrency=concurrency, limit=limit)
+    _refuse_no_sense((price_in, price_out), (model, server, oracle))
+    _refuse_wrong_lessons(agent, coach, audit, hints, bank)
     file = task_file(tasks)
     refuse_to_overwrite(out, str(file))
     questions = _told_apart(read_tasks(file, video_root, limit), file)
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
     with sole_writer(out, "give another --out"):
         book = Attempts(out, jobs)
+        agent = _in_seconds(agent, file)
         settings: dict[str, Any] = (
-            {"model": model, "oracle": oracle, "temperature": temperature, "max_turns": max_turns}
-            | {"max_turn_tokens": max_turn_tokens, "max_tokens": max_tokens, "uniform": uniform}
-            | {"max_visual_tokens": max_visual_tokens, "timestamps": timestamps}
+            {"model": model, "oracle": oracle}
+            | {f"agent.{name}": value for name, value in agent.facts().items()}
             | {"coach": coach, "hints": hints, "audit": audit, "keep": keep}
             | _lesson_settings(coach, audit, keep, bank, audits, good)
         )
@@ -184,30 +161,15 @@ def collect(
                 audits=audits if audit else None,
                 keep_all=keep == "all",
                 good=good,
-                visual_tokens=max_visual_tokens,
             )
-            said_as: Timestamps = timestamps or ("seconds" if (file.parent / SCRIPTS).is_file() else "clock")
-            agent = make_agent(
-                _oracle(file, questions, said_as)
+            asked = settings.get("served_model")
+            writer = (
+                _oracle(file, questions, agent)
                 if oracle
-                else choose_engine(
-                    model,
-                    server,
-                    settings.get("served_model"),
-                    engine,
-                    tool_role=tool_role,
-                    concurrency=concurrency,
-                ),
-                temperature=temperature,
-                max_turns=max_turns,
-                max_turn_tokens=max_turn_tokens,
-                max_tokens=max_tokens,
-                max_visual_tokens=max_visual_tokens,
-                timestamps=said_as,
-                decoder=decoder,
-                uniform=uniform,
+                else choose_engine(model, server, asked, engine, tool_role=tool_role, concurrency=concurrency)
             )
-            made = _roll(left, Lesson(teaching, agent, left, book), book, concurrency)
+            who = make_agent(agent, writer, decoder)
+            made = _roll(left, Lesson(teaching, who, left, book), book, concurrency)
         _report([*book.done.values(), *made], book, Prices(read=price_in, written=price_out))
         _refuse_nothing_but_faults(made)
 
@@ -218,7 +180,7 @@ def _lesson_settings(
     """What else decides which trajectories come out, where it counts at all."""
     said: dict[str, Any] = {"bank": bank} if coach else {}
     if audit:
-        said |= {f"audits.{name}": value for name, value in asdict(audits).items()}
+        said |= flat({"audits": asdict(audits)})
     if keep == "good" or coach:  # a good one may be the experience that another is told
         said |= {f"good.{name}": value for name, value in asdict(good).items()}
     return said
@@ -233,12 +195,15 @@ def _name_on(server: str) -> str:
         engine.close()
 
 
+def _in_seconds(agent: AgentConfig, file: Path) -> AgentConfig:
+    """The same; for tasks of the embedded world, where nothing else is said, with times in plain seconds."""
+    embedded = agent.dialect is None and (file.parent / SCRIPTS).is_file()
+    return replace(agent, dialect=default_dialect(seconds=True)) if embedded else agent
+
+
 def _refuse_no_sense(
-    temperature: float,
-    prices: tuple[float | None, float | None],
-    writers: tuple[str | None, str | None, bool],
+    prices: tuple[float | None, float | None], writers: tuple[str | None, str | None, bool]
 ) -> None:
-    want_zero_or_more(temperature=temperature)
     if (prices[0] is None) != (prices[1] is None):
         raise UsageError("money is told where both prices are known: say --price_in and --price_out")
     if sum(map(bool, writers)) != 1:
@@ -246,10 +211,10 @@ def _refuse_no_sense(
 
 
 def _refuse_wrong_lessons(
-    uniform: int | None, coach: bool, audit: bool, hints: list[HintKind] | None, bank: str | None
+    agent: AgentConfig, coach: bool, audit: bool, hints: list[HintKind] | None, bank: str | None
 ) -> None:
-    if uniform is not None and (coach or audit):
-        raise UsageError("neither --coach nor --audit goes with --uniform: there are no calls")
+    if agent.tools == [] and (coach or audit):
+        raise UsageError("neither --coach nor --audit goes with --agent.tools []: there are no calls")
     if not coach and (hints is not None or bank is not None):
         raise UsageError("hints and bank are for --coach; add it, or leave them out")
 
@@ -264,11 +229,11 @@ def _told_apart(questions: list[Task], file: Path) -> list[Task]:
     return questions
 
 
-def _oracle(file: Path, questions: Sequence[Task], timestamps: Timestamps) -> Engine:
+def _oracle(file: Path, questions: Sequence[Task], agent: AgentConfig) -> Engine:
     scripts = file.parent / SCRIPTS
     if not scripts.is_file():
         raise UsageError(f"{scripts}: no such file; --oracle needs a folder of `eva synthesize world`")
-    return ScriptedEngine(Oracle(read(scripts, Script), questions, EvaDialect(timestamps=timestamps)))
+    return ScriptedEngine(Oracle(read(scripts, Script), questions, agent.dialect or default_dialect()))
 
 
 def _roll(jobs: Sequence[Job], lesson: Lesson, book: Attempts, concurrency: int) -> list[Trajectory]:
@@ -308,10 +273,10 @@ def _report(made: Sequence[Trajectory], book: Attempts, prices: Prices) -> None:
     graded = [one for one in made if one.task.answer is not None]
     if graded:
         families = by_source(graded)
-        rows = [summary_row(name or "all", summarize(ones)) for name, ones in families.items()]
+        rows = [(name or "all", summarize(ones)) for name, ones in families.items()]
         if len(families) > 1:
-            rows.append(summary_row("all", summarize(graded)))
-        print(table(SUMMARY_HEADER, rows))
+            rows.append(("all", summarize(graded)))
+        print(summary_table(rows))
     dropped = sum(book.causes.values())
     if dropped:
         causes = [[cause, str(count)] for cause, count in book.causes.most_common()]

@@ -16,11 +16,12 @@ from eva_lightning.commands.arguments import run_command
 from eva_lightning.faults import UsageError
 from eva_lightning.reports.chart import Bar, Panel, save_chart
 from eva_lightning.reports.comparison import (
-    MEASURES,
     Cells,
     Run,
     estimate,
     family_cells,
+    is_share,
+    measures,
     read_run,
     stage_cells,
 )
@@ -42,9 +43,9 @@ def compare(runs: list[str], out: str | None = None) -> None:
     """Compare evaluated runs, best in the order of the stages: eva compare runs/sft runs/kto runs/grpo
     --out DIR.
 
-    Prints accuracy, rounds, frames and visual tokens with 95 % intervals (over tasks), what each run gained
-    in accuracy over the first one on the tasks of both, how likely that is by chance (p), and the accuracy of
-    every family of questions or benchmark.
+    Prints accuracy, overlaps (of interval answers), rounds, frames and visual tokens with 95 % intervals
+    (over tasks), what each run gained in accuracy over the first one on the tasks of both, how likely that is
+    by chance (p), and the accuracy of every family of questions or benchmark.
 
     Args:
         runs: Folders of stages (evaluations/*.jsonl) or of `eva test` (benchmarks/*/), or JSONL files of
@@ -82,6 +83,7 @@ def _draw_frontier(runs: Sequence[Run], path: Path) -> None:
         for family in run.families:
             ones = [one for one in run.trajectories if one.task.source == family]
             right, tokens = estimate(ones, "accuracy"), estimate(ones, "visual tokens")
+            assert right is not None and tokens is not None
             points.append(
                 Point(
                     series=series,
@@ -110,11 +112,12 @@ def _draw(runs: Sequence[Run], path: Path) -> None:
     above = [
         Panel(
             title=measure,
-            groups=[(run.name, [_bar(run, number, measure)]) for number, run in enumerate(runs)],
-            spell="{:.0%}".format if measure == "accuracy" else _plain,
-            top=1.0 if measure == "accuracy" else None,
+            groups=[(run.name, _bar(run, number, measure)) for number, run in enumerate(runs)],
+            spell="{:.0%}".format if is_share(measure) else _plain,
+            top=1.0 if is_share(measure) else None,
         )
-        for measure in MEASURES
+        for measure in measures(runs)
+        if ">" not in measure  # they are parts of the overlap, beside it
     ]
     families = sorted({family for run in runs for family in run.families})
     below = Panel(
@@ -122,7 +125,7 @@ def _draw(runs: Sequence[Run], path: Path) -> None:
         groups=[
             (
                 family or "all",
-                [_bar(run, i, "accuracy", family) for i, run in enumerate(runs) if family in run.families],
+                [bar for i, run in enumerate(runs) for bar in _bar(run, i, "accuracy", family)],
             )
             for family in families
         ],
@@ -132,10 +135,13 @@ def _draw(runs: Sequence[Run], path: Path) -> None:
     save_chart(path, [run.name for run in runs], [above, [below]])
 
 
-def _bar(run: Run, series: int, measure: str, family: str | None = None) -> Bar:
+def _bar(run: Run, series: int, measure: str, family: str | None = None) -> list[Bar]:
+    """The bar of a run; none where it has nothing of that measure or family."""
     ones = [one for one in run.trajectories if family is None or one.task.source == family]
     value = estimate(ones, measure)
-    return Bar(series=series, value=value.mean, low=value.low, high=value.high)
+    if value is None:
+        return []
+    return [Bar(series=series, value=value.mean, low=value.low, high=value.high)]
 
 
 def _plain(value: float) -> str:
@@ -158,9 +164,8 @@ def _write_board(runs: Sequence[Run], folder: Path) -> None:
                 writer.add_scalar(f"eval/{name}", value, step)
         writer.close()
     layout = SummaryWriter(str(folder / "layout"))
-    whole = {
-        name: ["Multiline", [f"^eval/{name}$"]] for name in ("accuracy", "rounds", "frames", "visual_tokens")
-    }
+    names = ("accuracy", "overlap", "rounds", "frames", "visual_tokens")
+    whole = {name: ["Multiline", [f"^eval/{name}$"]] for name in names if f"eval/{name}" in tags}
     families = sorted(tag.removeprefix("eval/") for tag in tags if tag.startswith("eval/accuracy/"))
     layout.add_custom_scalars(
         {"stages": whole, "families": {name: ["Multiline", [f"^eval/{name}$"]] for name in families}}

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.config import AgentConfig, default_dialect
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, want_one_or_more
 from eva_lightning.data.exchange.foreign import Reader
@@ -22,10 +22,11 @@ from eva_lightning.data.exchange.pictures import ImageType, PictureFolder
 from eva_lightning.data.exchange.sharegpt import dataset_entry
 from eva_lightning.data.intake.tables import Table, rows_of
 from eva_lightning.faults import UsageError
+from eva_lightning.files.atomic import appearing
 from eva_lightning.files.encoding import FieldError
 from eva_lightning.files.store import write
 
-PLAIN = Table()
+PLAIN, USUAL = Table(), AgentConfig()
 
 
 def main(words: Sequence[str]) -> None:
@@ -41,6 +42,7 @@ def convert(
     image_root: str | None = None,
     image_tokens: int | None = 1280,
     dataset_info: str | None = None,
+    agent: AgentConfig = USUAL,
     table: Table = PLAIN,
 ) -> None:
     """Write trajectories as chat data that other trainers read, or chat data as trajectories for SFT and KTO.
@@ -61,19 +63,20 @@ def convert(
         image_tokens: Visual tokens (28 x 28 pixels each) that an image of others may take; a larger one is
             shrunk. None takes any size.
         dataset_info: LLaMA-Factory's dataset_info.json, into which the entry of --out is put.
+        agent: Whose calls and answers they are (its dialect), and where its frames come from (its world).
         table: What must be known of the file of rows.
     """
     _check(to, images, image_tokens, dataset_info)
     listed = {} if dataset_info is None else _read_dataset_info(Path(dataset_info))
     refuse_to_overwrite(out, rows)
     with ExitStack() as stack:
-        world = stack.enter_context(closing(VideoWorld()))
+        world = stack.enter_context(closing(agent.world or VideoWorld()))
         pictures = None
         if images is not None:
             pictures = stack.enter_context(closing(PictureFolder(images, world, image_type)))
         file, root = Path(rows), str(Path(out).parent)
         reader = Reader(
-            dialect=EvaDialect(),
+            dialect=agent.dialect or default_dialect(),
             world=world,
             root=file.parent if image_root is None else Path(image_root),
             image_tokens=image_tokens,
@@ -163,7 +166,7 @@ def _tell_dataset_info(
     if dataset_info is None:
         print(f"for LLaMA-Factory's dataset_info.json: {json.dumps(entry, ensure_ascii=False)}")
         return
-    part = place.with_name(place.name + ".part")
-    part.write_text(json.dumps({**listed, **entry}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(place)
+    with appearing(place) as part:
+        text = json.dumps({**listed, **entry}, indent=2, ensure_ascii=False)
+        part.write_text(text + "\n", encoding="utf-8")
     print(f"{out.stem} is in {place}")

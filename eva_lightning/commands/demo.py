@@ -18,7 +18,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.config import default_dialect
 from eva_lightning.commands import collect, compare, label
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.commands.stages import run_stage
@@ -29,11 +29,12 @@ from eva_lightning.data.synthesis.sloppy import Mistake, SloppyTeacher
 from eva_lightning.data.synthesis.world import build_world, load_world
 from eva_lightning.engines.vllm.adapter import check_version, installed
 from eva_lightning.faults import UsageError
+from eva_lightning.files.atomic import appearing
 from eva_lightning.files.settings_file import settle
 from eva_lightning.files.store import portable, read, write
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Trajectory
-from eva_lightning.reports.summary import SUMMARY_HEADER, summarize, summary_row, table
+from eva_lightning.reports.summary import summarize, summary_table
 from eva_lightning.reports.transcript import transcript
 
 FAMILIES = ("colour_at", "mark_at")
@@ -82,9 +83,8 @@ def demo(
         if stage == "kto":
             _mark(folder, seed, share)
         if not (folder / stage / "export" / "final").exists():
-            _train(
-                stage, folder, seed, share, f"{stage}_vllm" if engine == "vllm" and stage == "grpo" else stage
-            )
+            beside = ["vllm"] if engine == "vllm" and stage == "grpo" else []
+            _train(stage, folder, seed, share, [stage, *beside])
         if stage in STAGES:
             _examine(stage, folder, seed, share)
     _tell(folder, time.perf_counter() - began)
@@ -115,20 +115,20 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
             held_out=min(HELD_OUT, clips // 2),
             progress=lambda done, total: _advance(bar, done, total),
         )
-    dialect = EvaDialect(timestamps="seconds")
+    dialect = default_dialect(seconds=True)
     teacher = SloppyTeacher(files.scripts, files.tasks, dialect, seed, rate=0.6, mistakes=MISTAKES)
     made = teach("teacher", teacher, files.tasks, 1, dialect, seed)
-    print(table(SUMMARY_HEADER, [summary_row("sloppy teacher", summarize(made))]))
+    print(summary_table([("sloppy teacher", summarize(made))]))
     lessons = list(captions(files.scripts[:clips], world, seed, traits=("background", "mark")))
     for name, rows in (("sloppy", made), ("captions", lessons)):
         write(world / f"{name}.jsonl", [portable(one, world) for one in rows])
     corpus = [message.text for one in made for message in one.messages]
     corpus += [turn.text for one in lessons for turn in one.turns]
-    build_tiny(folder / "tiny.part", seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
-    (folder / "tiny.part").rename(folder / "tiny")
+    with appearing(folder / "tiny") as part:
+        build_tiny(part, seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
 
 
-def _train(stage: str, folder: Path, seed: int, share: float, config: str) -> None:
+def _train(stage: str, folder: Path, seed: int, share: float, configs: Sequence[str]) -> None:
     before = {"warmup": "tiny", "sft": "warmup", "kto": "sft", "grpo": "kto"}[stage]
     start = folder / before / ("" if before == "tiny" else "export/final")
     data = {
@@ -140,7 +140,8 @@ def _train(stage: str, folder: Path, seed: int, share: float, config: str) -> No
     steps = max(2, round(STEPS[stage] * share))
     # An iteration of GRPO makes no step if every group agrees, so its length is counted in batches.
     length = "limit_train_batches" if stage == "grpo" else "max_steps"
-    words = ["fit", "--config", f"demo/{config}.yaml", f"--seed_everything={seed}"]
+    words = ["fit", *(word for name in configs for word in ("--config", f"demo/{name}.yaml"))]
+    words += [f"--seed_everything={seed}"]
     words += [f"--trainer.default_root_dir={folder / stage}", f"--trainer.{length}={steps}"]
     words += [f"--model.seed={seed}", f"--model.policy.path={start}"]
     words += [f"--data.{data[0]}={data[1]}", f"--data.seed={seed}"]
@@ -159,7 +160,9 @@ def _mark(folder: Path, seed: int, share: float) -> None:
     _collect(folder, "sft", folder / "world" / "tasks.jsonl", attempts, round(640 * share) + 16, 1, 1.0, seed)
     # A smoke test's policy has no good attempt to learn from; it borrows the teacher's.
     files = [attempts] if share == 1 else [attempts, str(folder / "world" / "sloppy.jsonl")]
-    _run(["label", "--trajectories", json.dumps(files), "--out", marked], lambda words: label.main(words[1:]))
+    words = ["label", "--trajectories", json.dumps(files), "--out", marked]
+    words += ["--rules.density.few=8"]  # so many frames of one visual token each are no waste here
+    _run(words, lambda words: label.main(words[1:]))
 
 
 def _examine(stage: str, folder: Path, seed: int, share: float) -> None:
@@ -183,9 +186,9 @@ def _collect(
         "--model",
         str(folder / stage / "export" / "final"),
     ]
-    words += ["--limit", str(limit), "--attempts", str(attempts), "--temperature", str(temperature)]
+    words += ["--limit", str(limit), "--attempts", str(attempts), "--agent.temperature", str(temperature)]
     words += ["--seed", str(seed), "--concurrency", "64"]
-    words += ["--max_turns", "4", "--max_turn_tokens", "96", "--max_tokens", "1536"]
+    words += ["--agent.limits.turns=4", "--agent.limits.turn_tokens=96", "--agent.limits.total_tokens=1536"]
     _run(words, lambda words: collect.main(words[1:]))
 
 

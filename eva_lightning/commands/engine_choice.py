@@ -4,23 +4,18 @@ server that other commands ask, too. Runs nothing."""
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from eva_lightning.agent.dialects.eva import EvaDialect
-from eva_lightning.agent.dialects.uniform import UniformFrames
-from eva_lightning.agent.rollout import Agent, Limits
-from eva_lightning.agent.tools.frame_select import FrameSelect
+from eva_lightning.agent.config import AgentConfig
+from eva_lightning.agent.rollout import Agent
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import UsageError
 from eva_lightning.video.frame_store import FrameStore
-from eva_lightning.video.sampling import Budget
 
 if TYPE_CHECKING:
     from eva_lightning.engines.server_engine import ServerEngine
-
-Timestamps = Literal["clock", "seconds"]
-"""How frame labels say the time: "[01:15]" or "75 seconds"."""
 
 DecoderChoice = Literal["auto", "pyav", "cpu", "cuda"]
 """Which video decoder to use; auto takes the GPU where there is one."""
@@ -71,24 +66,7 @@ def served(
     return ServerEngine(server, name, api_key=key, concurrency=concurrency, tool_role=tool_role)
 
 
-def make_agent(
-    engine: Engine,
-    *,
-    temperature: float,
-    max_turns: int,
-    max_turn_tokens: int,
-    max_tokens: int,
-    max_visual_tokens: int,
-    timestamps: Timestamps,
-    decoder: DecoderChoice,
-    uniform: int | None = None,
-) -> Agent:
-    """EVA's agent over video files: its tags, its one tool; or with `uniform` so many frames and no tool."""
-    return Agent(
-        engine=engine,
-        dialect=UniformFrames(uniform, max_visual_tokens) if uniform else EvaDialect(timestamps=timestamps),
-        tools=[] if uniform else [FrameSelect(Budget(tokens=max_visual_tokens))],
-        world=VideoWorld(FrameStore(device=decoder)),
-        limits=Limits(turns=max_turns, turn_tokens=max_turn_tokens, total_tokens=max_tokens),
-        temperature=temperature,
-    )
+def make_agent(config: AgentConfig, engine: Engine, decoder: DecoderChoice) -> Agent:
+    """The agent of a config; where that names no world it is video files, read by this decoder."""
+    world = config.world or VideoWorld(FrameStore(device=decoder))
+    return replace(config, world=world).agent(engine)

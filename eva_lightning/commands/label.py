@@ -1,6 +1,6 @@
 """`eva label`: marks trajectories good or bad, for KTO: by rule, and by a judge where there is one.
 
-The rules are in `selection/feedback.py`, the judge's part in `second_opinion.py`.
+The rules are in `selection/feedback.py`, the judge's part in `selection/second_opinion.py`.
 """
 
 from __future__ import annotations

@@ -1,21 +1,19 @@
-"""The judge of `eva label`: from the command's words to an engine with a rubric, and from its verdicts to
-marks. What it is asked stands in `selection/sufficiency.py`; the rules are in `selection/feedback.py`.
+"""The judge of `eva label`: from the command's words to an engine with a rubric, and what judging took.
+
+How its verdicts become marks is in `selection/second_opinion.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-
-from tqdm import tqdm
 
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.commands.engine_choice import DecoderChoice, served
-from eva_lightning.data.selection.feedback import FeedbackRules, Marked, mark, markable
-from eva_lightning.data.selection.sufficiency import SCORE, SUFFICIENCY, weigh
+from eva_lightning.data.selection.feedback import FeedbackRules, Marked
+from eva_lightning.data.selection.second_opinion import judged
+from eva_lightning.data.selection.sufficiency import SUFFICIENCY
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Trajectory
@@ -65,34 +63,6 @@ def mark_with(
     return marks
 
 
-def judged(judge: Judge, trajectories: Sequence[Trajectory], rules: FeedbackRules) -> list[Marked]:
-    """Marks by rule, where no attempt is good before the judge has found that what it saw suffices.
-
-    What it rejects no longer counts as usual, which may turn waste into good work: that is judged, too. An
-    attempt that only listened has no frames to show and keeps its mark. What the judge gave no verdict on is
-    left out; if it can not be reached, a Fault says so.
-    """
-    ones = [_unweighed(one) for one in trajectories if markable(one)]
-    with tqdm(total=0, desc="judging", unit="trajectory") as bar, judge.engine.awake():
-        while True:
-            marks = mark(ones, rules)
-            good = [
-                place for place, one in enumerate(marks) if one.cause == "good" and _unseen(one.trajectory)
-            ]
-            if not good:
-                return marks
-            bar.total += len(good)
-            bar.refresh()
-            weighed = asyncio.run(weigh([ones[place] for place in good], judge, bar.update))
-            for place, one in zip(good, weighed, strict=True):
-                ones[place] = one
-            silent = [one for one in weighed if not markable(one)]
-            if len(silent) == len(good):
-                last = silent[-1].faults[-1].removeprefix("judge: ")
-                raise Fault(f"the judge ruled on none of {len(good)} trajectories; the last: {last}")
-            ones = [one for one in ones if markable(one)]
-
-
 def _bill(judge: Judge, cache: Path) -> str:
     """What judging took."""
     costs = judge.costs
@@ -100,13 +70,3 @@ def _bill(judge: Judge, cache: Path) -> str:
     if costs.reminded:
         said += f", {costs.reminded} asked twice"
     return said + (f", {costs.silent} without a verdict and left out" if costs.silent else "")
-
-
-def _unweighed(one: Trajectory) -> Trajectory:
-    """Without what another judge said of it."""
-    return replace(one, scores={name: score for name, score in one.scores.items() if name != SCORE})
-
-
-def _unseen(one: Trajectory) -> bool:
-    """Whether the judge is still to see its frames."""
-    return bool(one.frames) and SCORE not in one.scores

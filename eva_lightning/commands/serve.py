@@ -27,7 +27,7 @@ from eva_lightning.engines.vllm.adapter import check_version, engine_words, inst
 from eva_lightning.engines.vllm.over_http import server_environment, server_words
 from eva_lightning.engines.vllm.settings import VLLMSettings
 from eva_lightning.engines.vllm.weight_push import LOCAL, Transfer, usual_transfer
-from eva_lightning.faults import EngineFault, UsageError
+from eva_lightning.faults import EngineFault, UsageError, first_line
 
 
 def main(words: Sequence[str]) -> None:
@@ -70,8 +70,7 @@ def serve(
     try:
         config = AutoConfig.from_pretrained(model, revision=revision)
     except (OSError, ValueError) as problem:
-        said = (str(problem) or type(problem).__name__).splitlines()[0]
-        raise UsageError(f"there is no checkpoint at {model}: {said}") from None
+        raise UsageError(f"there is no checkpoint at {model}: {first_line(problem)}") from None
     cuda = torch.cuda.is_available()
     room = min(settings.max_length, config.get_text_config().max_position_embeddings)
     settings = replace(settings, max_length=room)

@@ -36,7 +36,8 @@ def sift_tasks(
 ) -> None:
     """Drop the tasks that all attempts solve, or none, and those that need no search; say why and how many.
 
-    Make the attempts with `eva collect --attempts 8`, and those of --uniform with `eva collect --uniform 4`.
+    Make the attempts with `eva collect --attempts 8`, and those of --uniform with
+    `eva collect --config eva/uniform.yaml`.
     Attempts that `--keep good` dropped lie beside the others, and count; those that a fault ended do not.
     Kept tasks say how often they were solved, in extra.solved: [right, attempts].
 

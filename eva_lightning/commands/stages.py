@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 from jsonargparse import set_parsing_settings
@@ -36,22 +37,8 @@ from eva_lightning.datamodules import RecordData
 from eva_lightning.faults import UsageError
 from eva_lightning.modules import PolicyModule
 
-PLUG_INS = (
-    "agent.dialects.uniform",
-    "engines.checkpoint_engine",
-    "engines.server_engine",
-    "engines.transformers_engine",
-    "engines.vllm.engine",
-    "engines.vllm.server_engine",
-    "rewards.accuracy",
-    "rewards.completeness",
-    "rewards.cost",
-    "rewards.format",
-    "rewards.judge",
-    "rewards.rouge",
-    "agent.tools.frame_select_official",
-)
-"""Parts of the core that configs may name bare; what the modules import themselves need not be listed."""
+EXTENSIONS = ("agent.worlds", "agent.tools", "agent.dialects", "engines", "rewards")
+"""Parts of the core whose classes a config may name bare: all of their files are read."""
 
 DEFAULTS: dict[str, Any] = {
     "max_epochs": 1,
@@ -137,11 +124,19 @@ def _refuse_no_checkpoint(file: Path) -> None:
         raise UsageError(f"ckpt_path {file}: is no checkpoint, or not all of one; give another, or last")
 
 
+def name_extensions() -> None:
+    """Read what `class_path` may name bare. vLLM itself is imported where an engine starts, not here."""
+    for name in EXTENSIONS:
+        package = import_module(f"eva_lightning.{name}")
+        for file in walk_packages(package.__path__, f"{package.__name__}."):
+            if file.name != "eva_lightning.engines.vllm.shared_memory":  # vLLM's own process reads it
+                import_module(file.name)
+
+
 def run_stage(words: Sequence[str], said: Mapping[str, str] | None = None) -> None:
     """Parse the words of `eva fit`, `validate` or `test`, and run it. `said` is what each is, for --help."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    for name in PLUG_INS:
-        import_module(f"eva_lightning.{name}")
+    name_extensions()
     _quieten()
     # Lightning reads the words there, and starts the processes of the other devices with them.
     typed, sys.argv = sys.argv, [sys.argv[0], *_in_full(words)]

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eva_lightning.agent.dialects.eva import EvaDialect
-from eva_lightning.agent.rollout import Agent, jobs_for, rollout
-from eva_lightning.agent.tools.frame_select import FrameSelect
-from eva_lightning.agent.worlds.video_world import VideoWorld
+from eva_lightning.agent.config import AgentConfig, default_dialect
+from eva_lightning.agent.dialects.base import Dialect
+from eva_lightning.agent.rollout import jobs_for, rollout
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.data.synthesis.families import FAMILIES, SIGHT
 from eva_lightning.data.synthesis.script import ScriptSettings
@@ -25,7 +24,7 @@ from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import portable, write
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.reports.summary import SUMMARY_HEADER, summarize, summary_row, table
+from eva_lightning.reports.summary import summarize, summary_table
 
 DEFAULTS = ScriptSettings()
 
@@ -89,7 +88,7 @@ def world(
             held_out=held_out,
             progress=lambda done, _: bar.update(done - bar.n),
         )
-    dialect = EvaDialect(timestamps="seconds")
+    dialect = default_dialect(seconds=True)
     everyone = files.tasks + files.held_out
     teachers: dict[str, Callable[[Context], str]] = {
         "oracle": Oracle(files.scripts, everyone, dialect),
@@ -99,11 +98,11 @@ def world(
     for name, teacher in teachers.items():
         made = teach(name, teacher, files.tasks, attempts, dialect, seed)
         write(folder / f"{name}.jsonl", [portable(one, folder) for one in made])
-        rows.append(summary_row(name, summarize(made)))
+        rows.append((name, summarize(made)))
     print(
         f"{len(files.scripts)} clips, {len(files.tasks)} tasks and {len(files.held_out)} held out in {folder}"
     )
-    print(table(SUMMARY_HEADER, rows))
+    print(summary_table(rows))
 
 
 def teach(
@@ -111,11 +110,11 @@ def teach(
     teacher: Callable[[Context], str],
     tasks: Sequence[Task],
     attempts: int,
-    dialect: EvaDialect,
+    dialect: Dialect,
     seed: int,
 ) -> list[Trajectory]:
     """Trajectories of one teacher over real frames."""
-    agent = Agent(engine=ScriptedEngine(teacher), dialect=dialect, tools=[FrameSelect()], world=VideoWorld())
+    agent = AgentConfig(dialect=dialect).agent(ScriptedEngine(teacher))
     jobs = jobs_for(tasks, replicas=attempts, seed=seed)
     with tqdm(total=len(jobs), desc=name, unit="trajectory") as bar:
         try:

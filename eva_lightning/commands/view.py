@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.commands.arguments import run_command
-from eva_lightning.faults import UsageError
+from eva_lightning.faults import UsageError, first_line
 from eva_lightning.files.store import stream
 from eva_lightning.records import Clip, Trajectory
 from eva_lightning.reports.viewer.detail import Spell, detail
@@ -128,8 +128,7 @@ def _spelling(model: str) -> Spell:
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError) as problem:
-        said = (str(problem) or type(problem).__name__).splitlines()[0]
-        raise UsageError(f"there is no tokenizer at {model}: {said}") from None
+        raise UsageError(f"there is no tokenizer at {model}: {first_line(problem)}") from None
 
     def spell(ids: Sequence[int]) -> list[str]:
         words: list[str] = []

@@ -5,15 +5,20 @@ this way; what is asked, and what a reply means, is said by them. The agent loop
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.faults import EngineFault
+from eva_lightning.files.encoding import json_problem
 from eva_lightning.records import FrameRef, Message, Part
 from eva_lightning.video.decoder import Pixels
 
 T = TypeVar("T")
+
+_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", re.DOTALL)
 
 LIKELIEST = Sampling(temperature=0.0)
 """The same question has the same reply, as far as that is in the engine's hands."""
@@ -70,3 +75,28 @@ async def some_at_once(
         for _ in range(min(concurrency, len(asking))):
             group.create_task(worker(queue))
     return [made[place] for place in range(len(asking))]
+
+
+def caption(number: int, time: float, clip: str | None = None) -> str:
+    """The words before a frame in a question; `clip` names its video where there are several. Verdicts are
+    kept by them: another wording asks every judge again.
+
+    >>> caption(0, 2.04), caption(3, 12.5, "video 2")
+    ('Frame 0 at 2.0 seconds: ', '\\nFrame 3 of video 2 at 12.5 seconds: ')
+    """
+    of = "" if clip is None else f" of {clip}"
+    return f"{chr(10) if number else ''}Frame {number}{of} at {time:.1f} seconds: "
+
+
+def json_of(reply: str) -> Any:
+    """The JSON that is all of a reply, fenced or not; ValueError says in a line what else it is.
+
+    >>> json_of('```json\\n{"verdict": "right"}\\n```')
+    {'verdict': 'right'}
+    """
+    bare = reply.strip()
+    fenced = _FENCE.fullmatch(bare)
+    try:
+        return json.loads(fenced.group(1) if fenced else bare)
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(json_problem(problem)) from None

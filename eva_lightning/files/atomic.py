@@ -6,12 +6,34 @@ writer left has a name that ends in `.part`. For local file systems; nothing her
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PART = ".part"
 """Ending of what is not finished, or no longer wanted."""
+
+
+@contextmanager
+def appearing(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Where to write a file or folder that gets its name when all of it is written.
+
+    After an error there is nothing, or what was there before. `shared` is for what several
+    processes may write at once, all of them the same: each has a part of its own.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}") if shared else part_of(path)
+    _discard(part)
+    try:
+        yield part
+        if path.is_dir() and not part.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+        _rename(part, path)
+    except BaseException:
+        _discard(part)
+        raise
 
 
 def part_of(path: Path) -> Path:
@@ -21,7 +43,10 @@ def part_of(path: Path) -> Path:
 
 def place(path: Path) -> None:
     """Give what was written to `part_of(path)` its name, in the stead of what had that name before."""
-    part = part_of(path)
+    _rename(part_of(path), path)
+
+
+def _rename(part: Path, path: Path) -> None:
     _settle(part)
     if path.is_dir() and not path.is_symlink():  # a folder can not be replaced in one go
         aside = path.with_name(f".{path.name}.old{PART}")
@@ -53,6 +78,12 @@ def remove(path: Path) -> None:
             remove(doomed)
             path.rename(doomed)
         shutil.rmtree(doomed)
+
+
+def _discard(part: Path) -> None:
+    """Remove a part; where that can not be, writing it says why, or has said so."""
+    with suppress(OSError):
+        remove(part)
 
 
 def sweep(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eva_lightning.faults import UsageError
+from eva_lightning.files.atomic import appearing
 
 
 def settle(
@@ -19,11 +20,10 @@ def settle(
     `if_known` count only where both sides know them.
     """
     if not file.exists():
-        part = file.with_name(file.name + ".part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(settings, indent=2) + "\n")
-            part.replace(file)
+            with appearing(file) as part:
+                part.write_text(json.dumps(settings, indent=2) + "\n")
         except OSError as problem:
             why = problem.strerror or problem
             raise UsageError(f"{file}: can not be written ({why}); name another place") from None

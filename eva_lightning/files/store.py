@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Literal, TextIO, TypeVar
 
 from eva_lightning.faults import UsageError
+from eva_lightning.files.atomic import appearing
 from eva_lightning.files.encoding import FieldError, decode, encode, json_problem
 from eva_lightning.records import Task, Trajectory
 
@@ -42,16 +43,11 @@ def stream(path: str | Path, cls: type[T]) -> Iterator[T]:
 
 def write(path: str | Path, records: Iterable[Any]) -> int:
     """Write a whole file at once: it appears complete or not at all. Returns the number of rows."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    count = 0
-    with _opened(path, part, "w") as file:
+    path, count = Path(path), 0
+    with appearing(path) as part, _opened(path, part, "w") as file:
         for record in records:
             file.write(line(record))
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
     return count
 
 

@@ -210,4 +210,5 @@ def _renamed(turn: Turn) -> Turn:
         replace(part, clip=f"other/{part.clip}") if isinstance(part, FrameRef) else part
         for part in turn.observation.parts
     )
-    return replace(turn, observation=replace(turn.observation, parts=parts))
+    spans = tuple(replace(span, clip=f"other/{span.clip}") for span in turn.observation.spans)
+    return replace(turn, observation=replace(turn.observation, parts=parts, spans=spans))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 
-from eva_lightning.faults import UsageError
+from eva_lightning.faults import UsageError, first_line
 from eva_lightning.policy.pixels import ImageSettings
 from eva_lightning.policy.positions import mrope_positions
 
@@ -161,8 +161,7 @@ def family_at(path: str | Path, revision: str = "main") -> Family:
         config = AutoConfig.from_pretrained(str(path), revision=revision)
     except (OSError, ValueError) as problem:
         raise UsageError(
-            f"{path} is no folder here, and the model hub gave us no such checkpoint: "
-            f"{(str(problem) or type(problem).__name__).splitlines()[0]}"
+            f"{path} is no folder here, and the model hub gave us no such checkpoint: {first_line(problem)}"
         ) from None
     return family_named(config.model_type, path)
 

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
-from eva_lightning.faults import UsageError
+from eva_lightning.faults import UsageError, first_line
 from eva_lightning.policy.families import Family, backbone, family_at
 from eva_lightning.policy.pixels import ImageSettings
 from eva_lightning.policy.renderer import Renderer
@@ -96,7 +96,7 @@ def load_policy(config: PolicyConfig) -> Policy:
             attn_implementation=config.attention,
         )
     except (OSError, ImportError, ValueError) as problem:
-        raise UsageError(f"the weights of {config.path} can not be loaded: {_first_line(problem)}") from None
+        raise UsageError(f"the weights of {config.path} can not be loaded: {first_line(problem)}") from None
     model.config._name_or_path = ""  # it would be written into every checkpoint made from this one
     tower = family.tower(model)
     if tower is not None and config.freeze_vision:
@@ -137,7 +137,7 @@ def _adapted(model: PreTrainedModel, lora: Lora, family: Family) -> nn.Module:
     try:
         return cast(nn.Module, get_peft_model(model, settings))
     except ValueError as problem:
-        raise UsageError(f"no adapter for targets {targets!r}: {_first_line(problem)}") from None
+        raise UsageError(f"no adapter for targets {targets!r}: {first_line(problem)}") from None
 
 
 def _image_settings(family: Family, path: str, revision: str) -> ImageSettings | None:
@@ -155,7 +155,3 @@ def _image_settings(family: Family, path: str, revision: str) -> ImageSettings |
 
 def _is_folder(path: str) -> bool:
     return Path(path).expanduser().is_dir()
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem) or type(problem).__name__).splitlines()[0]

@@ -19,7 +19,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
-from eva_lightning.faults import UsageError
+from eva_lightning.faults import UsageError, first_line
 from eva_lightning.policy.families import family_named
 from eva_lightning.records import FrameRef, Message
 
@@ -74,9 +74,7 @@ class Renderer:
             config = AutoConfig.from_pretrained(str(path), revision=revision)
             tokenizer = AutoTokenizer.from_pretrained(str(path), revision=revision)
         except (OSError, ValueError) as problem:
-            raise UsageError(
-                f"no tokenizer can be read from {path}: {str(problem).splitlines()[0]}"
-            ) from None
+            raise UsageError(f"no tokenizer can be read from {path}: {first_line(problem)}") from None
         family = family_named(config.model_type, path)
         return cls(tokenizer, vocab_size=config.get_text_config().vocab_size, image_token=family.image_token)
 

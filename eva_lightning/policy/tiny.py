@@ -104,7 +104,7 @@ def agent_text() -> Iterator[str]:
         yield f"How many times does it appear between {start} and {end} seconds?\nA. the {thing}\nB. {start}"
         yield f"<think>I first look at the whole video, then at {start}.</think>\nPlan: look, then answer."
         yield (
-            f'<tool_call>{{"tool": "frame_select", "arguments": {{"start_time": {start}, "end_time": {end}, '
+            f'<tool_call>{{"tool": "look", "arguments": {{"start_time": {start}, "end_time": {end}, '
             f'"nframes": {frames}, "resize": {resize}}}}}</tool_call>'
         )
         yield f'{{"name": "video_clip", "arguments": {{"clip": "a", "begin": {start}, "end": {end}}}}}'

@@ -1,7 +1,6 @@
 """Runs side by side: what each stage brought, with intervals that say what is chance. Arithmetic only.
 
-Intervals are bootstrap intervals over tasks: the attempts at a task are drawn together, because they are no
-independent evidence. Two runs are compared on the tasks they share, task by task.
+Intervals are those of estimate.py, over tasks. Two runs are compared on the tasks they share, task by task.
 """
 
 from __future__ import annotations
@@ -16,27 +15,15 @@ import numpy as np
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
+from eva_lightning.reports.estimate import Estimate, around, over_tasks, resamples
+from eva_lightning.reports.metrics import OVERLAPS, overlaps
 from eva_lightning.scoring import score
 
 MEASURES = ("accuracy", "rounds", "frames", "visual tokens")
-"""What is compared."""
+"""What is compared, always."""
 
-DRAWS = 1000
-"""Resamples of a bootstrap."""
 FLIPS = 4000
 """Draws of signs for a p value."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A mean with its 95 % interval."""
-
-    mean: float
-    """The mean."""
-    low: float
-    """Lower end of the interval."""
-    high: float
-    """Upper end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,14 +95,16 @@ def _graded(file: Path) -> list[Trajectory]:
     return made
 
 
-def estimate(trajectories: Sequence[Trajectory], measure: str) -> Estimate:
-    """Mean of a measure over trajectories; its interval over tasks."""
+def measures(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What is compared of these runs: overlaps, too, where a task asks for an interval."""
+    asked = any(_value(one, "overlap") is not None for run in runs for one in run.trajectories)
+    return (*MEASURES[:1], *(OVERLAPS if asked else ()), *MEASURES[1:])
+
+
+def estimate(trajectories: Sequence[Trajectory], measure: str) -> Estimate | None:
+    """Mean of a measure over the trajectories that have it, its interval over tasks; None if none has."""
     tasks = _by_task(trajectories, measure)
-    sums = np.array([sum(values) for values in tasks.values()])
-    counts = np.array([float(len(values)) for values in tasks.values()])
-    drawn = _drawn(len(tasks))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    return _interval(float(sums.sum() / counts.sum()), means)
+    return over_tasks(tasks) if tasks else None
 
 
 def difference(of: Run, to: Run, measure: str) -> Estimate | None:
@@ -125,7 +114,7 @@ def difference(of: Run, to: Run, measure: str) -> Estimate | None:
     if not shared:
         return None
     gaps = np.array([float(np.mean(ours[task]) - np.mean(theirs[task])) for task in shared])
-    return _interval(float(gaps.mean()), gaps[_drawn(len(shared))].mean(1))
+    return around(float(gaps.mean()), gaps[resamples(len(shared))].mean(1))
 
 
 def chance(of: Run, to: Run, family: str | None = None) -> float | None:
@@ -151,9 +140,10 @@ Cells = list[list[str]]
 
 def stage_cells(runs: Sequence[Run]) -> Cells:
     """A row a run: its measures, and what its accuracy gained over the first run, and whether by chance."""
-    rows = [["", "tasks", *MEASURES, "gain", "p", "faults"]]
+    compared = measures(runs)
+    rows = [["", "tasks", *compared, "gain", "p", "faults"]]
     for run in runs:
-        cells = [spelled(estimate(run.trajectories, measure), measure) for measure in MEASURES]
+        cells = [spelled(estimate(run.trajectories, measure), measure) for measure in compared]
         gained = None if run is runs[0] else difference(run, runs[0], "accuracy")
         luck = None if run is runs[0] else chance(run, runs[0])
         count = len({one.task.id for one in run.trajectories})
@@ -168,7 +158,7 @@ def family_cells(runs: Sequence[Run]) -> Cells:
         cells = [family or "all"]
         for run in runs:
             ones = [one for one in run.trajectories if one.task.source == family]
-            cells.append(spelled(estimate(ones, "accuracy"), "accuracy") if ones else "-")
+            cells.append(spelled(estimate(ones, "accuracy"), "accuracy"))
             if run is not runs[0]:
                 cells.append(_likely(chance(run, runs[0], family)))
         rows.append(cells)
@@ -183,7 +173,12 @@ def _likely(p: float | None) -> str:
     return "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def spelled(value: Estimate, measure: str) -> str:
+def is_share(measure: str) -> bool:
+    """Whether a measure lies between 0 and 1."""
+    return measure in ("accuracy", *OVERLAPS)
+
+
+def spelled(value: Estimate | None, measure: str) -> str:
     """A number and its interval, as a table shows it.
 
     >>> spelled(Estimate(mean=0.5, low=0.25, high=0.75), "accuracy")
@@ -191,7 +186,9 @@ def spelled(value: Estimate, measure: str) -> str:
     >>> spelled(Estimate(mean=12.34, low=11.0, high=13.5), "frames")
     '12.3 (11.0-13.5)'
     """
-    if measure == "accuracy":
+    if value is None:
+        return "-"
+    if is_share(measure):
         return f"{value.mean:.1%} ({value.low * 100:.0f}-{value.high * 100:.0f})"
     digits = 0 if measure == "visual tokens" else 1 if measure == "frames" else 2
     return f"{value.mean:.{digits}f} ({value.low:.{digits}f}-{value.high:.{digits}f})"
@@ -206,23 +203,18 @@ def _signed(gained: Estimate | None) -> str:
 def _by_task(trajectories: Sequence[Trajectory], measure: str) -> dict[str, list[float]]:
     tasks: dict[str, list[float]] = {}
     for one in trajectories:
-        tasks.setdefault(one.task.id, []).append(_value(one, measure))
+        value = _value(one, measure)
+        if value is not None:
+            tasks.setdefault(one.task.id, []).append(value)
     return tasks
 
 
-def _value(one: Trajectory, measure: str) -> float:
+def _value(one: Trajectory, measure: str) -> float | None:
     if measure == "accuracy":
         return float(score(one.task, one.answer).correct)
+    if measure in OVERLAPS:
+        asked = one.task.answer is not None and one.task.answer.kind == "interval"
+        return overlaps([score(one.task, one.answer).value])[measure] if asked else None
     return float(
         {"rounds": one.rounds, "frames": len(one.frames), "visual tokens": one.visual_tokens}[measure]
     )
-
-
-def _drawn(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Which tasks each resample holds; the same for the same count, so that a table can be made again."""
-    return np.random.default_rng(0).integers(0, count, size=(DRAWS, count))
-
-
-def _interval(mean: float, draws: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Estimate:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(mean=mean, low=float(low), high=float(high))

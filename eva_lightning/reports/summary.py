@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eva_lightning.records import Trajectory
-from eva_lightning.reports.metrics import trajectory_metrics
+from eva_lightning.reports.metrics import OVERLAPS, trajectory_metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,9 @@ class Summary:
     """Mean frames shown."""
     visual_tokens: float
     """Mean visual tokens shown."""
+    overlaps: dict[str, float]
+    """Mean overlap (IoU) of interval answers, and the shares that reach 0.3, 0.5 and 0.7; empty where no
+    interval is asked for."""
     stops: dict[str, int]
     """How often each stop reason occurred, faults included."""
 
@@ -40,6 +43,7 @@ def summarize(trajectories: Sequence[Trajectory]) -> Summary:
     return Summary(
         count=sum(one.stop != "fault" for one in trajectories),
         stops=dict(Counter(str(one.stop) for one in trajectories)),
+        overlaps={name: means[name] for name in OVERLAPS if name in means},
         **{name: means[name] for name in ("accuracy", "rounds", "frames", "visual_tokens")},
     )
 
@@ -69,17 +73,22 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def summary_row(name: str, summary: Summary) -> list[str]:
-    """One row under SUMMARY_HEADER."""
+def summary_table(rows: Sequence[tuple[str, Summary]]) -> str:
+    """A line for each named set; with the overlaps where one of them has interval answers."""
+    measured = [name for name in OVERLAPS if any(name in one.overlaps for _, one in rows)]
+    header = ("", "questions", "accuracy", *measured, "rounds", "frames", "visual tokens", "faults")
+    return table(header, [_row(name, one, measured) for name, one in rows])
+
+
+def _row(name: str, summary: Summary, measured: Sequence[str]) -> list[str]:
+    held = summary.overlaps
     return [
         name,
         str(summary.count),
         f"{summary.accuracy:.1%}",
+        *(f"{held[measure]:.1%}" if measure in held else "-" for measure in measured),
         f"{summary.rounds:.2f}",
         f"{summary.frames:.1f}",
         f"{summary.visual_tokens:.0f}",
         str(summary.faults),
     ]
-
-
-SUMMARY_HEADER = ("", "questions", "accuracy", "rounds", "frames", "visual tokens", "faults")

@@ -35,7 +35,7 @@ class Reward(ABC):
         self.weight = weight
 
     def equip(self, engine: Engine, dialect: Dialect, world: World) -> None:
-        """What the agent acts with, given before the first trajectory; most rewards ignore it."""
+        """What the agent acts with, lent anew at the begin of each fit; most rewards ignore it."""
 
     def score(self, trajectory: Trajectory) -> Score | None:
         """The score of one trajectory, None if this reward does not apply to its task. May raise a Fault."""

@@ -15,13 +15,12 @@ from typing import Literal, TypeVar
 
 from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.engines.asking import ask, some_at_once
+from eva_lightning.engines.asking import ask, caption, some_at_once
 from eva_lightning.engines.base import Engine, Sampling
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Clip, FrameRef, Part, Task, Trajectory
 from eva_lightning.rewards.base import Outcome, Reward
 from eva_lightning.scoring import score
-from eva_lightning.video.decoder import Pixels
 
 Mode = Literal["last_round", "all_frames"]
 T = TypeVar("T")
@@ -70,7 +69,8 @@ class CompletenessReward(Reward):
             remember: Judgements kept, the oldest go first.
         """
         super().__init__(weight)
-        self._judge_engine, self._dialect, self._world = judge, dialect, world
+        self._given = judge, dialect, world
+        self._lent: tuple[Engine | None, Dialect | None, World | None] = None, None, None
         self.mode: Mode = mode
         self.max_tokens = max_tokens
         self.concurrency = concurrency
@@ -78,21 +78,24 @@ class CompletenessReward(Reward):
         self._known: dict[Evidence, str] = {}
 
     def equip(self, engine: Engine, dialect: Dialect, world: World) -> None:
-        self._judge_engine = self._judge_engine or engine
-        self._dialect = self._dialect or dialect
-        self._world = self._world or world
+        """Take what the agent acts with now. A fit has an engine of its own, and closes it when it is over;
+        versions of weights count from 0 in each, so what another engine said is no longer known.
+        """
+        if self._given[0] is None and engine is not self._lent[0]:
+            self._known.clear()
+        self._lent = engine, dialect, world
 
     @property
     def judge(self) -> Engine:
-        return _given(self._judge_engine, "judge")
+        return _either(self._given[0], self._lent[0], "judge")
 
     @property
     def dialect(self) -> Dialect:
-        return _given(self._dialect, "dialect")
+        return _either(self._given[1], self._lent[1], "dialect")
 
     @property
     def world(self) -> World:
-        return _given(self._world, "world")
+        return _either(self._given[2], self._lent[2], "world")
 
     async def scores(self, trajectories: Sequence[Trajectory]) -> list[Outcome]:
         """Ask the judge about right answers with frames; the others earn 0 without a question."""
@@ -145,11 +148,7 @@ class CompletenessReward(Reward):
 
     async def _ask(self, evidence: Evidence, place: int) -> str | Fault:
         """What the judge answers, as the scorer reads it; empty if it asks for a tool instead."""
-        clips = {clip.id: clip for clip in evidence.clips}
-
-        def pixels(frame: FrameRef) -> Pixels:
-            return self.world.pixels(clips[frame.clip], frame)
-
+        pixels = self.world.reader(evidence.clips)
         sampling = Sampling(temperature=0.0, max_tokens=self.max_tokens)
         try:
             text = (await ask(self.judge, self._prompt(evidence), pixels, sampling, place=place)).text
@@ -164,8 +163,7 @@ class CompletenessReward(Reward):
         several = len(evidence.clips) > 1
         parts: list[Part] = []
         for i, frame in enumerate(evidence.frames):
-            of = f" of {frame.clip}" if several else ""
-            parts += [f"{chr(10) if i else ''}Frame {i}{of} at {frame.time:.1f} seconds: ", frame]
+            parts += [caption(i, frame.time, frame.clip if several else None), frame]
         parts.append(
             f"\n{evidence.question}\nAnswer from these frames alone, with the letter of the right option: "
             f"{self.dialect.reply('letter')}"
@@ -181,7 +179,9 @@ def shown(trajectory: Trajectory, mode: Mode) -> tuple[FrameRef, ...]:
     return next((frames for frames in reversed(rounds) if frames), ())
 
 
-def _given(part: T | None, name: str) -> T:
+def _either(given: T | None, lent: T | None, name: str) -> T:
+    """What the user gave, or else what the module lent."""
+    part = lent if given is None else given
     if part is None:
         raise UsageError(f"CompletenessReward has no {name}: name one, or let the module equip the rewards")
     return part

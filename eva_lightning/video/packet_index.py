@@ -294,7 +294,11 @@ def _load(stored: Path) -> PacketIndex | None:
 
 
 def _save(stored: Path, index: PacketIndex) -> None:
-    """Write beside, then rename: two processes may do this at once. A full disk is no reason to fail."""
+    """Write beside, then rename: two processes may do this at once.
+
+    A full disk is no reason to fail. `files.atomic` is not for here: `video` and `files` know nothing of each
+    other, and this may be lost.
+    """
     try:
         stored.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=stored.parent, suffix=".part", delete=False) as part:

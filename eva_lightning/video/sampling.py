@@ -38,6 +38,15 @@ class Budget:
     """Pixels of the shorter side to which an expensive call is capped first."""
     label_tokens: int = 16
     """Text tokens that a frame costs beside its pixels: "Frame 7 at [01:23]: " and the two vision marks."""
+    strict: bool = True
+    """Whether frames that shrinking left over the budget are cut; the released evaluator shows them."""
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1 or self.short_side < 1 or self.label_tokens < 0:
+            raise ValueError(
+                f"budget: tokens is {self.tokens}, short_side {self.short_side}, label_tokens "
+                f"{self.label_tokens}: want 1 or more, 1 or more, and 0 or more"
+            )
 
 
 def spread(start: float, end: float, count: int) -> tuple[float, ...]:
@@ -69,9 +78,9 @@ def plan(
 
     Over budget: cap the shorter side, then scale count and resize by r = (budget / estimate) ^ (1/3), which
     brings the tokens down by about r ^ 3. What still does not fit is cut at whole frames, so the result never
-    exceeds either.
+    exceeds either (the room alone, where the budget is not strict).
     """
-    asked, allowed = count, max(0, min(budget.tokens, room))
+    asked, allowed = count, max(0, min(budget.tokens, room) if budget.strict else room)
 
     def cost(count: int, resize: float) -> int:
         return count * _frame_cost(*snap(height, width, resize), budget)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_lightning.faults import UsageError, VideoError
+from eva_lightning.faults import UsageError, VideoError, first_line
 from eva_lightning.video.decoder import Decoder, Frame, VideoFacts
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call, read_header, turned
 from eva_lightning.video.packet_index import open_container, packet_index
@@ -70,7 +70,9 @@ class TorchcodecDecoder(Decoder):
             with self._there():
                 self._video = make(self._path, device=device, seek_mode="exact", num_ffmpeg_threads=threads)
         except (RuntimeError, ValueError) as error:
-            raise VideoError(f"{path}: torchcodec can not open it ({_line(error)}); try PyAV") from error
+            raise VideoError(
+                f"{path}: torchcodec can not open it ({first_line(error, 120)}); try PyAV"
+            ) from error
         # Where both count the same frames their numbers agree; else frames are asked for by time.
         self._numbered = len(self._video) == len(self._index)
         self._reserve: PyAVDecoder | None = None
@@ -130,8 +132,8 @@ def load_torchcodec(device: str) -> Any:
         make = importlib.import_module("torchcodec.decoders").VideoDecoder
     except (ImportError, OSError, RuntimeError) as error:
         raise UsageError(
-            f"torchcodec can not be loaded ({_line(error)}): on a CPU it needs torchcodec==0.13.0 and a "
-            "system FFmpeg (apt install ffmpeg), on a card torchcodec>=0.17; or choose the decoder pyav"
+            f"torchcodec can not be loaded ({first_line(error, 120)}): on a CPU it needs torchcodec==0.13.0 "
+            "and a system FFmpeg (apt install ffmpeg), on a card torchcodec>=0.17; or choose the decoder pyav"
         ) from error
     if device.startswith("cuda"):
         import torch
@@ -170,9 +172,3 @@ def _resized(frames: torch.Tensor, height: int, width: int) -> NDArray[np.uint8]
         small = small.round_().clamp_(0, 255).to(torch.uint8)
     pixels: NDArray[np.uint8] = small.permute(0, 2, 3, 1).cpu().numpy()
     return pixels
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error, short enough for a message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:120]

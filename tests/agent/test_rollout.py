@@ -70,6 +70,16 @@ def test_the_last_turn_runs_no_tool():
     assert (one.stop, one.rounds, len(world.looks)) == ("turn_limit", 3, 2)
 
 
+def test_a_call_in_the_last_turn_runs_where_the_limits_say_so_and_nothing_is_written_after_it(renderer):
+    world = StillWorld()
+    (one,) = run(call(), call(), world=world, renderer=renderer, turns=2, last_call=True)
+    assert (one.stop, one.rounds, len(world.looks)) == ("turn_limit", 2, 2)
+    assert [len(turn.observation.frames) for turn in one.turns] == [2, 2]
+    assert one.turns[1].observation_ids.count(renderer.image_token_id) == 2
+    (cramped,) = run(call(), world=world, renderer=renderer, turns=1, last_call=True, total_tokens=300)
+    assert cramped.stop == "turn_limit"
+
+
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
@@ -180,9 +190,9 @@ def test_every_trajectory_has_a_thread_for_its_tool():
     together = threading.Barrier(40)
 
     class Meeting(StillWorld):
-        def look(self, *arguments):
-            together.wait(timeout=10)
-            return super().look(*arguments)
+        async def look(self, *arguments):
+            await asyncio.to_thread(together.wait, timeout=10)
+            return await super().look(*arguments)
 
     made = run(call(), ANSWER, jobs=jobs_for([task()], replicas=40), world=Meeting())
     assert [one.stop for one in made] == ["answered"] * 40
@@ -193,11 +203,11 @@ def test_decoding_overlaps_with_writing():
     looking = threading.Event()
 
     class Slow(StillWorld):
-        def look(self, *arguments):
+        async def look(self, *arguments):
             looking.set()
-            time.sleep(0.3)
+            await asyncio.to_thread(time.sleep, 0.3)
             looking.clear()
-            return super().look(*arguments)
+            return await super().look(*arguments)
 
     class Watching(Engine):
         wrote_meanwhile = 0

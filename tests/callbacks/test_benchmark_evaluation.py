@@ -24,11 +24,11 @@ from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import build_world, load_world
 from eva_lightning.files.store import read, write
 from eva_lightning.records import Trajectory
-from tests.reports.benchmarks.making_rows import row, rows_of, write_rows
+from tests.reports.benchmarks.making_rows import SHAPE, row, rows_of, write_rows
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ["--model.policy.dtype=float32", "--trainer.precision=32-true", "--trainer.accelerator=cpu"]
-SMALL += ["--model.limits.turn_tokens=4", "--model.concurrency=4"]
+SMALL += ["--model.agent.limits.turn_tokens=4", "--model.concurrency=4"]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,8 @@ def benchmark(tmp_path_factory):
     rows = [*rows_of(world.tasks, "(A) "), row(99, "gone.mp4", text="What?\n(A) red\n(B) blue")]
     assert len(rows) == 13
     file = write_rows(folder / "rows.jsonl", rows)
-    return {"name": "Mine", "file": str(file), "videos": str(folder / "clips"), "options": "(A) "}
+    shape = SHAPE | {"option_style": "(A) "}
+    return {"name": "Mine", "file": str(file), "videos": str(folder / "clips"), "shape": shape}
 
 
 @pytest.fixture

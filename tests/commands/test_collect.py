@@ -8,7 +8,7 @@ from eva_lightning.commands import collect
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.files.sole_writer import sole_writer
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import located, read, write
 from eva_lightning.records import Answer, Trajectory
 
@@ -68,11 +68,13 @@ def test_a_second_run_on_the_same_file_is_refused_while_the_first_writes(world, 
 def test_a_file_made_with_other_settings_is_not_gone_on_with(world, tmp_path):
     out = tmp_path / "o.jsonl"
     run(world, out, "--oracle", "--limit", "1")
-    with pytest.raises(UsageError, match="made with temperature 1.0, and now it is 0.0: give another --out"):
-        run(world, out, "--oracle", "--temperature", "0")
+    with pytest.raises(
+        UsageError, match="made with agent.temperature 1.0, and now it is 0.0: give another --out"
+    ):
+        run(world, out, "--oracle", "--agent.temperature", "0")
     assert len(run(world, out, "--oracle", "--attempts", "2", "--concurrency", "1")) == 4  # more of the same
     out.unlink()  # begun anew
-    assert len(run(world, out, "--oracle", "--limit", "1", "--temperature", "0")) == 1
+    assert len(run(world, out, "--oracle", "--limit", "1", "--agent.temperature", "0")) == 1
 
 
 def test_a_file_of_another_seed_is_not_gone_on_with(world, tmp_path):
@@ -97,9 +99,9 @@ def test_attempts_at_a_question_that_was_rewritten_are_not_taken_for_attempts_at
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--max_turns", "0"], "max_turns is 0: want 1 or more"),
-        (["--max_visual_tokens", "-1"], "max_visual_tokens is -1: want 1 or more"),
-        (["--temperature", "-1"], "temperature is -1: want 0 or more"),
+        (["--agent.limits.turns=0"], "limits: turns is 0: want 1 or more"),
+        (["--agent.overview.frames=0"], "overview: frames is 0"),
+        (["--agent.temperature=-1"], "temperature is -1: want 0 or more"),
         (["--price_in", "2"], "money is told where both prices are known"),
         (["--out", "tasks.jsonl"], "--out tasks.jsonl would take the place of what is read"),
     ],
@@ -112,7 +114,7 @@ def test_orders_that_make_no_sense_are_refused(world, tmp_path, monkeypatch, mor
 
 
 def test_a_tiny_policy_leaves_trajectories_with_token_ids(world, tmp_path, tiny_folder):
-    settings = ["--limit", "1", "--max_turns", "2", "--max_turn_tokens", "8"]
+    settings = ["--limit", "1", "--agent.limits.turns=2", "--agent.limits.turn_tokens=8"]
     (one,) = run(world, tmp_path / "t.jsonl", "--model", str(tiny_folder), *settings)
     assert one.prompt_ids and one.turns[0].token_ids
     (same,) = run(world, tmp_path / "u.jsonl", "--model", str(tiny_folder), *settings)

@@ -162,7 +162,7 @@ def test_a_budget_drops_what_took_more(world, tmp_path):
     ("changed", "said"),
     [
         (["--good.rounds", "3"], "good.rounds 4, and now it is 3"),
-        (["--audits.long_frames", "5"], "audits.long_frames 4, and now it is 5"),
+        (["--audits.density.long_frames", "5"], "audits.density.long_frames 4, and now it is 5"),
         (["--bank", "b.jsonl"], "bank None, and now it is 'b.jsonl'"),
         (["--served_name", "huge"], "served_model 'tiny', and now it is 'huge'"),
     ],
@@ -208,7 +208,7 @@ def test_costs_are_told_in_tokens_and_money_and_go_on(world, tmp_path, capsys):
 
 def test_uniform_frames_come_without_a_tool(world, tmp_path):
     with serving(lambda n, body: says("blue")) as (url, asked):
-        made = run(world, tmp_path / "u.jsonl", url, "--uniform", "4")
+        made = run(world, tmp_path / "u.jsonl", url, "--agent.overview.frames=4", "--agent.tools=[]")
     assert {(one.rounds, len(one.frames), one.answer) for one in made} == {(1, 4, "blue")}
     assert sum(part["type"] == "image_url" for part in asked[0][1]["messages"][1]["content"]) == 4
 
@@ -222,8 +222,8 @@ def test_the_role_of_tool_messages_can_be_the_user_s(world, tmp_path):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--uniform", "0"], "uniform is 0"),
-        (["--uniform", "4", "--coach"], "neither --coach nor --audit"),
+        (["--agent.overview.frames=0"], "overview: frames is 0"),
+        (["--agent.tools=[]", "--coach"], "neither --coach nor --audit"),
         (["--hints", "[workflow]"], "are for --coach"),
         (["--bank", "b.jsonl"], "are for --coach"),
     ],
@@ -239,7 +239,7 @@ def test_a_local_teacher_can_be_briefed_and_its_ids_fit_the_plain_opening(
     from eva_lightning.policy.renderer import Renderer
 
     words = ["--tasks", str(world.folder), "--out", str(tmp_path / "a.jsonl"), "--model", str(tiny_folder)]
-    words += ["--limit", "2", "--max_turns", "2", "--max_turn_tokens", "8", "--coach", "--audit"]
+    words += ["--limit", "2", "--agent.limits.turns=2", "--agent.limits.turn_tokens=8", "--coach", "--audit"]
     collect.main(words)
     renderer = Renderer.from_pretrained(tiny_folder)
     made = read(tmp_path / "a.jsonl", Trajectory)

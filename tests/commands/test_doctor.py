@@ -13,8 +13,8 @@ needs_vllm = pytest.mark.skipif(installed() is None, reason="vLLM is not install
 
 
 def by_itself(*words):
-    """vLLM in a process of its own: what it writes past Python must not be among our lines, and where it fails
-    to start it leaves pytest's own files closed.
+    """vLLM in a process of its own: what it writes past Python must not be among our lines, and where it
+    fails to start it leaves pytest's own files closed.
     """
     words = [sys.executable, "-m", "eva_lightning", "doctor", "--engine", "vllm", *words]
     return subprocess.run(words, capture_output=True, text=True, timeout=300)

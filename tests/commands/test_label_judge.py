@@ -12,9 +12,9 @@ import pytest
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.cli import main
 from eva_lightning.commands import label
-from eva_lightning.commands.second_opinion import judged as marked_by
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.data.selection.feedback import FeedbackRules
+from eva_lightning.data.selection.second_opinion import judged as marked_by
 from eva_lightning.data.selection.sufficiency import SUFFICIENCY
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.teachers import Oracle

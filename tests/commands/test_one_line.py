@@ -103,12 +103,12 @@ def test_a_reader_that_leaves_ends_a_command_in_silence(buffered, folder):
             "frames is 0: want 1 or more, or None",
         ),
         (
-            "collect --tasks tasks.jsonl --out w --audit --audits.frames_per_second 0",
-            "frames_per_second 0, long_seconds 60, again_seconds 1: want more than 0, and 0 or more",
+            "collect --tasks tasks.jsonl --out w --audit --audits.density.frames_per_second 0",
+            "frames_per_second 0, long_seconds 60: want more than 0, and 0 or more",
         ),
         (
             "label --trajectories attempts.jsonl --out w --rules.waste 0",
-            "waste 0, dense_fps 1, near 0.15: want more than 1, more than 0, and 0 to 0.5",
+            "waste 0, near 0.15: want more than 1, and 0 to 0.5",
         ),
         (
             "sift --tasks tasks.jsonl --attempts attempts.jsonl --out w --rules.least 0",
@@ -130,11 +130,15 @@ def test_settings_that_refuse_their_values_are_wrong_words(words, said, folder, 
     [
         ("", "--seed=0", "the question is empty; ask something about the video"),
         (" ", "--seed=0", "the question is empty; ask something about the video"),
-        ("Who?", "--max_turns=0", "max_turns is 0: want 1 or more"),
-        ("Who?", "--max_turn_tokens=0", "max_turn_tokens is 0: want 1 or more"),
-        ("Who?", "--max_tokens=-1", "max_tokens is -1: want 1 or more"),
-        ("Who?", "--max_visual_tokens=0", "max_visual_tokens is 0: want 1 or more"),
-        ("Who?", "--temperature=-1", "temperature is -1: want 0 or more"),
+        ("Who?", "--agent.limits.turns=0", "limits: turns is 0: want 1 or more"),
+        ("Who?", "--agent.limits.turn_tokens=0", "limits: turn_tokens is 0: want 1 or more"),
+        ("Who?", "--agent.limits.total_tokens=-1", "limits: total_tokens is -1: want 1 or more"),
+        (
+            "Who?",
+            "--agent.overview.tokens=0",
+            "overview: tokens is 0: want 1 or more",
+        ),
+        ("Who?", "--agent.temperature=-1", "temperature is -1: want 0 or more"),
     ],
 )
 def test_what_makes_no_question_is_not_asked(question, option, said, folder, tiny_folder, capsys):

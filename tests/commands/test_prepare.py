@@ -97,6 +97,18 @@ def test_rows_left_out_are_counted_by_cause_with_one_of_each(prepare):
     assert "missing video, for example" in said and "rows.jsonl:2: no file b.mp4" in said
 
 
+def test_a_line_that_can_not_be_read_is_left_out_like_any_other_row(prepare, tmp_path, capsys):
+    prepare([GOOD])
+    file, out = tmp_path / "rows.jsonl", tmp_path / "tasks.jsonl"
+    file.write_bytes(b'{"id": ,}\n' + file.read_bytes() + b'{"id": "\xff"}\n')
+    words = ["prepare", "--rows", str(file), "--videos", str(tmp_path / "clips"), "--out", str(out)]
+    assert main(words) == 1
+    assert "rows.jsonl:1: not JSON (Expecting value at column 8) (--bad skip" in capsys.readouterr().err
+    assert main([*words, "--bad", "skip"]) == 0
+    assert [one.id for one in read(out, Task)] == ["rows/1"]
+    assert "2 rows left out: 1 not JSON, 1 not UTF-8" in capsys.readouterr().out
+
+
 def test_rows_of_which_none_can_be_asked_write_nothing(prepare):
     status, tasks, said = prepare([GOOD | {"video": "b.mp4"}], "--missing", "skip")
     assert status == 1 and tasks == []

@@ -33,7 +33,7 @@ def test_every_kind_of_answer_comes_back_equal(tmp_path, kind, value):
     store.write(tmp_path / "t.jsonl", [one])
     (back,) = store.read(tmp_path / "t.jsonl", Task)
     assert back == one
-    assert back.evidence == ((1.0, 2.0),)
+    assert list(map(str, back.evidence)) == ["1 to 2 s"]
 
 
 def test_a_trajectory_of_60_frames_takes_under_50_kilobytes_and_holds_no_pixels():

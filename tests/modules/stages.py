@@ -14,6 +14,7 @@ from eva_lightning.modules.optimizing import OptimizerConfig
 from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader
 
+from eva_lightning.agent.config import AgentConfig
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.rollout import Agent, Limits, jobs_for, rollout
 from eva_lightning.agent.tools.frame_select import FrameSelect
@@ -105,8 +106,11 @@ def make(stage, folder, *, lora=None, freeze_vision=False, lr=1e-3, packing=None
         policy=PolicyConfig(path=str(folder), dtype=dtype, lora=adapter, freeze_vision=freeze_vision),
         optimizer=OptimizerConfig(**({"lr": lr, "decay": "constant"} | (optimizer or {}))),
         packing=packing or ALL_IN_ONE,
-        limits=Limits(turns=2, turn_tokens=12, total_tokens=1536),
-        dialect=EvaDialect(timestamps="seconds"),
+        agent=AgentConfig(
+            dialect=EvaDialect(timestamps="seconds"),
+            limits=Limits(turns=2, turn_tokens=12, total_tokens=1536),
+            temperature=more.pop("temperature", 1.0),
+        ),
         **more,
     )
 

@@ -140,7 +140,7 @@ def test_bare_names_are_found_among_the_configs_and_a_file_here_goes_first(tmp_p
     ("kind", "options"),
     [
         ("GRPOModule", ["--model.attempts", "Show the help for PolicyGradientSettings"]),
-        ("KTOModule", ["--model.limits LIMITS", "Show the help for KTOSettings"]),
+        ("KTOModule", ["--model.agent AGENT", "Show the help for KTOSettings"]),
     ],
 )
 def test_every_stage_has_its_own_manual(kind, options, capsys):
@@ -208,7 +208,7 @@ def test_two_devices_are_two_processes_that_share_a_batch(config, tmp_path):
 
 
 def test_every_run_keeps_an_engine_with_a_copy_of_the_weights_fresh(config, world, capsys):
-    few = ["--model.limits.turns=1", "--model.limits.turn_tokens=12"]
+    few = ["--model.agent.limits.turns=1", "--model.agent.limits.turn_tokens=12"]
     questions = ["--data.eval_tasks", str(world.folder / "tasks.jsonl"), "--data.eval_limit=1"]
     engine = "--model.engine=tests.modules.copied.Copied"
     assert main([*config(), engine, *few, *questions]) == 0, capsys.readouterr().err

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 from eva_lightning.modules import kto
-from eva_lightning.modules.kto import mismatched
 
 from eva_lightning.faults import UsageError
-from eva_lightning.objectives.kto import KTOSettings
+from eva_lightning.objectives.kto import KTOSettings, mismatched
 from eva_lightning.policy.inputs import trajectory_inputs
 from tests.modules.stages import ONE_EACH, PER_TOKEN, Batches, Watching, fit, make, marked, trainer
 

@@ -71,6 +71,17 @@ def test_tables_read_as_sentences():
     assert family_cells([families[0], run("B", "b")])[0] == ["accuracy", "a", "b", "p"]
 
 
+def test_overlaps_stand_in_the_table_where_an_interval_is_asked_for():
+    when = [
+        trajectory(task=task("interval", (10.0, 20.0), id=f"w{i}"), answer=said)
+        for i, said in enumerate(("10 to 20", "10 to 14"))  # IoU 1 and 0.4
+    ]
+    header, both, choice = stage_cells([Run(name="w", evaluations=((0, (*when, *attempts("B"))),)), run("B")])
+    assert header[2:7] == ["accuracy", "overlap", "overlap>=0.3", "overlap>=0.5", "overlap>=0.7"]
+    assert [cell.split()[0] for cell in both[2:7]] == ["66.7%", "70.0%", "100.0%", "50.0%", "50.0%"]
+    assert choice[3:7] == ["-"] * 4
+
+
 def test_p_is_how_often_coins_make_such_a_gap():
     """One question apart: a coin can not tell. Four of four: 2 of 16 throws. Ten of ten: 2 of 1,024."""
     assert chance(run("BC"), run("CC")) == 1.0

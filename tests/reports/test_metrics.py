@@ -1,7 +1,10 @@
 """What is logged, from trajectories one can count by hand."""
 
-from eva_lightning.records import Observation
+import pytest
+
+from eva_lightning.records import Observation, Span, Turn
 from eva_lightning.reports.metrics import trajectory_metrics
+from eva_lightning.reports.summary import summarize, summary_table
 from tests.making import task, trajectory
 
 
@@ -29,3 +32,33 @@ def test_families_have_their_own_accuracy():
 
 def test_nothing_is_zero():
     assert set(trajectory_metrics([]).values()) == {0.0}
+
+
+def test_in_a_world_of_words_whoever_was_told_something_looked():
+    told = Observation(parts=("a cup",), spans=(Span(clip="v", start=1.0, end=2.0),))
+    one = trajectory(turns=[Turn(text="look", observation=told), Turn(text="done")])
+    assert trajectory_metrics([one, trajectory(turns=[Turn(text="done")])])["looked"] == 0.5
+
+
+def interval(said, source=""):
+    """An attempt at a task whose answer is 10 to 20 seconds."""
+    return trajectory(task=task("interval", (10.0, 20.0), source=source), answer=said)
+
+
+def test_interval_answers_are_told_by_their_overlap():
+    made = [interval("10 to 20", "when"), interval("10 to 16"), interval("10 to 13"), interval("30 to 40")]
+    metrics = trajectory_metrics([*made, trajectory()], by_source=True)  # IoU 1, 0.6, 0.3 and 0
+    assert metrics["overlap"] == pytest.approx(1.9 / 4) and metrics["accuracy"] == 3 / 5
+    shares = [metrics[f"overlap>={least}"] for least in (0.3, 0.5, 0.7)]
+    assert shares == [0.75, 0.5, 0.25]
+    assert metrics["overlap/when"] == 1.0
+    assert not any("overlap" in name for name in trajectory_metrics([trajectory()], by_source=True))
+
+
+def test_a_table_has_a_column_of_overlap_only_where_an_interval_is_asked_for():
+    when, choice = summarize([interval("10 to 16")]), summarize([trajectory()])
+    header, first, second = summary_table([("when", when), ("choice", choice)]).splitlines()
+    assert "accuracy  overlap  overlap>=0.3  overlap>=0.5  overlap>=0.7  rounds" in header
+    assert first.split()[:7] == ["when", "1", "100.0%", "60.0%", "100.0%", "100.0%", "0.0%"]
+    assert second.split()[:7] == ["choice", "1", "100.0%", "-", "-", "-", "-"]
+    assert "overlap" not in summary_table([("choice", choice)])

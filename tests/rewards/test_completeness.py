@@ -256,6 +256,22 @@ def test_without_a_judge_the_policy_judges_itself():
     assert given.value == 1.0
 
 
+def test_the_engine_of_a_second_fit_is_the_judge_of_it():
+    reward = CompletenessReward()
+    for said, earned in (("B", 1.0), ("C", 0.0)):  # the same evidence, and both engines are at version 0
+        reward.equip(ScriptedEngine(lambda context, said=said: said), DIALECT, StillWorld())
+        (given,) = asyncio.run(reward.scores([trajectory()]))
+        assert given.value == earned
+
+
+def test_what_was_given_is_kept_whatever_is_lent():
+    given, lent = ScriptedEngine(lambda context: "<answer>B</answer>"), ScriptedEngine(lambda context: "C")
+    reward = CompletenessReward(given)
+    for _ in range(2):
+        reward.equip(lent, DIALECT, StillWorld())
+        assert reward.judge is given
+
+
 def test_a_reward_that_was_never_equipped_says_so():
     with pytest.raises(UsageError, match="has no judge"):
         asyncio.run(CompletenessReward().scores([trajectory()]))

@@ -124,7 +124,7 @@ def config(world, tiny_folder, tmp_path):
                     "policy": {"path": str(tiny_folder), "dtype": "float32"},
                     "attempts": 4,
                     "limits": {"turns": 1, "turn_tokens": 6, "total_tokens": 512},
-                    "dialect": {"class_path": "UniformFrames", "init_args": {"frames": 1}},
+                    "agent": {"overview": {"frames": 1}, "tools": []},
                     "rewards": [reward, {"class_path": "FormatReward"}],
                 },
             },

@@ -12,7 +12,7 @@ import pytest
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.vllm.adapter import installed
-from tests.reports.benchmarks.making_rows import rows_of, write_rows
+from tests.reports.benchmarks.making_rows import SHAPE, rows_of, write_rows
 from tests.system.vllm_servers import servers
 
 pytestmark = [
@@ -49,13 +49,13 @@ def rows(tmp_path_factory):
 
 def test_killed_twice_it_answers_every_question_once(rows, tiny_folder, tmp_path):
     file = tmp_path / "out" / "benchmarks" / "Mine" / "trajectories.jsonl"
-    benchmark = {"name": "Mine", "file": str(rows), "videos": str(rows.parent / "clips"), "options": "A. "}
+    benchmark = {"name": "Mine", "file": str(rows), "videos": str(rows.parent / "clips"), "shape": SHAPE}
     with servers(tiny_folder, tmp_path, count=1) as (server,):
         engine = {"class_path": "VLLMServerEngine", "init_args": {"urls": [server.url]}}
         words = ["--config", "benchmarks/lvbench.yaml", f"--model.policy.path={tiny_folder}"]
         words += ["--model.policy.dtype=float32", "--trainer.precision=32-true", "--trainer.accelerator=cpu"]
         words += [f"--model.engine={json.dumps(engine)}", "--model.concurrency=8"]
-        words += ["--model.limits.turn_tokens=16", f"--data.benchmarks={json.dumps([benchmark])}"]
+        words += ["--model.agent.limits.turn_tokens=16", f"--data.benchmarks={json.dumps([benchmark])}"]
         words += [f"--trainer.default_root_dir={tmp_path / 'out'}"]
 
         def evaluate():

@@ -113,12 +113,14 @@ def test_a_killed_collection_becomes_marked_rows_of_both_kinds(world, tmp_path):
 def test_a_real_server_teaches_through_a_kill_and_counts_what_it_read(world, tiny_folder, tmp_path, capsys):
     out, total = tmp_path / "attempts.jsonl", len(world.tasks) * ATTEMPTS
     with servers(tiny_folder, tmp_path, count=1) as (server,):
-        words = ["--coach", "--concurrency", "4", "--max_turn_tokens", "16", "--max_tokens", "1024"]
+        words = ["--coach", "--concurrency", "4", "--agent.limits.turn_tokens=16"]
+        words += ["--agent.limits.total_tokens=1024"]
         before = killed_in_the_middle(collecting(world, out, server.url, *words), out, enough=8)
         assert 8 <= len(before) < total
         printed = collecting(world, out, server.url, *words).communicate(timeout=60)[0]
-        plain = ["collect", "--tasks", str(world.folder), "--server", server.url, "--uniform", "4"]
-        assert main([*plain, "--out", str(tmp_path / "uniform.jsonl"), "--max_turn_tokens", "8"]) == 0
+        plain = ["collect", "--tasks", str(world.folder), "--server", server.url, "--agent.tools=[]"]
+        plain += ["--agent.overview.frames=4"]
+        assert main([*plain, "--out", str(tmp_path / "uniform.jsonl"), "--agent.limits.turn_tokens=8"]) == 0
     found = whole_lines(out)
     assert found[: len(before)] == before and sorted(keys(found)) == everything(world)
     made = read(out, Trajectory)

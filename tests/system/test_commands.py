@@ -56,7 +56,14 @@ def test_a_world_holds_clips_tasks_and_two_teachers(world, capsys):
 def test_asking_a_tiny_model_prints_the_walk_and_the_ledger(world, tiny_folder, capsys):
     task = load_tasks(world)[0]
     status = main(
-        ["ask", task.clips[0].path, task.question, "--model", str(tiny_folder), "--max_turn_tokens", "8"]
+        [
+            "ask",
+            task.clips[0].path,
+            task.question,
+            "--model",
+            str(tiny_folder),
+            "--agent.limits.turn_tokens=8",
+        ]
     )
     printed = capsys.readouterr().out
     assert status == 0

@@ -71,7 +71,7 @@ def cg_bench(number, task):
         "choices": list(task.options),
         "right_answer": task.answer.value,
         "answer": task.options[task.letters.index(task.answer.value)],
-        "clue_intervals": [list(span) for span in task.evidence],
+        "clue_intervals": [[span.start, span.end] for span in task.evidence],
         "duration": 60,
         "domain": "Embedded",
         "sub_category": "Colour",
@@ -91,20 +91,24 @@ def small(words, tiny, attempts_by):
     """The words of a line, and what makes it end in seconds on a CPU."""
     words = ["0.4" if word == "0.1" else word for word in words]  # of five videos, not of hundreds
     if words[0] == "collect":
-        words += ["--timestamps", "seconds", "--concurrency", "4"]
+        words += ["--concurrency", "4", "--agent.dialect=EvaDialect", "--agent.dialect.timestamps=seconds"]
         if (
             "vllm" in words
         ):  # the tiny policy solves nothing: a server that errs now and then makes its attempts
             place = words.index("--model")
             words[place : place + 4] = ["--server", attempts_by]
         elif "--model" in words:
-            words += ["--max_turn_tokens", "8"]
+            words += ["--agent.limits.turn_tokens=8"]
     if words[0] == "fit":
         stage = words[2].removeprefix("eva/").removesuffix(".yaml")
         words += ["--model.policy.path", str(tiny)] if stage == "sft" else []
         words += ["--model.policy.dtype=float32", "--trainer.precision=32-true", "--trainer.accelerator=cpu"]
         words += ["--data.batch_size=2", "--trainer.max_epochs=1", "--trainer.limit_train_batches=3"]
-        words += ["--data.eval_limit=2", "--trainer.limit_val_batches=1", "--model.limits.turn_tokens=8"]
+        words += [
+            "--data.eval_limit=2",
+            "--trainer.limit_val_batches=1",
+            "--model.agent.limits.turn_tokens=8",
+        ]
         words += ["--model.concurrency=4", *(["--model.attempts=2"] if stage == "grpo" else [])]
     return words
 

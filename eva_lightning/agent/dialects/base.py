@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eva_lightning.agent.tools.base import Findings
+from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import ClipFacts
 from eva_lightning.records import Message, Part, Task, ToolCall
 
@@ -30,8 +30,16 @@ class Dialect(ABC):
     """The spelling of one family of checkpoints."""
 
     @abstractmethod
-    def opening(self, task: Task, facts: Sequence[ClipFacts]) -> tuple[Message, ...]:
-        """The messages before the first turn. `facts` are those of `task.clips`, in order."""
+    def opening(
+        self,
+        task: Task,
+        facts: Sequence[ClipFacts],
+        *,
+        tools: Sequence[Tool] = (),
+        shown: Sequence[Findings] = (),
+    ) -> tuple[Message, ...]:
+        """The messages before the first turn. `facts` and what was `shown` of them (if there is an overview)
+        are those of `task.clips`, in order; `tools` are what the agent can do."""
 
     @abstractmethod
     def parse(self, text: str) -> Parsed:
@@ -50,3 +58,9 @@ class Dialect(ABC):
     @abstractmethod
     def reply(self, answer: str) -> str:
         """How this dialect writes a final answer: for teachers and scripts."""
+
+    def manual(self, tools: Sequence[Tool], clips: Sequence[str]) -> str:
+        """How each tool is called and what its arguments mean, for a model that was never trained on them.
+        `clips` are the ids of the task's clips."""
+        spelled = [(self.call(tool.name, **tool.example(clips)), tool.manual(clips)) for tool in tools]
+        return "\n".join(f"The tool is called like this:\n{call}\n{manual}" for call, manual in spelled)

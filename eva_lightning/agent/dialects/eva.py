@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
-from eva_lightning.agent.tools.base import Findings
+from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse
 from eva_lightning.records import Message, Part, Task, ToolCall
 from eva_lightning.timecode import clock
 
 SYSTEM = "Use Frame Select Tool to Anlysis the video and generate an answer to the question."
+WITHOUT_TOOL = "Answer the question about the video whose frames are shown."
 
 _ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 _LETTER_AT_THE_END = re.compile(r"[Aa]nswer[.:\s]\s*(\w)(\W.{,100}|)$", re.DOTALL)
@@ -28,29 +29,51 @@ _CALL = re.compile(r"<tool_call>(.*?)(</tool_call>|$)", re.DOTALL)
 class EvaDialect(Dialect):
     """EVA's tags: <tool_call>{"tool": ..., "arguments": {...}}</tool_call> and <answer>...</answer>."""
 
-    def __init__(self, timestamps: Literal["clock", "seconds"] = "clock", system: str = SYSTEM) -> None:
+    def __init__(
+        self,
+        timestamps: Literal["clock", "seconds"] = "clock",
+        system: str | None = None,
+        explain_tools: bool = False,
+    ) -> None:
         """
         Args:
             timestamps: How frame labels say the time: "[01:15]" (the released checkpoint) or "75 seconds".
-            system: The system message.
+            system: The system message; None takes that of the released checkpoint, or one that names no tool
+                where there is none.
+            explain_tools: Add the manual of each tool to it, for tools that the model was not trained on.
         """
         self.timestamps = timestamps
         self.system = system
+        self.explain_tools = explain_tools
 
-    def opening(self, task: Task, facts: Sequence[ClipFacts]) -> tuple[Message, ...]:
+    def opening(
+        self,
+        task: Task,
+        facts: Sequence[ClipFacts],
+        *,
+        tools: Sequence[Tool] = (),
+        shown: Sequence[Findings] = (),
+    ) -> tuple[Message, ...]:
         about = []
         for clip, known in zip(task.clips, facts, strict=True):
             name = f"{clip.id}: " if len(task.clips) > 1 else ""
             seconds, lines = int(max(known.duration - 0.5, 1)), min(known.height, known.width)
             about.append(f"{name}Video Length: {seconds} seconds. Original video resolution: {lines}p. ")
         user = "".join(about) + task.text.strip()
-        return Message(role="system", parts=(self.system,)), Message(role="user", parts=(user,))
+        frames = tuple(glimpse.content for found in shown for glimpse in found.glimpses)
+        system = self._system(tools, [clip.id for clip in task.clips])
+        return Message(role="system", parts=(system,)), Message(role="user", parts=(*frames, user))
+
+    def _system(self, tools: Sequence[Tool], clips: Sequence[str]) -> str:
+        system = self.system or (SYSTEM if tools else WITHOUT_TOOL)
+        explained = self.manual(tools, clips) if self.explain_tools else ""
+        return f"{system}\n\n{explained}" if explained else system
 
     def parse(self, text: str) -> Parsed:
         """A tagged answer wins; then calls; then a malformed call; then a bare "Answer: B" at the end."""
-        tagged = _ANSWER.search(text)
-        if tagged and tagged.group(1):
-            return Parsed(answer=tagged.group(1))
+        tagged = tagged_answer(text)
+        if tagged is not None:
+            return Parsed(answer=tagged)
         calls: list[ToolCall] = []
         problems: list[str] = []
         for block in _CALL.finditer(text):
@@ -61,8 +84,7 @@ class EvaDialect(Dialect):
                 (calls if isinstance(found, ToolCall) else problems).append(found)  # type: ignore[arg-type]
         if calls or problems:
             return Parsed(calls=tuple(calls), problem="; ".join(problems) or None)
-        bare = _LETTER_AT_THE_END.search(text)
-        return Parsed(answer=bare.group(1)) if bare else Parsed()
+        return Parsed(answer=letter_at_the_end(text))
 
     def observation(
         self, task: Task, findings: Sequence[Findings], problems: Sequence[str]
@@ -96,6 +118,18 @@ class EvaDialect(Dialect):
         if self.timestamps == "seconds":
             return f"\nFrame {number} at {int(shown)} seconds:"
         return f"{chr(10) if number else ''}Frame {number} at [{clock(shown)}]: "
+
+
+def tagged_answer(text: str) -> str | None:
+    """What stands between the first pair of answer tags; None if nothing does."""
+    tagged = _ANSWER.search(text)
+    return (tagged.group(1) or None) if tagged else None
+
+
+def letter_at_the_end(text: str) -> str | None:
+    """The letter of a bare "Answer: B" that ends a text, or nearly so."""
+    bare = _LETTER_AT_THE_END.search(text)
+    return bare.group(1) if bare else None
 
 
 def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:

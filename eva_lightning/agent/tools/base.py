@@ -7,11 +7,12 @@ dialect's business.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eva_lightning.agent.worlds.base import Glimpse, World
-from eva_lightning.records import Clip, ToolCall
+from eva_lightning.records import Clip, Span, ToolCall
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class Findings:
     """Tokens that the glimpses take in the conversation, labels included, as far as the tool can tell."""
     frames_cut: int = 0
     """Frames asked for but left out, because a token budget was full."""
+    spans: tuple[Span, ...] = ()
+    """What was looked at or listened to, clamped to the clip."""
 
 
 class Tool(ABC):
@@ -35,6 +38,16 @@ class Tool(ABC):
     """What the model writes to call it."""
 
     @abstractmethod
-    def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
+    def manual(self, clips: Sequence[str]) -> str:
+        """What its arguments mean, a line each, for a model that was never trained on it. `clips` are the ids
+        of the task's clips."""
+
+    @abstractmethod
+    def example(self, clips: Sequence[str]) -> Mapping[str, Any]:
+        """Arguments that make sense: manuals show them, and a test puts them through every dialect."""
+
+    @abstractmethod
+    async def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
         """Execute a call. `room` is the number of tokens the conversation can still take; work that does not
-        fit is cut before anything is decoded. May block: the rollout calls it in a thread."""
+        fit is cut before anything is decoded. All trajectories share one event loop: what blocks goes into
+        `asyncio.to_thread`."""

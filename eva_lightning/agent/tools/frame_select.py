@@ -7,16 +7,20 @@ model's mistake.
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eva_lightning.agent.tools.base import Findings, Tool
-from eva_lightning.agent.worlds.base import World
+from eva_lightning.agent.worlds.base import ClipFacts, World
 from eva_lightning.faults import ToolError
-from eva_lightning.records import Clip, ToolCall
+from eva_lightning.records import PATCH, Clip, Span, ToolCall
 from eva_lightning.timecode import parse_seconds
 from eva_lightning.video.sampling import Budget, plan
+
+LARGEST = 100.0
+"""Size at which a larger one is the same: both are far above any budget, and a pixel count stays a number."""
 
 
 class FrameSelect(Tool):
@@ -31,10 +35,26 @@ class FrameSelect(Tool):
         """
         self.budget = budget or Budget()
 
-    def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
+    def manual(self, clips: Sequence[str]) -> str:
+        which = f"- video: which one, out of {', '.join(clips)}.\n" if len(clips) > 1 else ""
+        return (
+            f"{which}"
+            "- start_time, end_time: the window, in seconds or MM:SS; equal ones mean a single moment.\n"
+            "- nframes: how many frames, spread evenly over the window.\n"
+            f"- resize: their size as a ratio of the original, 1.0 or less; a frame costs (height / {PATCH}) "
+            f"x (width / {PATCH}) visual tokens, and one call at most {self.budget.tokens}.\n"
+            "Take few small frames of a long window, and larger ones of a short window. Frames less than a "
+            "second apart, and windows you have seen before, seldom tell you more."
+        )
+
+    def example(self, clips: Sequence[str]) -> Mapping[str, Any]:
+        named = {"video": clips[0]} if len(clips) > 1 else {}
+        return {**named, "start_time": 30, "end_time": 60, "nframes": 6, "resize": 0.5}
+
+    async def run(self, call: ToolCall, clips: Sequence[Clip], world: World, room: int) -> Findings:
         arguments = call.arguments
         clip = named_clip(arguments, clips)
-        facts = world.describe(clip)
+        facts = await asyncio.to_thread(world.describe, clip)
         start, end = self.within(*asked_range(arguments), facts.duration)
         count = asked_count(arguments) if end > start else 1
         request = plan(
@@ -51,8 +71,14 @@ class FrameSelect(Tool):
             raise ToolError(
                 "there is no room left for frames in this conversation; answer with what was seen"
             )
-        glimpses = world.look(clip, request.times, request.height, request.width)
-        return Findings(glimpses=tuple(glimpses), tokens=request.tokens, frames_cut=request.frames_cut)
+        moments = self.moments(request.times, facts)
+        glimpses = await world.look(clip, moments, request.height, request.width)
+        return Findings(
+            glimpses=tuple(glimpses),
+            tokens=request.tokens,
+            frames_cut=request.frames_cut,
+            spans=(Span(clip=clip.id, start=start, end=end),),
+        )
 
     def within(self, start: float, end: float, duration: float) -> tuple[float, float]:
         """The part of a range that lies inside the clip."""
@@ -63,6 +89,10 @@ class FrameSelect(Tool):
                 f"{start:g} to {end:g} seconds lies outside the video, which is {duration:.1f} seconds long"
             )
         return max(start, 0.0), min(end, duration)
+
+    def moments(self, times: Sequence[float], facts: ClipFacts) -> Sequence[float]:
+        """The seconds at which to look: the frame on show at each time."""
+        return times
 
 
 def named_clip(arguments: Any, clips: Sequence[Clip]) -> Clip:
@@ -104,7 +134,7 @@ def asked_resize(arguments: Any) -> float:
         return 1.0
     if resize <= 0:
         raise ToolError(f"resize is {resize:g}; it must be above 0 (1.0 is the native size)")
-    return resize
+    return min(resize, LARGEST)
 
 
 def _number(arguments: Any, name: str) -> float | None:

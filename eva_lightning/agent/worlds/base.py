@@ -1,13 +1,14 @@
-"""What an agent can perceive. A world answers `look` and `listen`; it is given clips, never tasks, so no gold
-answer.
+"""Worlds: what an agent can perceive. A world answers `look`, `listen` and `tell`; it is given clips, never
+tasks, so no gold answer.
 
 Which seconds to look at, and how large, is the tool's business; how the answer is spelled is the dialect's.
+They are coroutines, because a world may ask an engine; one that decodes does so in a thread.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,24 +62,47 @@ class Sound:
     """What is heard, in words, where the world knows it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """Moments of one clip, and how large."""
+
+    clip: Clip
+    """Which clip."""
+    times: tuple[float, ...]
+    """Seconds from its begin."""
+    height: int
+    """Pixels."""
+    width: int
+    """Pixels."""
+
+
 class World(ABC):
     """The seam between an agent and what it perceives."""
 
     @abstractmethod
     def describe(self, clip: Clip) -> ClipFacts:
-        """Length and size of a clip, without decoding anything."""
+        """Length and size of a clip, without decoding anything. May open a file; call it in a thread."""
 
     @abstractmethod
-    def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
-        """One glimpse for each time, in order. May decode; call it in a thread."""
+    async def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
+        """One glimpse for each time, in order."""
 
-    @abstractmethod
-    def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
-        """The pixels of a frame that `look` returned: the same bytes, whenever it is asked."""
-
-    def listen(self, clip: Clip, start: float, end: float) -> Sound:
+    async def listen(self, clip: Clip, start: float, end: float) -> Sound:
         """The sound of a range of seconds."""
         raise NotImplementedError(f"{type(self).__name__} has no sound")
+
+    async def tell(self, looks: Sequence[Look], focus: str) -> str:
+        """What some looks show, in words, with a question in mind."""
+        raise NotImplementedError(f"{type(self).__name__} has no words for what it shows")
+
+    def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
+        """The pixels of a frame that `look` returned: the same bytes, whenever it is asked."""
+        raise NotImplementedError(f"{type(self).__name__} has no pictures")
+
+    def reader(self, clips: Sequence[Clip]) -> Callable[[FrameRef], Pixels]:
+        """Reads the frames of several clips again, each from its own."""
+        known = {clip.id: clip for clip in clips}
+        return lambda frame: self.pixels(known[frame.clip], frame)
 
     def prefetch(self, clip: Clip, times: Sequence[float], height: int, width: int) -> None:
         """A hint that `look` will be asked for these; worlds that read nothing ignore it."""

@@ -6,6 +6,7 @@ It holds no pixels itself and knows nothing of questions.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, Sound, World
@@ -31,7 +32,10 @@ class VideoWorld(World):
         begin, end = _bounds(clip, facts.duration)
         return ClipFacts(duration=end - begin, height=facts.height, width=facts.width, fps=facts.fps)
 
-    def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
+    async def look(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
+        return await asyncio.to_thread(self._decode, clip, times, height, width)
+
+    def _decode(self, clip: Clip, times: Sequence[float], height: int, width: int) -> list[Glimpse]:
         begin, end = _bounds(clip, self.store.facts(clip.path).duration)
         inside = [min(begin + max(time, 0.0), end) for time in times]
         glimpses = []
@@ -46,7 +50,10 @@ class VideoWorld(World):
         begin = clip.begin or 0.0
         return self.store.read(clip.path, begin + frame.time, frame.height, frame.width).pixels
 
-    def listen(self, clip: Clip, start: float, end: float) -> Sound:
+    async def listen(self, clip: Clip, start: float, end: float) -> Sound:
+        return await asyncio.to_thread(self._hear, clip, start, end)
+
+    def _hear(self, clip: Clip, start: float, end: float) -> Sound:
         begin, last = _bounds(clip, self.store.facts(clip.path).duration)
         start, end = max(start, 0.0), min(end, last - begin)
         return Sound(start=start, end=end, waveform=read_audio(clip.path, begin + start, begin + end))

@@ -5,7 +5,6 @@ frame it is, so that an interrupted export goes on where it stopped.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from PIL import Image
 
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.faults import UsageError
+from eva_lightning.files.atomic import appearing
 from eva_lightning.records import Clip, FrameRef, Trajectory
 from eva_lightning.video.packet_index import file_identity
 
@@ -68,9 +68,8 @@ class PictureFolder:
                 self.found += 1
             return
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f"{file.name}.{os.getpid()}.part")
-        Image.fromarray(self.world.pixels(clip, frame)).save(part, self.kind, quality=95, subsampling=0)
-        part.replace(file)
+        with appearing(file, shared=True) as part:
+            Image.fromarray(self.world.pixels(clip, frame)).save(part, self.kind, quality=95, subsampling=0)
         with self._counting:
             self.written += 1
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, isnan
-from typing import Any
+from typing import Any, Literal
 
 from eva_lightning.data.intake.bad_row import BadRow
 from eva_lightning.data.intake.row_shape import RowShape
@@ -21,7 +21,7 @@ from eva_lightning.data.intake.wording import (
     span,
     split_options,
 )
-from eva_lightning.records import Answer, Clip, Task
+from eva_lightning.records import Answer, Clip, Task, letters
 from eva_lightning.timecode import parse_seconds
 
 ASKS = ("human", "user")
@@ -70,27 +70,49 @@ def _empty(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and isnan(value))
 
 
+def _cell(row: Mapping[str, Any], column: str | None) -> Any:
+    """What a column holds; a dot goes into the object that a column holds. None where there is nothing.
+
+    >>> row = {"gold": {"letter": "B"}, "a.b": 1}
+    >>> _cell(row, "gold.letter"), _cell(row, "a.b"), _cell(row, "a.c")
+    ('B', 1, None)
+    """
+    if column is None or column in row:
+        return None if column is None else row[column]
+    outer, _, inner = column.partition(".")
+    held = literal(row.get(outer)) if inner else None
+    return _cell(held, inner) if isinstance(held, Mapping) else None
+
+
 def _value(row: Mapping[str, Any], column: str) -> Any:
     """What a column holds, or BadRow: empty cells are none."""
-    value = row.get(column)
+    value = _cell(row, column)
     if _empty(value):
-        there = "is empty" if column in row else f"is none of its columns {', '.join(map(str, row))}"
+        known = column in row or column.partition(".")[0] in row
+        there = "is empty" if known else f"is none of its columns {', '.join(map(str, row))}"
         raise BadRow(f"no {column}", f"{column} {there}")
     return value
 
 
-def _text(row: Mapping[str, Any], column: str) -> str:
+def _asked(row: Mapping[str, Any], column: str) -> str:
+    """The question of a row: text, or what the user of a chat says first."""
+    if _cell(row, column) == "":
+        return ""
     value = _value(row, column)
+    if isinstance(held := literal(value), list):
+        said = [one for one in held if isinstance(one, dict) and one.get("role", one.get("from")) in ASKS]
+        value = said[0].get("content", said[0].get("value")) if said else value
     if not isinstance(value, str):
         raise BadRow(f"no {column}", f"{column}: {value!r:.60} is no text")
     return value
 
 
 def _seconds(row: Mapping[str, Any], column: str | None) -> float | None:
-    if column is None or _empty(row.get(column)):
+    value = _cell(row, column)
+    if _empty(value):
         return None
     try:
-        return parse_seconds(row[column])
+        return parse_seconds(value)
     except ValueError as problem:
         raise BadRow(f"no {column}", f"{column}: {problem}") from None
 
@@ -99,7 +121,7 @@ def _pairs(row: Mapping[str, Any], shape: RowShape) -> Iterator[tuple[str, Any]]
     """Questions and their answers; None for one that is not known."""
     if shape.conversations is None:
         answered = None if shape.answer is None else _value(row, shape.answer)
-        yield (_text(row, shape.question) if row.get(shape.question) != "" else ""), answered
+        yield _asked(row, shape.question), answered
         return
     column, turns = shape.conversations, _value(row, shape.conversations)
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
@@ -137,9 +159,9 @@ def _options(row: Mapping[str, Any], shape: RowShape, wording: str) -> tuple[str
             return find_options(wording)
         return split_options(wording, shape.option_style)
     if isinstance(shape.options, list):
-        held: Any = [row.get(column) for column in shape.options]
+        held: Any = [_cell(row, column) for column in shape.options]
     else:
-        held = literal(row.get(shape.options))
+        held = literal(_cell(row, shape.options))
     if isinstance(held, dict):
         held = _by_letter(held, str(shape.options))
     listed = [] if _empty(held) else held
@@ -161,15 +183,14 @@ def _by_letter(held: Mapping[str, Any], column: str) -> list[Any]:
     if any(len(key) != 1 for key in held):
         return list(held.values())
     keys = sorted(held, key=str.upper)
-    letters = [chr(ord("A") + place) for place in range(len(keys))]
-    if "".join(keys).isalpha() and [key.upper() for key in keys] != letters:
+    if "".join(keys).isalpha() and tuple(key.upper() for key in keys) != letters(len(keys)):
         raise BadRow("no options", f"{column}: has options {', '.join(keys)}; want A, B, C... and no gap")
     return [held[key] for key in keys]
 
 
 def _bare(options: Sequence[str]) -> tuple[str, ...]:
     """Options without the letters that some files write before each."""
-    lettered = [(chr(ord("A") + place), option) for place, option in enumerate(options)]
+    lettered = zip(letters(len(options)), options, strict=True)
     found = [re.fullmatch(rf"\(?{letter}[.:)]\s*(.+)", option, re.DOTALL) for letter, option in lettered]
     if all(found):
         return tuple(one[1].strip() for one in found if one)
@@ -188,8 +209,8 @@ def _answer(value: Any, options: tuple[str, ...], shape: RowShape, begin: float)
     try:
         if kind in ("choice", "multi", "order"):
             named = value if isinstance(value, list) else [value] if kind == "choice" else _listed(value)
-            letters = tuple(_letter(one, options, shape.answer_index) for one in named)
-            return Answer(kind=kind, value=letters[0] if kind == "choice" and len(letters) == 1 else letters)
+            found = tuple(_letter(one, options, shape.answer_index) for one in named)
+            return Answer(kind=kind, value=found[0] if kind == "choice" and len(found) == 1 else found)
         if kind == "interval":
             first, last = _interval(value)
             return Answer(kind=kind, value=(first - begin, last - begin))
@@ -205,26 +226,29 @@ def _answer(value: Any, options: tuple[str, ...], shape: RowShape, begin: float)
 def _listed(value: Any) -> list[str]:
     """The letters of "A, C" or "AC".
 
-    >>> _listed("A, C"), _listed("CA"), _listed("red; blue")
-    (['A', 'C'], ['C', 'A'], ['red', 'blue'])
+    >>> _listed("A, C"), _listed("CA"), _listed("red; blue"), _listed("2->1")
+    (['A', 'C'], ['C', 'A'], ['red', 'blue'], ['2', '1'])
     """
     text = str(value).strip()
     return (
         list(text)
         if re.fullmatch(r"[A-Z]{2,}", text)
-        else [one for one in re.split(r"\s*[,;>]\s*", text) if one]
+        else [one for one in re.split(r"\s*(?:->|[,;>])\s*", text) if one]
     )
 
 
-def _letter(value: Any, options: tuple[str, ...], first: int | None) -> str:
+def _letter(value: Any, options: tuple[str, ...], first: int | Literal["A"] | None) -> str:
+    known = letters(len(options))
     if first is None:
         return letter_of(str(value), options)
-    place = int(value) - first
+    if first == "A" and (letter := str(value).strip().upper()) in known:
+        return letter
+    place = -1 if first == "A" else int(value) - first
     if not 0 <= place < len(options):
         raise BadRow(
             "no such option", f"answer {value!r} counts from {first}, but there are {len(options)} options"
         )
-    return chr(ord("A") + place)
+    return known[place]
 
 
 def _interval(value: Any) -> tuple[float, float]:
@@ -248,13 +272,15 @@ def _jsonable(value: Any) -> Any:
 
 def _extra(row: Mapping[str, Any], shape: RowShape, begin: float) -> dict[str, Any]:
     """What is kept beside the question. Evidence counts from the clip's begin, as all time does."""
-    extra = {column: _jsonable(row[column]) for column in shape.keep if row.get(column) is not None}
-    if shape.category is not None and not _empty(row.get(shape.category)):
-        extra["category"] = str(row[shape.category])
+    kept = {column: _cell(row, column) for column in shape.keep}
+    extra = {column: _jsonable(value) for column, value in kept.items() if value is not None}
+    category = _cell(row, shape.category)
+    if not _empty(category):
+        extra["category"] = _category(category)
     duration = _seconds(row, shape.duration)
     if duration is not None:
         extra["duration"] = duration
-    held: Any = None if shape.evidence is None else literal(row.get(shape.evidence))
+    held: Any = literal(_cell(row, shape.evidence))
     if held != [] and not _empty(held):
         nested = isinstance(held, list) and all(isinstance(one, (list, tuple)) for one in held)
         try:
@@ -265,3 +291,13 @@ def _extra(row: Mapping[str, Any], shape: RowShape, begin: float) -> dict[str, A
             raise BadRow("no evidence", f"{shape.evidence}: {held!r:.60} ends before it begins")
         extra["evidence"] = [[first - begin, last - begin] for first, last in spans]
     return extra
+
+
+def _category(value: Any) -> str:
+    """The kind of a question; some files hold a list of them, or the text of one.
+
+    >>> _category("['entity recognition', 'reasoning']"), _category("SR")
+    ('entity recognition, reasoning', 'SR')
+    """
+    value = literal(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,5 +1,5 @@
 """How the rows of a data set are laid out: which column says what. A few lines of a config; no code per data
-set.
+set. A column that holds an object is entered by a dot: `reward_model.ground_truth`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class RowShape:
     video_path: str = "{}"
     """How that becomes a path below the folder of videos: "{}.mp4" where the column holds a bare id."""
     question: str = "question"
-    """Column of the question."""
+    """Column of the question, as text or as a chat whose user asks it first."""
     conversations: str | None = None
     """Column of a list of turns, asked and answered in turn (from/value or role/content): each pair is a
     task, and `question` and `answer` are not read. None: the row is one question."""
@@ -41,9 +41,9 @@ class RowShape:
     answer_kind: Literal["auto"] | AnswerKind = "auto"
     """What the answer is. auto: a choice where there are options (several where it is a list), a number where
     the file holds one, else text."""
-    answer_index: int | None = None
-    """Number of the first option where the answer is an option's number (0 or 1); None: it is a letter or
-    words."""
+    answer_index: int | Literal["A"] | None = None
+    """The first option where the answer is always an option's number (0 or 1) or always its letter (A); None:
+    it is a letter or words."""
     evidence: str | None = None
     """Column that says where the answer can be seen, in seconds of the file: [start, end], a list of them, or
     "MM:SS-MM:SS". None: it is not known."""

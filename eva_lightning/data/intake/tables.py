@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from eva_lightning.faults import UsageError
+from eva_lightning.data.intake.bad_row import BadRow
+from eva_lightning.faults import UsageError, first_line
 from eva_lightning.files.encoding import json_problem
 
 
@@ -29,6 +31,8 @@ class Row:
     """Its number in the file, from 1; in text files its line."""
     values: Mapping[str, Any]
     """What it holds, by column."""
+    problem: BadRow | None = None
+    """Why it holds nothing, where those behind it can be read all the same; None for a sound row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,15 @@ class Table:
 
 
 def rows_of(source: str, table: Table | None = None) -> Iterator[Row]:
-    """The rows of a file, of a folder that `datasets` wrote or can read, or of a `datasets` id on the hub."""
+    """The rows of a file, of a folder that `datasets` wrote or can read, or of a `datasets` id on the hub.
+
+    The first one that can not be read is refused.
+    """
+    return map(_sound, every_row_of(source, table))
+
+
+def every_row_of(source: str, table: Table | None = None) -> Iterator[Row]:
+    """The same; a row that can not be read is one with a problem, and those behind it follow."""
     table, path = table or Table(), Path(source).expanduser()
     if path.is_file():
         read = _READERS.get(path.suffix.lower())
@@ -62,20 +74,33 @@ def rows_of(source: str, table: Table | None = None) -> Iterator[Row]:
 
 
 def _json_lines(path: Path, _: Table) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig") as file:
-        try:
-            for number, text in enumerate(file, start=1):
-                if not text.strip():
-                    continue
-                try:
-                    value = json.loads(text)
-                except (ValueError, RecursionError) as problem:
-                    raise UsageError(f"{path}:{number}: not JSON ({json_problem(problem)})") from None
-                if _may_hold_halves(text):
-                    _check_characters(value, f"{path}:{number}")
-                yield _row(value, f"{path}:{number}", number)
-        except UnicodeDecodeError as problem:
-            raise UsageError(f"{path}: not UTF-8 text ({problem.reason} at byte {problem.start})") from None
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            line = line.removeprefix(BOM_UTF8) if number == 1 else line
+            if not line.strip():
+                continue
+            values, problem = dict[str, Any](), None
+            try:
+                values = _object(line)
+            except BadRow as found:
+                problem = found
+            yield Row(place=f"{path}:{number}", number=number, values=values, problem=problem)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """The object that a line holds."""
+    try:
+        text = line.decode()
+        value = json.loads(text)
+    except UnicodeDecodeError as problem:
+        raise BadRow("not UTF-8", f"not UTF-8 text ({problem.reason} at byte {problem.start})") from None
+    except (ValueError, RecursionError) as problem:
+        raise BadRow("not JSON", f"not JSON ({json_problem(problem)})") from None
+    if half := _half(value) if _may_hold_halves(text) else None:
+        raise BadRow("half a character", half)
+    if not isinstance(value, dict):
+        raise BadRow("no object", f"holds no object but {type(value).__name__}")
+    return value
 
 
 def _json(path: Path, table: Table) -> Iterator[Row]:
@@ -100,9 +125,12 @@ def _json(path: Path, table: Table) -> Iterator[Row]:
     elif not isinstance(whole, list):
         raise UsageError(f"{path}: want a list of rows, not {type(whole).__name__}")
     for number, value in enumerate(whole, start=1):
-        if halves:
-            _check_characters(value, f"{path} row {number}")
-        yield _row(value, f"{path} row {number}", number)
+        place = f"{path} row {number}"
+        if half := _half(value) if halves else None:
+            raise UsageError(f"{place}: {half}")
+        if not isinstance(value, dict):
+            raise UsageError(f"{place}: holds no object but {type(value).__name__}")
+        yield Row(place=place, number=number, values=value)
 
 
 def _separated(path: Path, separator: str) -> Iterator[Row]:
@@ -128,7 +156,7 @@ def _parquet(path: Path, _: Table) -> Iterator[Row]:
     try:
         file = parquet.ParquetFile(path)
     except arrow.ArrowInvalid as problem:
-        raise UsageError(f"{path}: no Parquet ({_first_line(problem)})") from None
+        raise UsageError(f"{path}: no Parquet ({first_line(problem)})") from None
     number = 0
     with file:
         try:
@@ -137,7 +165,7 @@ def _parquet(path: Path, _: Table) -> Iterator[Row]:
                     number += 1
                     yield Row(place=f"{path} row {number}", number=number, values=values)
         except (arrow.ArrowException, OSError) as problem:
-            raise UsageError(f"{path}: damaged after row {number} ({_first_line(problem)})") from None
+            raise UsageError(f"{path}: damaged after row {number} ({first_line(problem)})") from None
 
 
 def _from_datasets(source: str, path: Path, table: Table) -> Iterator[Row]:
@@ -154,7 +182,7 @@ def _from_datasets(source: str, path: Path, table: Table) -> Iterator[Row]:
         for number, values in enumerate(found.decode(False), start=1):
             yield Row(place=f"{source} row {number}", number=number, values=values)
     except (KeyError, ValueError, OSError, RuntimeError, library.exceptions.DatasetsError) as problem:
-        why = _first_line(problem)
+        why = first_line(problem)
         raise UsageError(f"{source}: `datasets` can not read split {table.split!r} of it ({why})") from None
 
 
@@ -163,16 +191,13 @@ def _may_hold_halves(text: str) -> bool:
     return "\\ud" in text or "\\uD" in text
 
 
-def _check_characters(value: Any, place: str) -> None:
-    """Refuse half a character: JSON can hold it, and no file can."""
+def _half(value: Any) -> str | None:
+    """What is wrong with half a character: JSON can hold it, and no file can. None where there is none."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as problem:
-        raise UsageError(f"{place}: holds half a character ({problem.reason}); repair its text") from None
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0]
+        return f"holds half a character ({problem.reason}); repair its text"
+    return None
 
 
 def needed(module: str) -> Any:
@@ -186,10 +211,10 @@ def needed(module: str) -> Any:
         ) from None
 
 
-def _row(value: Any, place: str, number: int) -> Row:
-    if not isinstance(value, dict):
-        raise UsageError(f"{place}: holds no object but {type(value).__name__}")
-    return Row(place=place, number=number, values=value)
+def _sound(row: Row) -> Row:
+    if row.problem is not None:
+        raise UsageError(f"{row.place}: {row.problem.detail}")
+    return row
 
 
 _READERS: dict[str, Callable[[Path, Table], Iterator[Row]]] = {

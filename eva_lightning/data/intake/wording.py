@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from eva_lightning.data.intake.bad_row import BadRow
+from eva_lightning.records import letters
 from eva_lightning.timecode import parse_seconds
 
 OptionStyle = Literal["A. ", "A: ", "(A) ", "none"]
@@ -38,7 +39,7 @@ def split_options(wording: str, style: str) -> tuple[str, tuple[str, ...]]:
         return wording.strip(), ()
     found: list[re.Match[str]] = []
     for option in OPTION[style].finditer(wording):  # a line of the question may look like one: begin at A
-        if option[1] == chr(ord("A") + len(found)):
+        if option[1] == letters(len(found) + 1)[-1]:
             found.append(option)
         elif option[1] == "A":
             found = [option]
@@ -68,14 +69,13 @@ def letter_of(said: str, options: Sequence[str]) -> str:
     >>> [letter_of(said, ["Black", "Silver"]) for said in ("A.", "(b)", "B. Silver.", "silver", "B. grey")]
     ['A', 'B', 'B', 'B', 'B']
     """
-    texts = [_plain(option) for option in options]
+    texts, known = [_plain(option) for option in options], letters(len(options))
     if texts.count(_plain(said)) == 1:
-        return chr(ord("A") + texts.index(_plain(said)))
+        return known[texts.index(_plain(said))]
     found = _LETTER.fullmatch(said.strip())
-    letters = [chr(ord("A") + i) for i in range(len(options))]
     letter = (found[1] or found[2] or found[4]).upper() if found else ""
     words = _plain(found[3] or "") if found else ""
-    if letter not in letters or (words in texts and words != texts[letters.index(letter)]):
+    if letter not in known or (words in texts and words != texts[known.index(letter)]):
         raise BadRow("no such option", f"answer {said[:60]!r} is none of {len(options)} options")
     return letter
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from eva_lightning.data.selection.outcome import outcome
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.scoring import score
 
 Cause = Literal["wrong", "guessed", "budget exhausted", "malformed", "no answer"]
 """looked at the evidence, and is wrong | answered without a look at the evidence, or at anything | ran into
@@ -72,17 +72,16 @@ def cause_of(one: Trajectory) -> Cause | None:
     """
     if one.stop in (None, "fault") or one.task.answer is None:
         return None
-    errors = [turn.observation.error is not None for turn in one.turns if turn.observation is not None]
-    if one.stop != "answered" or not (one.answer or "").strip():
-        if errors and all(errors):
+    end = outcome(one)
+    if not end.answered or not (one.answer or "").strip():
+        if end.hopeless:
             return "malformed"
         return "budget exhausted" if one.stop in LIMITS else "no answer"
-    right = score(one.task, one.answer).correct
-    if not right and errors and all(errors):
+    if not end.correct and end.hopeless:
         return "malformed"
-    if not _looked(one) or not _met_evidence(one):
+    if not end.looked or (one.task.evidence and one.perceived and not one.evidence_met):
         return "guessed"
-    return None if right else "wrong"
+    return None if end.correct else "wrong"
 
 
 def merged(failures: Iterable[Failure]) -> list[Failure]:
@@ -129,20 +128,6 @@ def shares(clusters: Sequence[Cluster], count: int) -> list[Cluster]:
         given[place] += 1
         dealt.append(clusters[place])
     return dealt
-
-
-def _looked(one: Trajectory) -> bool:
-    """Whether anything was shown or heard."""
-    worked = any(turn.observation is not None and turn.observation.error is None for turn in one.turns)
-    return worked or bool(one.frames)
-
-
-def _met_evidence(one: Trajectory) -> bool:
-    """Whether a frame fell into the evidence, where it is known and frames could."""
-    spans = one.task.evidence
-    if not spans or not one.frames:
-        return True
-    return any(start <= frame.time <= end for frame in one.frames for start, end in spans)
 
 
 def _watched(one: Trajectory) -> str:

@@ -86,7 +86,7 @@ def balanced(tasks: Sequence[Task], seed: int) -> list[Task]:
         options = [one for one in task.options if one != right]
         dice.shuffle(options)
         options.insert(place, right)
-        answer = Answer(kind="choice", value=chr(ord("A") + place))
+        answer = Answer(kind="choice", value=task.letters[place])
         made.append(replace(task, options=tuple(options), answer=answer))
     return made
 
@@ -146,16 +146,17 @@ def _says(question: str, words: str) -> bool:
 
 def _off_clip(task: Task, duration: Callable[[Clip], float]) -> Doubt | None:
     try:
-        longest = max(duration(clip) for clip in task.clips)
+        lengths = {clip.id: duration(clip) for clip in task.clips}
     except VideoError as problem:
         return "broken clip", str(problem)
     try:
         spans = task.evidence
     except (TypeError, ValueError):
         return "not a task", f"its evidence is {task.extra.get('evidence')!r}; want [[start, end], ...]"
-    for start, end in spans:
-        if not 0 <= start < end <= longest + SLACK:
-            return "off clip", f"evidence from {start:g} to {end:g} s in a clip of {longest:.1f} s"
+    for span in spans:
+        length = lengths.get(span.clip, 0.0)
+        if not 0 <= span.start < span.end <= length + SLACK:
+            return "off clip", f"evidence from {span} in a clip of {length:.1f} s"
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.config import default_dialect
 from eva_lightning.data.mining.author import Rejected, Written
 from eva_lightning.data.mining.teacher import Teacher
 from eva_lightning.faults import EngineFault, VideoError
@@ -46,10 +46,10 @@ async def _doubt(task: Task, teacher: Teacher, frames: int) -> Rejected | None:
 
 async def _answered(task: Task, teacher: Teacher, frames: int) -> Verdict:
     """How the teacher does with so many frames of the evidence."""
-    dialect, clip = EvaDialect(), task.clips[0]
+    dialect, clip = default_dialect(), task.clips[0]
     parts: list[Part] = []
     if frames and task.evidence:
-        parts = await teacher.frames(clip, task.evidence, frames)
+        parts = await teacher.frames(clip, [one for one in task.evidence if one.clip == clip.id], frames)
     how = "Answer from these frames alone" if parts else "You can not see the video; make your best guess"
     form = dialect.reply("the letter of the right option" if task.options else "a few words")
     said = await teacher.ask([*parts, f"\n{task.text}\n{how}: {form}"], clip, max_tokens=SHORT)

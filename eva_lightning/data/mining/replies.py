@@ -10,9 +10,9 @@ from typing import Any
 
 from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.data.mining.author import Rejected, RejectionCause
-from eva_lightning.records import Answer, Clip, Task
+from eva_lightning.engines.asking import json_of
+from eva_lightning.records import Answer, Clip, Task, letters
 
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", re.DOTALL)
 _REFUSAL = re.compile(
     r"\b(?:sorry|can(?:no|')t|can not|unable|won't|will not|decline|not able|as an ai)\b", re.IGNORECASE
 )
@@ -40,14 +40,12 @@ class Order:
 
 def read_reply(text: str, order: Order) -> list[Task | Rejected]:
     """Every row of a reply as a task, or as what is wrong with it."""
-    bare = text.strip()
-    fenced = _FENCE.fullmatch(bare)
     try:
-        rows = json.loads(fenced.group(1) if fenced else bare)
-    except (ValueError, RecursionError) as problem:
-        if _REFUSAL.search(bare) and not set(bare) & set("[{"):
+        rows = json_of(text)
+    except ValueError as problem:
+        if _REFUSAL.search(text) and not set(text) & set("[{"):
             return [Rejected(cause="refused", reason="the teacher would not write", text=text)]
-        return [Rejected(cause="not JSON", reason=_first_line(problem), text=text)]
+        return [Rejected(cause="not JSON", reason=str(problem), text=text)]
     rows = rows if isinstance(rows, list) else [rows]
     if not rows:
         return [Rejected(cause="refused", reason="the teacher wrote an empty list", text=text)]
@@ -119,11 +117,11 @@ def _answer(value: Any, options: Sequence[str]) -> Answer:
     """A right option by its text or its letter; a number; words."""
     if options:
         said = _words(value, "answer")
-        letters = [chr(ord("A") + place) for place in range(len(options))]
+        known = letters(len(options))
         texts = [option.casefold() for option in options]
         if said.casefold() in texts:
-            return Answer(kind="choice", value=letters[texts.index(said.casefold())])
-        if said in letters:
+            return Answer(kind="choice", value=known[texts.index(said.casefold())])
+        if said in known:
             return Answer(kind="choice", value=said)
         raise _Wrong("bad options", f"the answer {said!r} is none of the options")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -136,7 +134,3 @@ def _number(value: Any, name: str) -> float:
     if not number or not abs(value) < 1e9:  # NaN is not below anything
         raise _Wrong("not a task", f"{name} is {value!r}; want a number")
     return float(value)
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0][:200]

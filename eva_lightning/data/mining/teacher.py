@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.engines.asking import ask, some_at_once
+from eva_lightning.engines.asking import ask, caption, some_at_once
 from eva_lightning.engines.base import Engine, Sampling, Utterance
-from eva_lightning.records import Clip, Part
+from eva_lightning.records import Clip, Part, Span
 from eva_lightning.video.sampling import snap, spread
 
 T = TypeVar("T")
@@ -42,18 +42,15 @@ class Teacher:
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
         return await ask(self.engine, parts, partial(self.world.pixels, clip), sampling, timeout=self.timeout)
 
-    async def frames(self, clip: Clip, spans: Sequence[tuple[float, float]], count: int) -> list[Part]:
+    async def frames(self, clip: Clip, spans: Sequence[Span], count: int) -> list[Part]:
         """`count` frames, spread over some ranges of a clip, with their times; at least one of each range."""
         facts = await asyncio.to_thread(self.world.describe, clip)
         height, width = snap(facts.height, facts.width, min(1.0, self.side / min(facts.height, facts.width)))
         each = max(1, count // max(1, len(spans)))
-        times = [time for start, end in spans for time in spread(start, min(end, facts.duration), each)]
+        times = [time for one in spans for time in spread(one.start, min(one.end, facts.duration), each)]
         parts: list[Part] = []
-        for number, glimpse in enumerate(
-            await asyncio.to_thread(self.world.look, clip, times, height, width)
-        ):
-            parts += [f"{chr(10) if number else ''}Frame {number} at {glimpse.time:.1f} seconds: "]
-            parts += [glimpse.content]
+        for number, glimpse in enumerate(await self.world.look(clip, times, height, width)):
+            parts += [caption(number, glimpse.time), glimpse.content]
         return parts
 
     def all(self, asking: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:

@@ -22,7 +22,7 @@ from eva_lightning.data.mining.replies import Order, read_reply
 from eva_lightning.data.mining.teacher import Teacher
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import EngineFault, UsageError, VideoError
-from eva_lightning.records import Clip, Part, Task
+from eva_lightning.records import Clip, Part, Span, Task
 from eva_lightning.scoring import canonical
 
 VIDEOS = {".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v"}
@@ -145,7 +145,8 @@ class TeacherAuthor(TaskAuthor):
                 source=cluster.source,
                 cause=cluster.cause,
             )
-            frames = await self.teacher.frames(clip, [order.shown], self.frames)
+            window = Span(clip=clip.id, start=order.shown[0], end=order.shown[1])
+            frames = await self.teacher.frames(clip, [window], self.frames)
             said = await self.teacher.ask(
                 [_request(examples, order, duration), *frames],
                 clip,

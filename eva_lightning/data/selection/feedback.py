@@ -10,14 +10,15 @@ verdict counts. Good is what remains: right, on evidence, and not wasteful.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
+from eva_lightning.data.selection.density import DensityRules
+from eva_lightning.data.selection.outcome import outcome
 from eva_lightning.data.selection.sufficiency import SCORE
-from eva_lightning.records import Observation, Score, ToolCall, Trajectory
+from eva_lightning.records import FrameRef, Observation, Score, Trajectory
 from eva_lightning.scoring import score
-from eva_lightning.timecode import parse_seconds
 
 Cause = Literal[
     "good",
@@ -37,6 +38,13 @@ of the evidence | too few frames of a long window | too many of a short one | a 
 seen does not suffice | right, but others needed far less | left out as ambiguous."""
 
 
+SLACK = 0.5
+"""Seconds by which a window may be longer than from its first frame to its last: frames begin a little before
+or after the second that was asked for."""
+Watched = tuple[int, float, float]
+"""Frames of a look, its seconds, and by how much these may be more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeedbackRules:
     """Where the borders are."""
@@ -44,14 +52,8 @@ class FeedbackRules:
     waste: float = 2.0
     """Frames or visual tokens, as a multiple of the median of the right attempts at the same family of
     questions."""
-    dense_fps: float = 1.0
-    """Frames per second above which a look is too dense (EVA's audit of calls: 1)..."""
-    dense_frames: int = 8
-    """...if it has more frames than this."""
-    sparse_seconds: float = 60.0
-    """A window longer than this..."""
-    sparse_frames: int = 4
-    """...wants at least so many frames. Only where no look was closer."""
+    density: DensityRules = field(default_factory=DensityRules)
+    """Frames of a window: too many of a short one, or too few of a long one if no look was closer."""
     drop_ambiguous: bool = False
     """Leave out attempts that are nearly right or nearly wrong, and right ones that saw only a part of the
     evidence."""
@@ -60,11 +62,8 @@ class FeedbackRules:
     0.5."""
 
     def __post_init__(self) -> None:
-        if self.waste <= 1 or self.dense_fps <= 0 or not 0 <= self.near <= 0.5:
-            raise ValueError(
-                f"waste {self.waste:g}, dense_fps {self.dense_fps:g}, near {self.near:g}: "
-                "want more than 1, more than 0, and 0 to 0.5"
-            )
+        if self.waste <= 1 or not 0 <= self.near <= 0.5:
+            raise ValueError(f"waste {self.waste:g}, near {self.near:g}: want more than 1, and 0 to 0.5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,23 +119,14 @@ def _with(one: Trajectory, mark: bool | None, reason: str) -> Trajectory:
 
 def _flaw(one: Trajectory, rules: FeedbackRules) -> tuple[Cause, str] | None:
     """The first thing that is wrong with an attempt, its cost against others left aside."""
-    if one.stop != "answered":
-        return "stopped", f"ended by {one.stop}"
-    observations = [turn.observation for turn in one.turns if turn.observation]
-    errors = [observation.error for observation in observations if observation.error]
-    if errors:
-        return "malformed", errors[0]
-    verdict = score(one.task, one.answer)
-    if not verdict.correct:
-        return "wrong", verdict.reason
-    if not observations and not one.frames:
-        return "blind", "answered without a look"
+    flaw = outcome(one).flaw
+    if flaw is not None:
+        return flaw
     evidence = one.task.evidence
-    if evidence and not _evidence_met(one):
-        where = ", ".join(f"{start:g} to {end:g}" for start, end in evidence)
-        return "off evidence", f"saw nothing of {where} s"
-    windows = [window for observation in observations for window in _windows(observation)]
-    return _density(windows, rules) or _insufficiency(one)
+    if evidence and not one.evidence_met:
+        return "off evidence", f"saw nothing of {', '.join(map(str, evidence))}"
+    looks = [look for turn in one.turns if turn.observation for look in _looks(turn.observation)]
+    return _density(looks, rules.density) or _insufficiency(one)
 
 
 def _insufficiency(one: Trajectory) -> tuple[Cause, str] | None:
@@ -147,23 +137,15 @@ def _insufficiency(one: Trajectory) -> tuple[Cause, str] | None:
     return "insufficient", verdict.reason.removeprefix("insufficient: ")
 
 
-def _density(windows: Sequence[Sequence[float]], rules: FeedbackRules) -> tuple[Cause, str] | None:
+def _density(looks: Sequence[Watched], rules: DensityRules) -> tuple[Cause, str] | None:
     """Too few frames of a long window, or too many of a short one."""
-    sparse = [
-        times
-        for times in windows
-        if times[-1] - times[0] > rules.sparse_seconds and len(times) < rules.sparse_frames
-    ]
-    if sparse and len(sparse) == len(windows):
-        return (
-            "sparse",
-            f"{len(sparse[0])} frames of {sparse[0][-1] - sparse[0][0]:.0f} s, and no closer look",
-        )
-    for times in windows:
-        span = times[-1] - times[0]
-        # Half a frame of slack: frames begin a little before or after the second that was asked for.
-        if len(times) > rules.dense_frames and len(times) - 1.5 > rules.dense_fps * span:
-            return "dense", f"{len(times)} frames of {span:.1f} s"
+    found = [rules.against(frames, seconds + slack) for frames, seconds, slack in looks]
+    for cause, (frames, seconds, _) in zip(found, looks, strict=True):
+        if cause == "dense":
+            return "dense", f"{frames} frames of {seconds:.1f} s"
+    if found and all(cause == "sparse" for cause in found):
+        frames, seconds, _ = looks[0]
+        return "sparse", f"{frames} frames of {seconds:.0f} s, and no closer look"
     return None
 
 
@@ -187,7 +169,7 @@ def _doubt(one: Trajectory, cause: Cause, rules: FeedbackRules) -> str | None:
     verdict = score(one.task, one.answer)
     if cause in ("good", "wrong") and abs(verdict.value - 0.5) < rules.near:
         return f"nearly {'right' if cause == 'wrong' else 'wrong'}: {verdict.reason}"
-    met, there_are = _evidence_met(one), len(one.task.evidence)
+    met, there_are = len(one.evidence_met), len(one.task.evidence)
     if cause == "good" and met < there_are:
         return f"right, but saw {met} of {there_are} pieces of evidence"
     return None
@@ -207,29 +189,16 @@ def _norms(good: Sequence[Trajectory]) -> dict[str, Norm]:
     }
 
 
-def _evidence_met(one: Trajectory) -> int:
-    """How many pieces of evidence a frame fell into; for an attempt that only listened, a call."""
-    spans = [(frame.time, frame.time) for frame in one.frames]
-    if not spans:
-        spans = [span for turn in one.turns if turn.observation for span in map(_asked, turn.calls) if span]
-    return sum(any(a <= end and b >= start for a, b in spans) for start, end in one.task.evidence)
-
-
-def _asked(call: ToolCall) -> tuple[float, float] | None:
-    """The seconds that a call asked for, if it names any."""
-    try:
-        return parse_seconds(call.arguments.get("start_time")), parse_seconds(call.arguments.get("end_time"))
-    except ValueError:
-        return None
-
-
-def _windows(observation: Observation) -> list[list[float]]:
-    """The times of the frames of each look: a step back in time, or another clip, begins another look."""
-    windows: list[list[float]] = []
-    clip = ""
+def _looks(observation: Observation) -> list[Watched]:
+    """Each look: a step back in time, or another clip, begins another one. The seconds
+    are those that were asked for, where the tool says so; else those between the first and the last frame.
+    """
+    looks: list[list[FrameRef]] = []
     for frame in observation.frames:
-        if not windows or frame.clip != clip or frame.time < windows[-1][-1]:
-            windows.append([])
-        windows[-1].append(frame.time)
-        clip = frame.clip
-    return windows
+        if not looks or frame.clip != looks[-1][-1].clip or frame.time < looks[-1][-1].time:
+            looks.append([])
+        looks[-1].append(frame)
+    spans = observation.spans
+    if len(spans) == len(looks):
+        return [(len(look), span.end - span.start, 0.0) for look, span in zip(looks, spans, strict=True)]
+    return [(len(look), look[-1].time - look[0].time, SLACK) for look in looks]

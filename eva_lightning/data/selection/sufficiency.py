@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from eva_lightning.engines.asking import caption
 from eva_lightning.faults import Fault
 from eva_lightning.records import Part, Score, Trajectory
 from eva_lightning.rewards.judging.judge import Judge, unheard
@@ -39,8 +40,7 @@ def case_of(trajectory: Trajectory) -> Case:
     several = len(task.clips) > 1
     parts: list[Part] = []
     for number, frame in enumerate(dict.fromkeys(trajectory.frames)):
-        of = f" of {frame.clip}" if several else ""
-        parts += [f"{chr(10) if number else ''}Frame {number}{of} at {frame.time:.1f} seconds: ", frame]
+        parts += [caption(number, frame.time, frame.clip if several else None), frame]
     parts.append(f"\n\nQuestion: {task.text}\n\nAnswer that was given: {trajectory.answer}")
     return Case(parts=tuple(parts), clips=task.clips)
 

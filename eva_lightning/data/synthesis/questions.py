@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from eva_lightning.data.synthesis.families import FAMILIES, OPTIONS, SIGHT, SUBJECTS, Draft
 from eva_lightning.data.synthesis.script import Script
-from eva_lightning.records import Answer, Clip, Task
+from eva_lightning.records import Answer, Clip, Task, letters
 from eva_lightning.scoring import canonical
 
 
@@ -62,4 +62,5 @@ def _task(
     options = dice.sample(draft.wrong, min(OPTIONS - 1, len(draft.wrong)))
     place = turn % (len(options) + 1)
     options.insert(place, canonical(draft.gold))
-    return replace(task, options=tuple(options), answer=Answer(kind="choice", value=chr(ord("A") + place)))
+    answer = Answer(kind="choice", value=letters(len(options))[place])
+    return replace(task, options=tuple(options), answer=answer)

@@ -16,6 +16,7 @@ import numpy as np
 from eva_lightning.data.synthesis.picture import draw
 from eva_lightning.data.synthesis.script import Script
 from eva_lightning.data.synthesis.tones import RATE, waveform
+from eva_lightning.files.atomic import appearing
 
 _X264 = {
     "preset": "veryfast",
@@ -31,13 +32,9 @@ def render(script: Script, path: str | Path) -> None:
     """Write the clip of a script to `path`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            _encode(script, container)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    whole = {"movflags": "+faststart"}
+    with appearing(path) as part, av.open(str(part), "w", format="mp4", options=whole) as container:
+        _encode(script, container)
 
 
 def _encode(script: Script, container: av.container.OutputContainer) -> None:

@@ -138,7 +138,7 @@ def _elsewhere(task: Task, script: Script, dice: random.Random) -> int:
     starts = [
         start
         for start in range(script.told - 2)
-        if all(start + 2 <= begin or start >= end for begin, end in task.evidence)
+        if all(start + 2 <= span.start or start >= span.end for span in task.evidence)
     ]
     return dice.choice(starts or [0])
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from eva_lightning.agent.config import LOOK
 from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.data.synthesis.reading import (
     MARK_SCALE,
@@ -39,7 +40,7 @@ LADDER = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """A call of frame_select before it is spelled."""
+    """A look before it is spelled."""
 
     start: float
     """First second."""
@@ -119,7 +120,7 @@ class Oracle:
 
     def call(self, look: Look) -> str:
         return self.dialect.call(
-            "frame_select", start_time=look.start, end_time=look.end, nframes=look.nframes, resize=look.resize
+            LOOK, start_time=look.start, end_time=look.end, nframes=look.nframes, resize=look.resize
         )
 
     def answer(self, task: Task, found: Finding) -> str:

@@ -7,7 +7,7 @@ The same rules judge a call before it is made (coached_engine.py) and a finished
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
@@ -20,6 +20,7 @@ from eva_lightning.agent.tools.frame_select import (
     named_clip,
 )
 from eva_lightning.agent.worlds.base import ClipFacts
+from eva_lightning.data.selection.density import DensityRules
 from eva_lightning.faults import ToolError
 from eva_lightning.records import PATCH, Clip, Message, ToolCall, Trajectory
 from eva_lightning.video.sampling import snap
@@ -33,24 +34,17 @@ few visual tokens for a long window | a window that was already watched as close
 class AuditRules:
     """Where the borders are."""
 
-    frames_per_second: float = 1.0
-    """Most frames a second of a window; a moment holds one."""
-    long_seconds: float = 60.0
-    """A window longer than this..."""
-    long_frames: int = 4
-    """...wants at least so many frames..."""
+    density: DensityRules = field(default_factory=DensityRules)
+    """Frames of a window: too many of a short one, or too few of a long one..."""
     long_tokens: int = 64
-    """...and at least so many visual tokens."""
+    """...which wants at least so many visual tokens, too."""
     again_seconds: float = 1.0
     """Two windows are the same if their begins and ends differ by no more than this. To watch one again
     with more or larger frames is no repetition."""
 
     def __post_init__(self) -> None:
-        if self.frames_per_second <= 0 or min(self.long_seconds, self.again_seconds) < 0:
-            raise ValueError(
-                f"frames_per_second {self.frames_per_second:g}, long_seconds {self.long_seconds:g}, "
-                f"again_seconds {self.again_seconds:g}: want more than 0, and 0 or more"
-            )
+        if self.again_seconds < 0:
+            raise ValueError(f"again_seconds {self.again_seconds:g}: want 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,21 +166,21 @@ def _malformed(parsed: Parsed) -> Objection | None:
 
 
 def _density(look: Look, rules: AuditRules) -> Objection | None:
-    window = f"{look.start:g} to {look.end:g} seconds"
-    most = 1 + int(look.span * rules.frames_per_second)
-    if look.count > most:
+    window, density = f"{look.start:g} to {look.end:g} seconds", rules.density
+    cause = density.against(look.count, look.span)
+    if cause == "dense":
         return Objection(
             cause="dense",
-            reason=f"{look.count} frames of {window} are more than {rules.frames_per_second:g} a second; "
-            f"take {most} or fewer, or a longer window",
+            reason=f"{look.count} frames of {window} are more than {density.frames_per_second:g} a second; "
+            f"take {density.most(look.span)} or fewer, or a longer window",
         )
-    if look.span > rules.long_seconds and look.count < rules.long_frames:
+    if cause == "sparse":
         return Objection(
             cause="sparse",
-            reason=f"{look.count} frames are too few for {window}; take {rules.long_frames} or more, or a "
+            reason=f"{look.count} frames are too few for {window}; take {density.long_frames} or more, or a "
             "shorter window",
         )
-    if look.span > rules.long_seconds and look.visual_tokens < rules.long_tokens:
+    if look.span > density.long_seconds and look.visual_tokens < rules.long_tokens:
         return Objection(
             cause="dim",
             reason=f"{look.visual_tokens} visual tokens are too few to see anything of {window}; take more "

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.rollout import Job, Limits
+from eva_lightning.agent.tools.base import Tool
 from eva_lightning.data.teaching.bank import ExperienceBank
 from eva_lightning.data.teaching.hints import REFLECTIONS, WORKFLOWS, HintKind, manual, told, told_experience
 from eva_lightning.records import Message, Trajectory
@@ -27,9 +28,9 @@ class Coach:
         self,
         jobs: Sequence[Job],
         dialect: Dialect,
+        tools: Sequence[Tool],
         limits: Limits,
         *,
-        visual_tokens: int,
         kinds: Sequence[HintKind],
         bank: ExperienceBank,
     ) -> None:
@@ -37,13 +38,13 @@ class Coach:
         Args:
             jobs: The trajectories, in the order in which the rollout gets them.
             dialect: Spells the calls in the manual.
-            limits: How many messages the teacher may write.
-            visual_tokens: What one look may cost.
+            tools: What the teacher can do.
+            limits: How many messages it may write.
             kinds: The kinds of hints to draw from; none gives the format alone.
             bank: Where experiences come from.
         """
-        self.jobs, self.dialect, self.limits = list(jobs), dialect, limits
-        self.visual_tokens, self.kinds, self.bank = visual_tokens, tuple(kinds), bank
+        self.jobs, self.dialect, self.tools, self.limits = list(jobs), dialect, tools, limits
+        self.kinds, self.bank = tuple(kinds), bank
         self._briefings: dict[tuple[str, int], tuple[HintKind, str]] = {}
 
     def opening(self, place: int, messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -68,9 +69,7 @@ class Coach:
         key = (job.task.id, job.replica)
         if key not in self._briefings:
             clips = tuple(clip.id for clip in job.task.clips)
-            format = manual(
-                self.dialect, turns=self.limits.turns, visual_tokens=self.visual_tokens, clips=clips
-            )
+            format = manual(self.dialect, self.tools, turns=self.limits.turns, clips=clips)
             kind, hint = self._hint(job)
             self._briefings[key] = kind, f"{format}\n\n{hint}" if hint else format
         return self._briefings[key]

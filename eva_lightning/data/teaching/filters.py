@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from eva_lightning.data.selection.outcome import outcome
 from eva_lightning.data.teaching.audits import Auditor
 from eva_lightning.data.teaching.hints import leaked
 from eva_lightning.records import Trajectory
-from eva_lightning.scoring import score
 
 DropCause = Literal[
     "fault", "no gold answer", "stopped", "malformed", "wrong", "blind", "over budget", "audited", "leaked"
@@ -60,16 +60,9 @@ def why_not(
         return "fault", one.faults[-1] if one.faults else "unknown"
     if task.answer is None:
         return "no gold answer", "the task has no gold answer"
-    if one.stop != "answered":
-        return "stopped", f"ended by {one.stop}"
-    errors = [turn.observation.error for turn in one.turns if turn.observation and turn.observation.error]
-    if errors:
-        return "malformed", errors[0]
-    verdict = score(task, one.answer)
-    if not verdict.correct:
-        return "wrong", verdict.reason
-    if not one.frames and one.rounds < 2:
-        return "blind", "answered without a look"
+    flaw = outcome(one).flaw
+    if flaw is not None:
+        return flaw
     for name in ("rounds", "frames", "visual_tokens"):
         limit, taken = getattr(rules, name), getattr(one, name)
         taken = len(taken) if name == "frames" else taken

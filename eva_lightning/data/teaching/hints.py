@@ -7,9 +7,11 @@ every hint speaks of itself by one word, "briefing", that a filter can find.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from eva_lightning.agent.dialects.base import Dialect
+from eva_lightning.agent.tools.base import Tool
 
 HintKind = Literal["format", "experience", "workflow", "reflection"]
 """The format and nothing else | a success at a question like this one | a way to go about it | what to ask
@@ -37,27 +39,17 @@ REFLECTIONS = (
 _LEAK = re.compile(r"\b(?:de)?brief(?:ing|ed)|\bauditor", re.IGNORECASE)
 
 
-def manual(dialect: Dialect, *, turns: int, visual_tokens: int, clips: tuple[str, ...]) -> str:
-    """The tool and the format, for a model that was never trained on them; spelled by the dialect."""
-    named = {"video": clips[0]} if len(clips) > 1 else {}
-    call = dialect.call("frame_select", **named, start_time=30, end_time=60, nframes=6, resize=0.5)
-    which = f"- video: which one, out of {', '.join(clips)}.\n" if named else ""
+def manual(dialect: Dialect, tools: Sequence[Tool], *, turns: int, clips: tuple[str, ...]) -> str:
+    """The tools and the format, for a model that was never trained on them; spelled by the dialect."""
     return (
         "Briefing, for you alone; never mention it. You have not seen the video: you see only the frames "
         "that you ask for.\n"
-        "Each of your messages is a few sentences in plain words and ends either with one call of the tool "
+        "Each of your messages is a few sentences in plain words and ends either with one call of a tool "
         "or with the answer, never with both.\n"
         "- In your first message write a plan: what must be seen to answer, and where to look for it.\n"
         "- In each later message write a summary of what the frames show, a reflection on whether that is "
         "enough, and, if it is not, the next plan.\n"
-        f"The tool is called like this, as one JSON object between its tags:\n{call}\n"
-        f"{which}"
-        "- start_time, end_time: the window, in seconds or MM:SS; equal ones mean a single moment.\n"
-        "- nframes: how many frames, spread evenly over the window.\n"
-        "- resize: their size as a ratio of the original, 1.0 or less; a frame costs (height / 28) x "
-        f"(width / 28) visual tokens, and one call at most {visual_tokens}.\n"
-        "Take few small frames of a long window, and larger ones of a short window. Frames less than a "
-        "second apart, and windows you have seen before, seldom tell you more.\n"
+        f"{dialect.manual(tools, clips)}\n"
         f"You may write {turns} messages at most. The answer is written like this, as short as the question "
         f"allows (the letter alone if there are options):\n{dialect.reply('...')}"
     )

@@ -36,8 +36,6 @@ class Teaching:
     """Whether attempts that are not good are kept, too."""
     good: KeepRules
     """What a good attempt may take."""
-    visual_tokens: int
-    """What one look may cost."""
 
 
 class Lesson:
@@ -62,8 +60,8 @@ class Lesson:
             self.coach = Coach(
                 jobs,
                 agent.dialect,
+                agent.tools,
                 agent.limits,
-                visual_tokens=teaching.visual_tokens,
                 kinds=teaching.hints,
                 bank=teaching.bank,
             )

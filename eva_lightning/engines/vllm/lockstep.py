@@ -21,7 +21,7 @@ import torch.distributed as dist
 
 from eva_lightning.engines.vllm.adapter import Written
 from eva_lightning.engines.vllm.in_process import InProcess
-from eva_lightning.faults import EngineFault, UsageError
+from eva_lightning.faults import EngineFault, UsageError, first_line
 from eva_lightning.video.decoder import Pixels
 
 IDLE = 0.002
@@ -146,7 +146,7 @@ class Lockstep:
         try:
             dist.all_gather_object(everyone, mine, group=self._group)
         except RuntimeError as problem:
-            why = f"one of {self._who}, which share a vLLM, is gone: {_first_line(problem)}"
+            why = f"one of {self._who}, which share a vLLM, is gone: {first_line(problem)}"
             raise EngineFault(why) from problem
         if len({news.wrote for news in everyone}) > 1:
             raise EngineFault(
@@ -226,7 +226,3 @@ class KnownPixels:
         while self._used > self._room:
             _, pixels = self._held.popitem(last=False)
             self._used -= pixels.nbytes
-
-
-def _first_line(problem: BaseException) -> str:
-    return str(problem).partition("\n")[0]

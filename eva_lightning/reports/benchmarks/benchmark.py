@@ -1,12 +1,18 @@
-"""A benchmark in a few lines of a config: where its rows and videos are, how options are written, what others
-reached. There is no code per benchmark: whoever has rows of this form adds a config.
+"""A benchmark in a few lines of a config: a table, the shape of its rows, its videos, published numbers.
+
+There is no code per benchmark: whoever has rows of any shape adds a config.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from eva_lightning.data.intake.wording import OptionStyle
+from eva_lightning.data.intake.intake import BrokenRow, Intake
+from eva_lightning.data.intake.row_shape import RowShape
+from eva_lightning.data.intake.tables import Table, every_row_of
+from eva_lightning.data.intake.video_folder import VideoFolder
+from eva_lightning.faults import UsageError
+from eva_lightning.records import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,23 +31,40 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A file of questions in the normalised form of EVA's release: one JSON object a line with `videos`,
-    `prompt` (chat messages), `reward_model.ground_truth` and `index`."""
+    """Questions with gold answers, and what others made of them."""
 
     name: str
-    """Name in tables and in the ids of tasks."""
+    """Name in tables and in the ids of tasks, which are its own whatever `shape` says of a source."""
     file: str
-    """JSONL file of its rows."""
+    """File of its rows: JSONL, JSON, CSV, TSV, Parquet, or a folder or id of `datasets`."""
     videos: str
     """Folder of its videos. A row's path is taken as it is if such a file exists, else its longest tail that
     exists in this folder."""
-    options: OptionStyle = "A. "
-    """How options are written."""
-    category: str | None = None
-    """Key of the row that names the kind of the question; accuracy is told per kind."""
-    evidence: str | None = None
-    """Key of the row that says where the answer can be seen, as "MM:SS-MM:SS"."""
+    shape: RowShape = field(default_factory=RowShape)
+    """Which column says what. With `keep_wording` it is asked in the words of its rows, as published numbers
+    were measured."""
+    table: Table = field(default_factory=Table)
+    """What must be known of the file beside its path."""
     published: dict[str, Published] = field(default_factory=dict)
     """Rows of others, by the name of their system."""
     published_settings: str = "12,000 visual tokens a call, temperature 0, 6 turns"
     """What must agree for the rows to be comparable."""
+
+
+def read_benchmark(benchmark: Benchmark) -> tuple[list[Task], list[BrokenRow]]:
+    """The tasks of a benchmark in the order of its file, and the rows that can not be asked."""
+    shape = replace(benchmark.shape, name=benchmark.name, source=None)
+    if shape.answer is None and shape.conversations is None:
+        raise UsageError(
+            f"{benchmark.name}: shape.answer is null; a benchmark needs the column of its answers"
+        )
+    intake, tasks = Intake(shape, VideoFolder(benchmark.videos)), list[Task]()
+    try:
+        for row in every_row_of(benchmark.file, benchmark.table):
+            for task in intake.take(row, benchmark.name):
+                index = row.number if shape.id is None else row.values.get(shape.id, task.id)
+                index = index if isinstance(index, (int, str)) else str(index)
+                tasks.append(replace(task, extra={"index": index, **task.extra}))
+    except UsageError as problem:
+        raise UsageError(f"{benchmark.name}: {problem}") from None
+    return tasks, intake.broken

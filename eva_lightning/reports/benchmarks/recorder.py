@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from eva_lightning.files import store
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.settings_file import settle
-from eva_lightning.files.sole_writer import sole_writer
 from eva_lightning.records import Trajectory
 from eva_lightning.reports.benchmarks.result import Result, result_of
 

@@ -4,9 +4,10 @@ that EVA's own `accuracy.py` reads. The trajectory itself is written beside it a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
-from eva_lightning.records import Ledger, StopReason, Trajectory
+from eva_lightning.records import AnswerKind, Ledger, StopReason, Trajectory
 from eva_lightning.scoring import canonical, score
 
 OFFICIAL: dict[str, str] = {
@@ -38,6 +39,10 @@ class Result:
     """The gold answer."""
     answer: str
     """What was answered; empty if nothing was."""
+    kind: AnswerKind
+    """How the answer is compared."""
+    value: float
+    """How good it is, from 0 to 1: an interval's overlap (IoU), a text's ROUGE; 1 or 0 for all others."""
     correct: bool
     """By letter or words, as rewards are given."""
     exact: bool
@@ -49,7 +54,7 @@ class Result:
     num_rounds: int
     """Messages of the model."""
     total_tokens: int
-    """Tokens of the whole conversation, frames included."""
+    """Tokens of the whole conversation, frames included, up to the last message of the model."""
     frames: int
     """Frames shown."""
     visual_tokens: int
@@ -61,7 +66,7 @@ class Result:
     duration: float = 0.0
     """Seconds of video, over all clips."""
     seen: bool | None = None
-    """Whether a frame lies within the evidence; None if the file does not say where it is."""
+    """Whether anything was perceived of the evidence; None if the file does not say where it is."""
     replica: int = 0
     """Which of the attempts."""
     seed: int = 0
@@ -74,9 +79,8 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
     """The row of a finished trajectory; its task needs a gold answer."""
     task, answer = trajectory.task, trajectory.answer or ""
     assert task.answer is not None and trajectory.stop is not None
-    gold = canonical(task.answer)
+    gold, verdict, sound = canonical(task.answer), score(task, trajectory.answer), trajectory.stop != "fault"
     times = tuple(frame.time for frame in trajectory.frames)
-    evidence = task.evidence
     return Result(
         id=task.id,
         index=task.extra.get("index", task.id),
@@ -85,19 +89,39 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
         question=task.text,
         gt=gold,
         answer=answer,
-        correct=trajectory.stop != "fault" and score(task, trajectory.answer).correct,
-        exact=trajectory.stop != "fault" and answer.strip().upper() == gold.upper(),
-        stop_reason=OFFICIAL[trajectory.stop],
+        kind=task.answer.kind,
+        value=verdict.value if sound else 0.0,
+        correct=sound and verdict.correct,
+        exact=sound and answer.strip().upper() == gold.upper(),
+        stop_reason=_officially(trajectory),
         stop=trajectory.stop,
         num_rounds=trajectory.rounds,
-        total_tokens=trajectory.ledger.total,
+        total_tokens=_sent(trajectory).ledger.total,
         frames=len(times),
         visual_tokens=trajectory.visual_tokens,
         times=times,
         ledger=trajectory.ledger,
         duration=duration,
-        seen=any(low <= time <= high for time in times for low, high in evidence) if evidence else None,
+        seen=bool(trajectory.evidence_met) if task.evidence else None,
         replica=trajectory.replica,
         seed=trajectory.seed,
         faults=tuple(trajectory.faults),
     )
+
+
+def _officially(trajectory: Trajectory) -> str:
+    """Why it ended, in the words of EVA's evaluator, which tells a call that it can not read from none."""
+    assert trajectory.stop is not None
+    said = trajectory.turns[-1].text if trajectory.turns else ""
+    unread = trajectory.stop == "no_action" and re.search("<tool_call>.*</tool_call>", said, re.DOTALL)
+    return "no_valid_tool_call" if unread else OFFICIAL[trajectory.stop]
+
+
+def _sent(trajectory: Trajectory) -> Trajectory:
+    """What the last message of the model was asked for with, and that message: without what it found after
+    it (limits.last_call), which no request held.
+    """
+    if not trajectory.turns:
+        return trajectory
+    *before, last = trajectory.turns
+    return replace(trajectory, turns=[*before, replace(last, observation=None, observation_ids=[])])

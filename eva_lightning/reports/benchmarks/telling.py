@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-
+from eva_lightning.data.intake.bad_row import counted
+from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.result import Result
-from eva_lightning.reports.benchmarks.rows import BrokenRow, causes
+from eva_lightning.reports.estimate import over_tasks
+from eva_lightning.reports.metrics import overlaps
 from eva_lightning.reports.summary import table
 
 DURATIONS = (
@@ -23,21 +24,6 @@ DURATIONS = (
     (3600.0, "longer"),
 )
 """Lengths of video that are told apart, by their lower end in seconds."""
-DRAWS = 2000
-"""Resamples of a bootstrap."""
-
-
-def interval(right: Sequence[bool]) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a share; the same for the same answers.
-
-    >>> low, high = interval([True] * 50 + [False] * 50)
-    >>> round(low, 1), round(high, 1)
-    (0.4, 0.6)
-    """
-    values = np.array(right, float)
-    drawn = np.random.default_rng(0).binomial(len(values), values.mean(), DRAWS) / len(values)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def report(benchmark: Benchmark, results: Iterable[Result], broken: Sequence[BrokenRow]) -> str:
@@ -60,6 +46,7 @@ def report(benchmark: Benchmark, results: Iterable[Result], broken: Sequence[Bro
     parts.append(
         f"scored as EVA's evaluator does (the whole answer is the letter): {exact:.2%}; {differ} differ"
     )
+    parts += _overlap(sound)
     parts += _evidence(sound)
     for title, key in (("kind", _kind), ("video", _length)):
         groups = _grouped(sound, key)
@@ -78,6 +65,7 @@ def measures(results: Iterable[Result]) -> dict[str, float]:
         return told
     return told | {
         "accuracy": _share(sound),
+        **overlaps(_intervals(sound)),
         "accuracy_exact": _mean(sound, lambda one: float(one.exact)),
         "rounds": _mean(sound, lambda one: one.num_rounds),
         "total_tokens": _mean(sound, lambda one: one.total_tokens),
@@ -93,18 +81,19 @@ def _denominator(everything: Sequence[Result], sound: Sequence[Result], broken: 
             f", {len(everything) - len(sound)} more ended by a fault (not counted; --retry_errors asks again)"
         )
     if broken:
-        told += f"; {len(broken)} rows could not be asked: {causes(broken)}"
+        told += f"; {len(broken)} rows could not be asked: {counted(row.cause for row in broken)}"
     return told
 
 
 def _rows(benchmark: Benchmark, sound: Sequence[Result]) -> list[list[str]]:
-    low, high = interval([one.correct for one in sound])
+    tasks = _grouped(sound, lambda one: one.id)
+    right = over_tasks({task: [float(one.correct) for one in ones] for task, ones in tasks.items()})
     mine = measures(sound)
     rows = [
         [
             "this policy",
             f"{mine['accuracy']:.2%}",
-            f"{low:.1%} to {high:.1%}",
+            f"{right.low:.1%} to {right.high:.1%}",
             f"{mine['rounds']:.2f}",
             f"{mine['total_tokens']:.0f}",
             f"{mine['frames']:.1f}",
@@ -116,6 +105,19 @@ def _rows(benchmark: Benchmark, sound: Sequence[Result]) -> list[list[str]]:
         tokens = "-" if theirs.total_tokens is None else f"{theirs.total_tokens:.0f}"
         rows.append([f"{name} (published)", f"{theirs.accuracy:.2f}%", "-", rounds, tokens, "-", "-"])
     return rows
+
+
+def _overlap(sound: Sequence[Result]) -> list[str]:
+    """How well interval answers meet the gold ones."""
+    values = _intervals(sound)
+    if not values:
+        return []
+    told = ", ".join(f"{name} {share:.1%}" for name, share in overlaps(values).items())
+    return [f"{len(values)} interval answers by their IoU: {told}"]
+
+
+def _intervals(sound: Sequence[Result]) -> list[float]:
+    return [one.value for one in sound if one.kind == "interval"]
 
 
 def _evidence(sound: Sequence[Result]) -> list[str]:

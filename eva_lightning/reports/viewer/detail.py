@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from eva_lightning.faults import UsageError
-from eva_lightning.records import FrameRef, Part, Task, ToolCall, Trajectory, Turn
+from eva_lightning.records import FrameRef, Part, Span, Task, Trajectory, Turn
 from eva_lightning.reports.viewer.rows import Pair, gold, grade, verdict
 from eva_lightning.reports.viewer.thumbnails import Album, Pasted
-from eva_lightning.timecode import parse_seconds
 
 Spell = Callable[[Sequence[int]], list[str]]
 """The text of each token id, where a tokenizer is at hand."""
@@ -47,15 +46,15 @@ def _task(task: Task, album: Album) -> dict[str, Any]:
         "options": [list(option) for option in zip(task.letters, task.options, strict=True)],
         "gold": gold(task),
         "kind": task.answer.kind if task.answer else None,
-        "evidence": evidence(task),
+        "evidence": evidence(task, {clip.id: place for place, clip in enumerate(task.clips)}),
         "clips": clips,
     }
 
 
-def evidence(task: Task) -> list[tuple[float, float]]:
+def evidence(task: Task, places: dict[str, int]) -> list[dict[str, Any]]:
     """Where the answer can be seen, if the data set says so."""
     try:
-        return list(task.evidence)
+        return _windows(task.evidence, places)
     except (TypeError, ValueError):
         raise UsageError(
             f"task {task.id!r}: extra.evidence is {task.extra['evidence']!r}; want [[start, end], ...] in "
@@ -103,7 +102,7 @@ def _turn(
     seen = turn.observation
     return {
         "text": segments(turn, trajectory.answer),
-        "windows": _windows(turn, places),
+        "windows": _windows(seen.spans if seen else (), places),
         "world": _parts(seen.parts, places, pictures) if seen else None,
         "error": seen.error if seen else None,
         "frames_cut": seen.frames_cut if seen else 0,
@@ -155,32 +154,10 @@ def segments(turn: Turn, answer: str | None) -> list[tuple[str, str]]:
     return [piece for piece in pieces if piece[1]]
 
 
-def _windows(turn: Turn, places: dict[str, int]) -> list[dict[str, Any]]:
-    found = []
-    for call in turn.calls:
-        asked, clip = window(call), _clip_of(call, turn, places)
-        if asked is not None and clip is not None:
-            found.append({"clip": clip, "start": asked[0], "end": asked[1], "tool": call.name})
-    return found
-
-
-def window(call: ToolCall) -> tuple[float, float] | None:
-    """The seconds that a call asked for, before any clamping; None where its arguments do not say."""
-    try:
-        start, end = (parse_seconds(call.arguments.get(name)) for name in ("start_time", "end_time"))
-    except (ValueError, OverflowError):
-        return None
-    return (start, end) if start <= end else None
-
-
-def _clip_of(call: ToolCall, turn: Turn, places: dict[str, int]) -> int | None:
-    """The clip that is meant: the only one, the one named under `video` by id or number, or the one whose
-    frames came back."""
-    if len(places) == 1:
-        return 0
-    named = call.arguments.get("video")
-    for name, place in places.items():
-        if named in (name, place + 1, str(place + 1)):
-            return place
-    came = {frame.clip for frame in turn.observation.frames} if turn.observation else set()
-    return places.get(came.pop()) if len(came) == 1 else None
+def _windows(spans: Sequence[Span], places: dict[str, int]) -> list[dict[str, Any]]:
+    """Ranges as places on the time lines of their clips."""
+    return [
+        {"clip": places[span.clip], "start": span.start, "end": span.end}
+        for span in spans
+        if span.clip in places
+    ]

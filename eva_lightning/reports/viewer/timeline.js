@@ -1,12 +1,12 @@
-// The time line of each clip: a lane for each turn, with the window it asked for and a tick for each frame.
+// The time line of each clip: a lane for each turn, with the window it looked at and a tick for each frame.
 
 const STEPS = [0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
 
 function drawTimeline(side, task, pictures, seen) {
   const clips = task.clips.map((clip, place) => drawClip(clip, place, side, task, pictures.get(clip), seen));
   const sign = (name, words) => make("span", "", make("i", name), words);
-  const legend = make("div", "legend", sign("box", "window asked for"), sign("line", "frame shown"));
-  if (task.evidence.length && task.clips.length === 1) legend.append(sign("proof", "evidence"));
+  const legend = make("div", "legend", sign("box", "window looked at"), sign("line", "frame shown"));
+  if (task.evidence.length) legend.append(sign("proof", "evidence"));
   const notes = [];
   if (side.missing.includes("limit")) {
     notes.push(`${side.shown} of ${seen.length} frames have pictures: the page's share of one trajectory.`);
@@ -20,8 +20,8 @@ function lastSecond(shown, place) {
   const turns = shown.sides.flatMap((side) => side.turns);
   const opening = shown.sides.flatMap((side) => side.opening.flatMap((one) => one.parts));
   const frames = framesOf([...opening, ...turns.flatMap((turn) => turn.world ?? [])]);
-  return Math.max(1, ...shown.task.evidence.map((one) => one[1]),
-    ...turns.flatMap((turn) => turn.windows).filter((one) => one.clip === place).map((one) => one.end),
+  const windows = [...shown.task.evidence, ...turns.flatMap((turn) => turn.windows)];
+  return Math.max(1, ...windows.filter((one) => one.clip === place).map((one) => one.end),
     ...frames.filter((frame) => frame.clip === place).map((frame) => frame.time));
 }
 
@@ -30,7 +30,8 @@ function drawClip(clip, place, side, task, shelf, seen) {
   const length = clip.axis;
   const at = (second) => `${Math.min(Math.max(second / length, 0), 1) * 100}%`;
   const lanes = make("div", "lanes");
-  if (task.evidence.length && task.clips.length === 1) lanes.append(bands(task.evidence, at));
+  const proof = task.evidence.filter((one) => one.clip === place);
+  if (proof.length) lanes.append(bands(proof, at));
   const first = mine.filter((frame) => frame.look === "opening");
   if (first.length) lanes.append(lane("opening", [], first, at));
   side.turns.forEach((turn, number) => {
@@ -52,7 +53,7 @@ function drawClip(clip, place, side, task, shelf, seen) {
 function lane(label, windows, frames, at, error, length) {
   const track = make("div", "track");
   for (const one of windows) {
-    const said = `${one.tool}: ${short(one.start)} to ${time(one.end)}`;
+    const said = `${short(one.start)} to ${time(one.end)}`;
     const bar = titled(make("div", error ? "window error" : "window"), said);
     bar.style.left = at(one.start);
     bar.style.width = `calc(${at(one.end)} - ${at(one.start)})`;
@@ -69,15 +70,14 @@ function lane(label, windows, frames, at, error, length) {
     track.append(tick);
   }
   if (error && !frames.length) {
-    const words = windows.length ? "error" : "the call can not be read";
-    track.append(titled(make("span", "note", words), error));
+    track.append(titled(make("span", "note", "error"), error));
   }
   if (!label) track.append(make("span", "note quiet", "nothing was watched"));
   return make("div", "lane", make("span", "", label), track);
 }
 
 function bands(evidence, at) {
-  return make("div", "bands", ...evidence.map(([start, end]) => {
+  return make("div", "bands", ...evidence.map(({ start, end }) => {
     const band = make("div", "band");
     band.style.left = at(start);
     band.style.width = `calc(${at(end)} - ${at(start)})`;

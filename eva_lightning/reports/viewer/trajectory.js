@@ -21,7 +21,7 @@ function drawTask(task, row) {
   add("gold", task.gold ?? "not known");
   if (task.kind) add("kind", task.kind);
   if (task.source) add("source", task.source);
-  const ranges = task.evidence.map(([start, end]) => `${short(start)} to ${time(end)}`);
+  const ranges = task.evidence.map((one) => `${short(one.start)} to ${time(one.end)}`);
   if (ranges.length) add("evidence", ranges.join(", "));
   add("task", task.id);
   add("row", String(row.number));

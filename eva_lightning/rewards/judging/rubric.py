@@ -6,14 +6,12 @@ reported, under both.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from eva_lightning.engines.asking import json_of
 from eva_lightning.records import Clip, Part
 
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", re.DOTALL)
 LONGEST = 2000
 """Characters of a reason; what is longer gives none."""
 
@@ -76,11 +74,9 @@ class Rubric:
 
     def read(self, reply: str) -> Verdict | None:
         """The verdict of a reply: one JSON object of a verdict and a reason, fenced or not; else None."""
-        bare = reply.strip()
-        fenced = _FENCE.fullmatch(bare)
         try:
-            row = json.loads(fenced.group(1) if fenced else bare)
-        except (ValueError, RecursionError):
+            row = json_of(reply)
+        except ValueError:
             return None
         if not isinstance(row, dict) or row.keys() != {"verdict", "reason"}:
             return None

@@ -6,16 +6,15 @@ rubric. What a judge failed to say is never kept.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from eva_lightning.faults import UsageError
+from eva_lightning.files.lock import in_turn
 from eva_lightning.files.store import Appender, read
 from eva_lightning.records import Clip, Part
 from eva_lightning.rewards.judging.rubric import Case, Rubric
@@ -76,7 +75,7 @@ class Rulings:
         if self.path is not None:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                with _alone(self.path):
+                with in_turn(self.path):
                     self._file = Appender(self.path)  # cuts off what a killed writer left
                     self._known = {one.key: one for one in read(self.path, Ruling)}
             except OSError as problem:
@@ -95,20 +94,9 @@ class Rulings:
         """Keep one; it is handed to the operating system before this returns."""
         self._known[ruling.key] = ruling
         if self._file is not None and self.path is not None:
-            with _alone(self.path):
+            with in_turn(self.path):
                 self._file.append(ruling)
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Held by one process at a time. The folder is locked, so that no lock file is left behind."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)

@@ -7,6 +7,7 @@ import pytest
 
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.tools.base import Findings
+from eva_lightning.agent.tools.frame_select import FrameSelect
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse
 from tests.making import frame, task
 
@@ -15,7 +16,7 @@ DIALECT = EvaDialect()
 
 
 def test_the_opening_says_length_and_resolution_and_shows_no_frame():
-    system, user = DIALECT.opening(task(), [FACTS])
+    system, user = DIALECT.opening(task(), [FACTS], tools=[FrameSelect()])
     assert system.text == "Use Frame Select Tool to Anlysis the video and generate an answer to the question."
     assert user.text == (
         "Video Length: 226 seconds. Original video resolution: 360p. What colour?\nA. red\nB. blue\nC. green"

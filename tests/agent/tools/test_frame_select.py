@@ -1,5 +1,7 @@
 """EVA's tool: what it accepts, what it clamps, and what it tells the model to mend."""
 
+import asyncio
+
 import pytest
 
 from eva_lightning.agent.tools.frame_select import FrameSelect
@@ -13,7 +15,7 @@ CLIP = (Clip(id="v", path="v.mp4"),)
 def look(world=None, clips=CLIP, room=10**6, **arguments):
     arguments = {"start_time": 10, "end_time": 20, "nframes": 2, "resize": 0.5} | arguments
     call = ToolCall(name="frame_select", arguments=arguments, text="")
-    return FrameSelect().run(call, clips, world or StillWorld(duration=100.0), room)
+    return asyncio.run(FrameSelect().run(call, clips, world or StillWorld(duration=100.0), room))
 
 
 def times(found):
@@ -80,3 +82,7 @@ def test_of_several_clips_one_must_be_named():
     assert look(clips=clips, video=1).glimpses[0].content.clip == "north"
     with pytest.raises(ToolError, match="must be one of north, south"):
         look(clips=clips)
+
+
+def test_a_resize_beyond_all_numbers_is_capped_like_any_other():
+    assert look(resize=1e308).glimpses[0].content == look(resize=1.0).glimpses[0].content

@@ -1,5 +1,7 @@
 """The released evaluator's habits, beside what the default does with the same call."""
 
+import asyncio
+
 import pytest
 
 from eva_lightning.agent.dialects.eva import EvaDialect
@@ -7,12 +9,14 @@ from eva_lightning.agent.tools.frame_select import FrameSelect
 from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
 from eva_lightning.faults import ToolError
 from eva_lightning.records import ToolCall
+from eva_lightning.video.sampling import Budget
 from tests.making import StillWorld, task
 
 
-def look(tool, **arguments):
+def look(tool, size=(360, 640), **arguments):
     call = ToolCall(name="frame_select", arguments={"nframes": 3, "resize": 0.1, **arguments}, text="")
-    return tool.run(call, task().clips, StillWorld(duration=100.0), 32_000)
+    world = StillWorld(duration=100.0, height=size[0], width=size[1])
+    return asyncio.run(tool.run(call, task().clips, world, 32_000))
 
 
 def labels(found):
@@ -29,7 +33,7 @@ def test_labels_say_what_was_asked_for_although_the_frames_are_within_the_video(
 
 def test_one_frame_is_the_middle_and_is_labelled_with_the_start():
     found = look(OfficialFrameSelect(), start_time=10, end_time=20, nframes=1)
-    assert [glimpse.time for glimpse in found.glimpses] == [15.0] and labels(found) == ["00:10"]
+    assert [round(glimpse.time, 1) for glimpse in found.glimpses] == [15.0] and labels(found) == ["00:10"]
 
 
 def test_a_range_outside_shows_the_whole_video_instead_of_an_error():
@@ -42,3 +46,10 @@ def test_a_range_outside_shows_the_whole_video_instead_of_an_error():
 def test_labels_cost_nothing_there_and_sixteen_tokens_a_frame_here():
     asked = {"start_time": 0, "end_time": 90}
     assert look(FrameSelect(), **asked).tokens - look(OfficialFrameSelect(), **asked).tokens == 3 * 16
+
+
+def test_frames_that_shrinking_leaves_over_the_budget_are_shown_there_and_cut_here():
+    # 40 frames of 15 x 27 squares cost 16,200; (12,000 / 16,200) ^ (1/3) = 0.905 leaves 36 of 14 x 25: 12,600
+    asked = {"start_time": 0, "end_time": 90, "nframes": 40, "resize": 0.6, "size": (720, 1280)}
+    assert len(look(OfficialFrameSelect(), **asked).glimpses) == 36
+    assert len(look(FrameSelect(Budget(label_tokens=0)), **asked).glimpses) == 34  # 11,900

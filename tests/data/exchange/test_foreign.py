@@ -2,6 +2,7 @@
 image files.
 """
 
+import asyncio
 import json
 import re
 
@@ -262,7 +263,7 @@ def test_a_picture_file_is_a_clip_of_one_frame(name, saved, tmp_path):
     clip, world = Clip(id="i", path=str(tmp_path / name)), VideoWorld()
     facts = world.describe(clip)
     assert (facts.height, facts.width) == (112, 196) and facts.duration > 0
-    (glimpse,) = world.look(clip, [0.0], 112, 196)
+    (glimpse,) = asyncio.run(world.look(clip, [0.0], 112, 196))
     assert glimpse.time == 0.0
     shown = world.pixels(clip, glimpse.content).astype(int)
     with Image.open(tmp_path / name) as image:

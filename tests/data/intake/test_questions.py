@@ -123,7 +123,7 @@ def test_time_counts_from_the_clip_s_begin(asked):
     (task,) = asked(row, **shape)
     assert (task.clips[0].begin, task.clips[0].end) == (60.0, 90.0)
     assert task.answer.value == (10.0, 20.0)
-    assert task.evidence == ((5.0, 10.0), (20.0, 25.0))
+    assert list(map(str, task.evidence)) == ["5 to 10 s", "20 to 25 s"]
 
 
 def test_several_videos_are_numbered_and_what_is_wanted_is_kept(asked):
@@ -165,6 +165,19 @@ def test_a_chat_gives_a_task_for_each_of_its_questions(asked):
         "A",
     )
     assert (second.id, second.text, second.answer.kind) == ("mine/7/2", "Why?", "text")
+
+
+def test_a_dot_enters_an_object_and_a_chat_asks_what_its_user_says_first(asked):
+    chat = [{"role": "system", "content": "Watch."}, {"role": "user", "content": "Which?\nA. red\nB. blue"}]
+    row = {"chat": chat, "gold": {"letter": "b", "kinds": "['colour', 'dress']"}, "opts": '{"seen": [2, 5]}'}
+    where = {"question": "chat", "answer": "gold.letter", "category": "gold.kinds", "evidence": "opts.seen"}
+    (task,) = asked(row, **where)
+    assert (task.question, task.answer.value, *map(str, task.evidence)) == ("Which?", "B", "2 to 5 s")
+    assert task.extra["category"] == "colour, dress"
+    with pytest.raises(BadRow, match=r"gold\.words is empty"):
+        asked(row, **where | {"answer": "gold.words"})
+    with pytest.raises(BadRow, match=r"truth\.letter is none of its columns id, video, chat, gold, opts"):
+        asked(row, **where | {"answer": "truth.letter"})
 
 
 def test_the_words_of_the_row_can_be_kept(asked):

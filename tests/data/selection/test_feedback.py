@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from eva_lightning.data.selection.density import DensityRules
 from eva_lightning.data.selection.feedback import FeedbackRules, mark
-from eva_lightning.records import Observation, Score, ToolCall, Turn
+from eva_lightning.records import Clip, Observation, Score, Span, Turn
 from tests.making import frame, task, trajectory
 
 RULES = FeedbackRules()
@@ -61,14 +62,23 @@ def test_a_wide_look_followed_by_a_close_one_is_a_plan_and_not_sparse():
     assert causes(attempt([0, 45, 90], [10, 12, 14])) == ["good"]
 
 
-def test_one_frame_a_second_is_not_dense_and_few_frames_never_are():
+def test_one_frame_a_second_is_not_dense_whatever_the_frames_own_times():
     assert causes(attempt([10 + i * 0.9999 for i in range(11)])) == [
         "good"
     ]  # of 10 s, the last one cut short
-    assert (
-        causes(attempt([float(i) for i in range(20)]), attempt([10 + i / 8 for i in range(8)]))
-        == ["good"] * 2
-    )
+    assert causes(attempt([float(i) for i in range(20)])) == ["good"]
+
+
+def test_a_look_that_the_audit_of_calls_finds_too_dense_is_too_dense_here():
+    """Five frames of two seconds, as frames alone and with the span that the tool wrote."""
+    five = [10.0, 10.5, 11.0, 11.5, 12.0]
+    (turn, answer) = attempt(five).turns
+    span = Span(clip="v", start=10.0, end=12.0)
+    told = Turn(text="look", observation=replace(turn.observation, spans=(span,)))
+    wide = Turn(text="look", observation=replace(turn.observation, spans=(replace(span, end=20.0),)))
+    looks = [attempt(five), *(replace(attempt(), turns=[turn, answer]) for turn in (told, wide))]
+    assert causes(*looks) == ["dense", "dense", "good"]
+    assert causes(*looks, rules=FeedbackRules(density=DensityRules(few=8))) == ["good"] * 3
 
 
 def test_more_than_twice_the_median_of_the_good_is_waste():
@@ -105,13 +115,23 @@ def test_without_known_evidence_any_look_will_do():
     assert causes(attempt([70], task=task())) == ["good"]
 
 
-def test_who_only_listens_is_held_against_the_seconds_it_asked_for():
-    def heard(start, end):
-        call = ToolCall(name="listen", arguments={"start_time": start, "end_time": end}, text="")
-        turn = Turn(text="listen", calls=(call,), observation=Observation(parts=("a beep",)))
+def test_who_only_listens_is_held_against_the_seconds_that_were_heard():
+    def heard(start, end, clip="v"):
+        spans = (Span(clip=clip, start=start, end=end),)
+        turn = Turn(text="listen", observation=Observation(parts=("a beep",), spans=spans))
         return replace(attempt(), turns=[turn, Turn(text="answer")])
 
-    assert causes(heard(15, 18), heard("00:30", "00:40")) == ["good", "off evidence"]
+    assert causes(heard(15, 18), heard(30, 40)) == ["good", "off evidence"]
+    assert causes(heard(15, 18, clip="w")) == ["off evidence"]
+
+
+def test_a_frame_of_another_clip_proves_nothing():
+    two = task(
+        clips=(Clip(id="v", path="v.mp4"), Clip(id="w", path="w.mp4")), extra={"evidence": [["w", 10, 20]]}
+    )
+    assert causes(attempt([12], task=two)) == ["off evidence"]
+    with pytest.raises(ValueError, match=r"want evidence as \[clip id, start, end\]"):
+        _ = replace(two, extra={"evidence": [[10, 20]]}).evidence
 
 
 def test_faults_and_tasks_without_an_answer_are_not_judged():
@@ -133,6 +153,6 @@ def test_rules_that_mark_everything_are_refused():
 
 
 def test_no_score_is_farther_than_one_half_from_one_half():
-    with pytest.raises(ValueError, match="near 0.51: want more than 1, more than 0, and 0 to 0.5"):
+    with pytest.raises(ValueError, match="near 0.51: want more than 1, and 0 to 0.5"):
         FeedbackRules(near=0.51)
     assert FeedbackRules(near=0.5).near == 0.5

@@ -77,7 +77,7 @@ def test_every_answer_of_every_family_is_found_again_by_brute_force(seed, open_s
             assert task.options[task.letters.index(task.answer.value)] == gold
         else:
             assert canonical(task.answer) == gold
-        assert task.evidence and all(0 <= start < end <= script.duration for start, end in task.evidence)
+        assert task.evidence and all(0 <= one.start < one.end <= script.duration for one in task.evidence)
         assert score(task, renderings(task)[0]).value == 1
         assert decode(Task, encode(task)) == task
 
@@ -87,7 +87,7 @@ def test_evidence_is_where_the_thing_is_shown():
         script = write_script(seed)
         for task in ask(script, seed, ["count", "when"], per_family=5, open_share=1.0):
             words = re.search(r"is (.*) shown", task.question).group(1)
-            assert list(task.evidence) == runs(script, thing(words))
+            assert [(one.start, one.end) for one in task.evidence] == runs(script, thing(words))
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))

@@ -3,6 +3,7 @@
 import pytest
 
 from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.data.selection.density import DensityRules
 from eva_lightning.data.teaching.audits import Auditor, AuditRules
 from eva_lightning.records import Clip, Message
 from tests.making import StillWorld, task, trajectory
@@ -89,7 +90,7 @@ def test_an_objection_says_what_to_do():
     assert objection(call(0, 4, 9)).reason == (
         "9 frames of 0 to 4 seconds are more than 1 a second; take 5 or fewer, or a longer window"
     )
-    assert cause(call(0, 4, 9), frames_per_second=2.0) is None
+    assert cause(call(0, 4, 9), density=DensityRules(frames_per_second=2.0)) is None
 
 
 def test_a_finished_trajectory_is_held_against_the_same_rules():
@@ -107,4 +108,4 @@ def test_a_finished_trajectory_is_held_against_the_same_rules():
 
 def test_rules_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="frames_per_second 0"):
-        AuditRules(frames_per_second=0)
+        DensityRules(frames_per_second=0)

@@ -45,9 +45,7 @@ def jobs(count=1, seed=0):
 
 
 def coach(made=None, kinds=("workflow",), bank=()):
-    return Coach(
-        made or jobs(), DIALECT, LIMITS, visual_tokens=12_000, kinds=kinds, bank=ExperienceBank(bank)
-    )
+    return Coach(made or jobs(), DIALECT, [FrameSelect()], LIMITS, kinds=kinds, bank=ExperienceBank(bank))
 
 
 def taught(teacher, renderer=None, coach=None, audits=True, **settings):

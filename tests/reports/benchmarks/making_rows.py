@@ -2,6 +2,17 @@
 
 import json
 
+SHAPE = {
+    "id": "index",
+    "video": "videos",
+    "question": "prompt",
+    "answer": "reward_model.ground_truth",
+    "answer_index": "A",
+    "option_style": "A. ",
+    "keep_wording": True,
+}
+"""Which column of them says what, as the shipped configs have it."""
+
 
 def row(index=0, video="a.mp4", truth="B", text="What colour?\nA. red\nB. blue\nC. green", **more):
     return {

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from eva_lightning.modules.acting import ActingModule, EvaluationConfig
 
-from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.config import AgentConfig
 from eva_lightning.agent.rollout import Limits
-from eva_lightning.agent.tools.frame_select import FrameSelect
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, World
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.records import FrameRef
@@ -31,7 +30,7 @@ class Hours(World):
     def describe(self, clip):
         return ClipFacts(duration=3600.0, height=360, width=640, fps=25.0)
 
-    def look(self, clip, times, height, width):
+    async def look(self, clip, times, height, width):
         refs = [FrameRef(clip=clip.id, time=round(time, 6), height=height, width=width) for time in times]
         return [Glimpse(time=ref.time, content=ref) for ref in refs]
 
@@ -44,11 +43,11 @@ class Asked(ActingModule):
 
     def __init__(self):
         super().__init__()
-        self.dialect, self.tools, self.world = EvaDialect(), [FrameSelect()], Hours()
+        self.cast(AgentConfig(world=Hours(), limits=Limits(total_tokens=100_000)))
         look = self.dialect.call("frame_select", start_time=0, end_time=3600, nframes=FRAMES, resize=0.01)
         answer = self.dialect.reply("B")
         self.engine = ScriptedEngine(lambda context: look if len(context.messages) == 2 else answer)
-        self.limits, self.evaluation = Limits(total_tokens=100_000), EvaluationConfig()
+        self.evaluation = EvaluationConfig()
         self.concurrency, self.iteration = 30, 0
 
 

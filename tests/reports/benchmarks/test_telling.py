@@ -1,13 +1,12 @@
 """What is said of a benchmark's results, with numbers one can check by head."""
 
-from dataclasses import replace
-
 import pytest
 
+from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.reports.benchmarks.benchmark import Benchmark, Published
 from eva_lightning.reports.benchmarks.result import result_of
-from eva_lightning.reports.benchmarks.rows import BrokenRow
-from eva_lightning.reports.benchmarks.telling import interval, measures, report
+from eva_lightning.reports.benchmarks.telling import measures, report
+from eva_lightning.reports.comparison import estimate
 from tests.making import task, trajectory
 
 LVBENCH = Benchmark(
@@ -53,7 +52,7 @@ def test_right_by_words_is_right_here_and_wrong_for_the_official_script():
 def test_a_fault_is_in_no_mean_and_is_told():
     rows = [result(0), result(1, None, "fault"), result(2, "A")]
     assert measures(rows) | {"rounds": 0} == measures(rows[::2]) | {"faults": 1.0, "rounds": 0}
-    told = report(LVBENCH, rows, [BrokenRow(line=3, cause="missing video", detail="a.mp4")] * 2)
+    told = report(LVBENCH, rows, [BrokenRow(place="rows.jsonl:3", cause="missing video", detail="a.mp4")] * 2)
     assert "2 questions answered, 1 more ended by a fault" in told
     assert "2 rows could not be asked: 2 missing video" in told and "50.00%" in told
 
@@ -82,7 +81,24 @@ def test_nothing_but_faults_is_no_accuracy():
     assert "there is nothing to tell" in report(LVBENCH, [result(0, None, "fault")], [])
 
 
-def test_the_interval_of_a_hundred_coins_is_about_a_tenth_wide_on_each_side():
-    low, high = interval([True, False] * 50)
-    assert 0.38 <= low <= 0.42 and 0.58 <= high <= 0.62 and interval([True]) == (1.0, 1.0)
-    assert replace(result(0), seed=1) != result(0)
+def test_the_interval_is_that_of_eva_compare_however_often_a_question_was_asked():
+    made = [
+        trajectory(task=task(id=f"LVBench/{i}", source="LVBench"), answer="BC"[i % 2], replica=replica)
+        for i in range(20)
+        for replica in range(8)
+    ]
+    over_tasks = estimate(made, "accuracy")
+    assert over_tasks.high - over_tasks.low > 0.3  # of 160 coins it would be 0.155
+    told = report(LVBENCH, [result_of(one) for one in reversed(made)], [])
+    assert f"{over_tasks.low:.1%} to {over_tasks.high:.1%}" in told
+
+
+def test_an_interval_answer_has_its_overlap_as_its_value():
+    asked = task("interval", (10.0, 20.0), id="Charades/0", source="Charades")
+    rows = [result_of(trajectory(task=asked, answer=said)) for said in ("10 to 20", "10 to 14", None)]
+    assert [(row.value, row.correct) for row in rows] == [(1.0, True), (0.4, False), (0.0, False)]
+    assert measures(rows)["overlap"] == pytest.approx(1.4 / 3)
+    told = report(LVBENCH, rows, [])
+    assert "3 interval answers by their IoU: overlap 46.7%, overlap>=0.3 66.7%, overlap>=0.5 33.3%" in told
+    assert result(0).value == 1.0 and "IoU" not in report(LVBENCH, [result(0)], [])
+    assert result_of(trajectory(task=asked, answer="10 to 20", stop="fault")).value == 0.0

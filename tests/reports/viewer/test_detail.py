@@ -3,8 +3,8 @@
 import pytest
 
 from eva_lightning.faults import UsageError
-from eva_lightning.records import Clip, Observation, ToolCall, Turn
-from eva_lightning.reports.viewer.detail import detail, evidence, segments, window
+from eva_lightning.records import Clip, Observation, Span, ToolCall, Turn
+from eva_lightning.reports.viewer.detail import detail, evidence, segments
 from eva_lightning.reports.viewer.rows import Pair
 from eva_lightning.reports.viewer.thumbnails import Album, ThumbnailSettings
 from tests.making import StillWorld, frame, task, trajectory
@@ -39,19 +39,13 @@ def test_equal_calls_are_marked_one_by_one():
     assert segments(Turn(text="so B it is"), "B") == [("plain", "so B it is")]
 
 
-def test_a_window_is_what_was_asked_for():
-    assert window(call(start_time=3, end_time="01:15")) == (3.0, 75.0)
-    unreadable = [{}, {"start_time": 5}, {"start_time": 5, "end_time": 4}, {"start_time": [1], "end_time": 2}]
-    unreadable += [{"start_time": 0, "end_time": 10**400}, {"start_time": 0, "end_time": f"{'9' * 400}:00"}]
-    assert [window(call(**arguments)) for arguments in unreadable] == [None] * 6
-
-
-def test_windows_go_to_the_clip_that_is_meant():
+def test_windows_are_what_the_tool_looked_at_on_the_time_line_of_its_clip():
     two = task(clips=(Clip(id="v", path="v.mp4"), Clip(id="w", path="w.mp4")))
-    calls = [call(start_time=1, end_time=2, video=named) for named in ("w", 1, "2", "x")]
-    turn = Turn(text="", calls=tuple(calls), observation=Observation(parts=(frame(clip="w"),)))
-    (side,) = shown(trajectory(task=two, turns=[turn]))["sides"]
-    assert [one["clip"] for one in side["turns"][0]["windows"]] == [1, 0, 1, 1]  # the last by its frames
+    spans = (Span(clip="w", start=3.0, end=75.0), Span(clip="v", start=1.0, end=1.0))
+    turn = Turn(text="", observation=Observation(parts=(frame(clip="w"),), spans=spans))
+    (side,) = shown(trajectory(task=two, turns=[turn, Turn(text="done")]))["sides"]
+    windows = [{"clip": 1, "start": 3.0, "end": 75.0}, {"clip": 0, "start": 1.0, "end": 1.0}]
+    assert [one["windows"] for one in side["turns"]] == [windows, []]
 
 
 def test_an_opened_trajectory_says_it_all():
@@ -80,6 +74,6 @@ def test_an_engine_without_ids_has_no_log_probs_and_no_count():
 
 
 def test_evidence_that_is_no_list_of_ranges_is_refused():
-    assert evidence(task(extra={"evidence": [[1, 2.5]]})) == [(1.0, 2.5)]
+    assert evidence(task(extra={"evidence": [[1, 2.5]]}), {"v": 0}) == [{"clip": 0, "start": 1.0, "end": 2.5}]
     with pytest.raises(UsageError, match=r"task 't1': extra.evidence is 'all'; want \[\[start, end\], ...\]"):
-        evidence(task(extra={"evidence": "all"}))
+        evidence(task(extra={"evidence": "all"}), {})

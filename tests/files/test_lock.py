@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from eva_lightning.faults import UsageError
-from eva_lightning.files.sole_writer import sole_writer
+from eva_lightning.files.lock import in_turn, sole_writer
 
 HOLD = (
-    "import sys, time; from eva_lightning.files.sole_writer import sole_writer\n"
+    "import sys, time; from eva_lightning.files.lock import sole_writer\n"
     "with sole_writer(sys.argv[1], 'go away'):\n"
     "    print('held', flush=True); time.sleep(60)"
 )
@@ -64,11 +64,18 @@ def one_more(path, counter, times):
             pass
 
 
-def test_two_that_come_and_go_are_never_in_together(tmp_path):
+def one_more_in_turn(path, counter, times):
+    for _ in range(times):
+        with in_turn(path):
+            counter.write_text(str(int(counter.read_text()) + 1))
+
+
+@pytest.mark.parametrize("adding", [one_more, one_more_in_turn])
+def test_two_that_come_and_go_are_never_in_together(adding, tmp_path):
     counter = tmp_path / "counter"
     counter.write_text("0")
     two = [
-        multiprocessing.get_context("spawn").Process(target=one_more, args=(tmp_path / "out", counter, 200))
+        multiprocessing.get_context("spawn").Process(target=adding, args=(tmp_path / "out", counter, 200))
         for _ in range(2)
     ]
     for process in two:

@@ -1,4 +1,4 @@
-"""One process at a time writes a set of files: a second is told so, and does not tear what the first writes.
+"""One process at a time writes a file: a second is told so, or waits for its turn, and tears nothing.
 
 Where the file system knows no locks, nobody is held up.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from eva_lightning.faults import UsageError
@@ -38,6 +38,18 @@ def sole_writer(path: str | Path, remedy: str) -> Iterator[None]:
             lock.unlink(missing_ok=True)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def in_turn(path: str | Path) -> Iterator[None]:
+    """Hold the folder of `path` for a moment; another process waits for its turn. No file is left behind."""
+    folder = os.open(Path(path).parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _taken(handle: int, lock: Path) -> bool:
