@@ -1,7 +1,8 @@
-"""Lightning callbacks: what happens around the iterations of a module. They watch, write, tell and hand
-over weights; none of them trains.
+"""Callbacks: what happens around the iterations of a module. They watch, write, tell and hand over weights.
 
-Importing this package is enough for a config to name them bare: `class_path: TrajectoryLog`.
+None of them trains. Importing this package is enough for a config to name them bare (`class_path:
+TrajectoryLog`). To add one, subclass Lightning's `Callback`; what it asks of the module, it asks by a
+method.
 """
 
 from eva_lightning.callbacks.benchmark_evaluation import BenchmarkEvaluation

@@ -1,5 +1,8 @@
-"""What is trained on and evaluated on, as LightningDataModules: demonstrations (SFT), feedback (KTO), tasks
-(GRPO)."""
+"""Datamodules: what is trained on and evaluated on, demonstrations (SFT), feedback (KTO), tasks (GRPO).
+
+They serve records and know no model; a loader goes on in the middle of an epoch. To add one, subclass
+`RecordData` in base.py.
+"""
 
 from eva_lightning.datamodules.base import RecordData
 from eva_lightning.datamodules.benchmarks import BenchmarkData

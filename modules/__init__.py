@@ -1,4 +1,8 @@
-"""The stages as LightningModules: imitation (SFT), feedback (KTO), own experience (GRPO)."""
+"""Modules: the stages as LightningModules, imitation (SFT), feedback (KTO), own experience (GRPO).
+
+They say who calls what, and when; arithmetic is in the core. They know neither datamodules nor callbacks.
+To add a stage, subclass `PolicyModule` in base.py.
+"""
 
 from eva_lightning.modules.base import PolicyModule
 from eva_lightning.modules.grpo import GRPOModule

@@ -112,6 +112,14 @@ def test_the_street_is_short():
     assert len(entries) <= 20, entries
 
 
+@pytest.mark.parametrize("folder", sorted({path.parent for path in CORE}) + [ROOT / one for one in FAMILIES])
+def test_a_folder_introduces_itself(folder):
+    told = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    first, _, rest = told.partition("\n\n")
+    assert first.endswith(".") and "\n" not in first, "the first line is a whole sentence"
+    assert len(rest.splitlines()) >= 2, "say what it may use, and how to add one"
+
+
 def test_no_exception_is_swallowed():
     for path in CORE:
         assert not re.search(r"except( Exception| BaseException)?:\s*(pass|\.\.\.)", path.read_text()), path
