@@ -42,6 +42,7 @@ from reference_evaluator import Setup, evaluate
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.dialects.eva_official import OfficialEvaDialect
 from eva_lightning.agent.rollout import Agent, Limits, jobs_for, rollout
+from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.cli import main as eva
@@ -104,7 +105,7 @@ def school(folder: Path, made: Sequence[Trajectory], steps: int) -> Path:
     file = folder / "oracle.jsonl"
     write(file, [portable(one, folder) for one in made])
     corpus = [message.text for one in made for message in one.messages]
-    tiny = build_tiny(folder / "tiny", hidden=64, layers=4, vocab=512, corpus=corpus)
+    tiny = build_tiny(folder / "tiny", hidden=64, layers=4, vocab=512, corpus=[*agent_text(), *corpus])
     words = ["fit", "--config", "demo/sft.yaml", f"--model.policy.path={tiny}", f"--data.trajectories={file}"]
     words += ["--model.agent.dialect=EvaDialect", "--data.eval_tasks=null", "--model.policy.dtype=float32"]
     words += [

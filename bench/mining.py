@@ -24,6 +24,7 @@ from typing import Any
 from recorded import front
 
 from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.data.synthesis.captions import captions
 from eva_lightning.data.synthesis.script import ScriptSettings
@@ -91,7 +92,7 @@ def prepare(seed: int, folder: Path) -> None:
     corpus = [message.text for one in made for message in one.messages]
     corpus += [turn.text for one in lessons for turn in one.turns]
     with appearing(folder / "tiny") as part:
-        build_tiny(part, seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
+        build_tiny(part, seed=seed, hidden=64, layers=4, vocab=512, corpus=[*agent_text(), *corpus * 2])
 
 
 def thinned(tasks: tuple[Task, ...], seed: int) -> list[Task]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from eva_lightning.policy.families import Qwen25VL
 from eva_lightning.policy.pixels import patches
 
 
@@ -35,10 +36,10 @@ def compare(rounds: int) -> dict[str, float]:
         values: torch.Tensor = processor(images=frames, return_tensors="pt", do_resize=False)["pixel_values"]
         return values
 
-    apart = float((patches(frames)[0] - theirs()).abs().max())
+    apart = float((patches(frames, Qwen25VL.images)[0] - theirs()).abs().max())
     if apart > 1e-6:
         raise SystemExit(f"pixel values differ by {apart}")
-    pairs = [(seconds(lambda: patches(frames)), seconds(theirs)) for _ in range(rounds)]
+    pairs = [(seconds(lambda: patches(frames, Qwen25VL.images)), seconds(theirs)) for _ in range(rounds)]
     return {
         "pixels_ms": 1e3 * statistics.median(ours for ours, _ in pairs),
         "hf_ms": 1e3 * statistics.median(other for _, other in pairs),

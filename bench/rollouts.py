@@ -49,6 +49,7 @@ from rollout_loops import SIDES, Noting, Planned, Request
 from rollout_plan import ATTEMPTS, DIALECT, LONGEST, TASKS, TURNS, PerCall, Plan, Stills, draw_plan, task
 
 from eva_lightning.agent.rollout import Agent, Limits, jobs_for, rollout
+from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.agent.tools.frame_select import FrameSelect
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.agent.worlds.video_world import VideoWorld
@@ -75,7 +76,9 @@ class Bench:
         self.plan = draw_plan(seed=0)
         self.tokens = sum(turn.tokens for turns in self.plan for turn in turns)
         self.folder = tempfile.TemporaryDirectory()
-        self.policy = load_policy(PolicyConfig(path=str(build_tiny(self.folder.name)), dtype="float32"))
+        self.policy = load_policy(
+            PolicyConfig(path=str(build_tiny(self.folder.name, corpus=agent_text())), dtype="float32")
+        )
         renderer = self.policy.renderer
         renderer.banned_ids += renderer.end_ids  # a turn ends where the plan says
         settings = VLLMSettings(max_length=4096, batch_tokens=4096, max_frame_tokens=64)

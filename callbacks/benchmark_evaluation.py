@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from lightning.pytorch import Callback, Trainer
 from tqdm import tqdm
@@ -25,6 +25,16 @@ from eva_lightning.reports.benchmarks.telling import measures, report
 
 if TYPE_CHECKING:
     from eva_lightning.modules.base import PolicyModule
+
+
+@runtime_checkable
+class BenchmarkedData(Protocol):
+    """Data whose test questions are those of benchmarks."""
+
+    benchmarks: list[Benchmark]
+    """What is asked."""
+    broken: dict[str, list[BrokenRow]]
+    """Rows that could not be read, by the name of their benchmark."""
 
 
 class BenchmarkEvaluation(Callback):
@@ -63,10 +73,11 @@ class BenchmarkEvaluation(Callback):
         self._asked: tuple[list[Task], dict[str, list[BrokenRow]]] | None = None
 
     def setup(self, trainer: Trainer, pl_module: PolicyModule, stage: str) -> None:  # type: ignore[override]
-        data: Any = getattr(trainer, "datamodule", None)
-        pl_module.examiner = None
-        if stage == "test" and hasattr(data, "broken"):
-            pl_module.examiner = partial(self._test, trainer, pl_module, data)
+        data = getattr(trainer, "datamodule", None)
+        if stage == "test" and isinstance(data, BenchmarkedData):
+            pl_module.examined_by(partial(self._test, trainer, pl_module, data))
+        else:
+            pl_module.examined_by(None)
 
     def on_fit_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Read the questions now: a missing file is not found out after fifty iterations."""
@@ -88,7 +99,9 @@ class BenchmarkEvaluation(Callback):
         for logger in trainer.loggers:  # Lightning would repeat the numbers in every step until the next ones
             logger.log_metrics(told, trainer.fit_loop.epoch_loop._batches_that_stepped)
 
-    def _test(self, trainer: Trainer, module: PolicyModule, data: Any, tasks: Sequence[Task]) -> None:
+    def _test(
+        self, trainer: Trainer, module: PolicyModule, data: BenchmarkedData, tasks: Sequence[Task]
+    ) -> None:
         told = self._examine(trainer, module, data.benchmarks, tasks, data.broken, _root(trainer))
         module.log_dict(told, batch_size=1, rank_zero_only=True)
 

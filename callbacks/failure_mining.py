@@ -6,15 +6,14 @@ of them are good enough is in `eva_lightning.data.mining`; how they are mixed in
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from eva_lightning.modules.contracts import Collecting
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from torch import distributed
 
 from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.data.mining.author import TaskAuthor, Written
@@ -22,8 +21,11 @@ from eva_lightning.data.mining.causes import Failure, counts_by_cause, failures_
 from eva_lightning.data.mining.harvest import counts_of, harvest, write_down
 from eva_lightning.data.mining.teacher_author import TeacherAuthor
 from eva_lightning.data.mining.world_author import WorldAuthor
+from eva_lightning.engines.background import Background
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.encoding import decode, encode
+from eva_lightning.ranks import gathered
+from eva_lightning.records import Task
 
 if TYPE_CHECKING:
     from eva_lightning.modules.base import PolicyModule
@@ -40,6 +42,20 @@ class Request:
     """After which iteration it was asked."""
     failures: tuple[Failure, ...]
     """What it is shown."""
+
+
+@runtime_checkable
+class GrowingData(Protocol):
+    """Data whose pool of tasks grows while they are asked: TaskData."""
+
+    def expect_mined(self, share: float) -> None:
+        """Tasks will be added; this share of every batch is theirs, once there are any."""
+
+    def known_tasks(self) -> Sequence[Task]:
+        """All that may be asked, mined ones among them."""
+
+    def add_mined(self, tasks: Sequence[Task], later: int = 0) -> None:
+        """Ask these, too; from the next batch on, or so many batches later."""
 
 
 class FailureMining(Callback):
@@ -89,13 +105,13 @@ class FailureMining(Callback):
         self._recent: list[tuple[int, Failure]] = []  # (iteration, failure)
         self._asked_at = 0
         self._request: Request | None = None
-        self._work: Work | None = None
+        self._work: Background[Written] | None = None
 
     def setup(self, trainer: Trainer, pl_module: PolicyModule, stage: str) -> None:  # type: ignore[override]
         if stage != "fit":
             return
-        data: Any = getattr(trainer, "datamodule", None)
-        if not hasattr(data, "expect_mined") or not hasattr(pl_module, "collect"):
+        data = getattr(trainer, "datamodule", None)
+        if not isinstance(data, GrowingData) or not isinstance(pl_module, Collecting):
             raise UsageError("FailureMining: mined tasks are for GRPO: use GRPOModule with TaskData")
         data.expect_mined(self.weight)
         self._recent, self._request = [], None  # a checkpoint, read after this, may know better
@@ -111,7 +127,7 @@ class FailureMining(Callback):
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, pl_module: PolicyModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        failed = _of_all_ranks(failures_of(pl_module.rollouts))
+        failed = gathered(failures_of(pl_module.rollouts))
         oldest = self._asked_at if self.window is None else pl_module.iteration - self.window
         self._recent = [(at, failure) for at, failure in self._recent if at > oldest]
         self._recent += [(pl_module.iteration, failure) for failure in failed]
@@ -147,7 +163,7 @@ class FailureMining(Callback):
     def _ask(self, trainer: Trainer, module: PolicyModule) -> None:
         """Hand the recent failures to the author; where there are none, the next iteration tries again."""
         failures = merged(failure for _, failure in self._recent)
-        if not failures or _over(trainer):
+        if not failures or module.is_last_iteration():
             return
         self._asked_at = module.iteration
         self._request = Request(iteration=module.iteration, failures=tuple(failures))
@@ -162,7 +178,7 @@ class FailureMining(Callback):
         assert request is not None
         pool, world = data.known_tasks(), module.world
         seed = derive_seed(self.seed, "mining", request.iteration)
-        self._work = Work(
+        self._work = Background(
             lambda: harvest(self.author, request.failures, self.count, pool=pool, world=world, seed=seed)
         )
 
@@ -195,7 +211,9 @@ class FailureMining(Callback):
         if not self._work.done:
             return None, ""
         problem = self._work.problem
-        return self._work.written, "" if problem is None else f"{type(problem).__name__}: {problem}"
+        if problem is not None:
+            return None, f"{type(problem).__name__}: {problem}"
+        return self._work.result(), ""
 
     def _tell(self, module: PolicyModule, request: Request, written: Written) -> None:
         why = counts_of(written.rejected)
@@ -222,52 +240,10 @@ class FailureMining(Callback):
                     )
 
 
-class Work:
-    """Something that is done in a thread of its own."""
-
-    def __init__(self, do: Callable[[], Written]) -> None:
-        self.written: Written | None = None
-        self.problem: BaseException | None = None
-        self._do = do
-        self._thread = threading.Thread(target=self._run, name="mining", daemon=True)
-        self._thread.start()
-
-    @property
-    def done(self) -> bool:
-        return not self._thread.is_alive()
-
-    def wait(self, seconds: float | None) -> None:
-        """Until it has ended, or so long; None waits however long it takes."""
-        self._thread.join(seconds)
-
-    def _run(self) -> None:
-        try:
-            self.written = self._do()
-        except BaseException as problem:  # it is raised again where training can hear it
-            self.problem = problem
-
-
-def _data(trainer: Trainer) -> Any:
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+def _data(trainer: Trainer) -> GrowingData:
+    data: GrowingData = trainer.datamodule  # type: ignore[attr-defined]
     return data
 
 
 def _folder(trainer: Trainer) -> Path:
     return Path(trainer.default_root_dir).absolute() / "mined"
-
-
-def _over(trainer: Trainer) -> bool:
-    """Whether there is no iteration after this one, as far as can be told."""
-    epochs, steps = trainer.max_epochs, trainer.max_steps
-    last_epoch = epochs is not None and 0 <= epochs <= trainer.current_epoch + 1
-    return bool(trainer.should_stop or (trainer.is_last_batch and last_epoch)) or (
-        0 <= steps <= trainer.global_step
-    )
-
-
-def _of_all_ranks(mine: list[Failure]) -> list[Failure]:
-    if not distributed.is_available() or not distributed.is_initialized():
-        return mine
-    shares: list[list[Failure]] = [[] for _ in range(distributed.get_world_size())]
-    distributed.all_gather_object(shares, mine)
-    return [failure for share in shares for failure in share]

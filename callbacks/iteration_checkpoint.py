@@ -107,7 +107,10 @@ class IterationCheckpoint(ModelCheckpoint):
         self, trainer: Trainer, pl_module: PolicyModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._busy = False
-        due = pl_module.iteration % self.every == 0 or (self.save_last and _ending(trainer))
+        # Training that ends within an epoch counts it as done: a checkpoint written any later would skip the
+        # rest of it when training is made longer. At its end there is time, and a last validation to come.
+        ending = pl_module.is_last_iteration() and not trainer.is_last_batch
+        due = pl_module.iteration % self.every == 0 or (self.save_last and ending)
         if due and pl_module.iteration != self.latest:
             self._save_iteration(trainer, pl_module.iteration)
 
@@ -204,13 +207,6 @@ class IterationCheckpoint(ModelCheckpoint):
         if link.exists():
             return {str(link.parent / link.readlink() if link.is_symlink() else link)}
         return {str(folder / f"iteration-{max(numbers):06d}.ckpt")} if numbers else set()
-
-
-def _ending(trainer: Trainer) -> bool:
-    """Whether training stops after this iteration. Lightning then counts the epoch as done: a checkpoint
-    written any later would skip the rest of it when training is made longer.
-    """
-    return trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
 
 
 def _numbered(folder: Path) -> list[int]:

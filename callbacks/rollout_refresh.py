@@ -7,9 +7,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
+from eva_lightning.modules.contracts import Collecting
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
@@ -55,12 +55,12 @@ class RolloutRefresh(Callback):
         self.max_staleness = inevitable if max_staleness is None else max_staleness
         self.overlap = overlap
         self._handed_over = False
+        self._module: PolicyModule | None = None
 
     def setup(self, trainer: Trainer, pl_module: PolicyModule, stage: str) -> None:  # type: ignore[override]
         self._handed_over = False  # a new fit has a new engine
-        pl_module.refresh = partial(self._refresh, trainer, pl_module)
-        pl_module.max_staleness = self.max_staleness
-        pl_module.overlap = self.overlap
+        self._module = pl_module
+        pl_module.refreshed_by(self)
 
     def on_fit_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         if self.overlap:
@@ -72,11 +72,14 @@ class RolloutRefresh(Callback):
         pl_module.drop_ahead()
 
     def teardown(self, trainer: Trainer, pl_module: PolicyModule, stage: str) -> None:  # type: ignore[override]
-        pl_module.refresh = None  # it belongs to this trainer
+        self._module = None  # it belongs to this trainer
+        pl_module.refreshed_by(None)
 
-    def _refresh(self, trainer: Trainer, module: PolicyModule, newest: bool) -> None:
+    def refresh(self, *, newest: bool) -> None:
         """Called by the module, on all ranks, before anything is written."""
-        engine = module.engine
+        module = self._module
+        assert module is not None
+        trainer, engine = module.trainer, module.engine
         assert isinstance(engine, RefreshedEngine)
         behind = module.iteration - engine.policy_version
         fresh = 0 <= behind < (1 if newest else self.every)
@@ -125,8 +128,7 @@ def _hand_over_together(trainer: Trainer, module: PolicyModule, engine: Refreshe
 
 def _check_overlap(module: PolicyModule) -> None:
     engine = module.engine
-    objective = getattr(module, "objective", None)
-    if not hasattr(module, "collect"):
+    if not isinstance(module, Collecting):
         raise UsageError(
             f"RolloutRefresh: overlap is on, but {type(module).__name__} makes no rollouts to learn from"
         )
@@ -140,7 +142,7 @@ def _check_overlap(module: PolicyModule) -> None:
             "RolloutRefresh: overlap is on, but the engine sleeps while the policy is trained: set its "
             "sleep_level to 0"
         )
-    if objective is None or objective.importance_cap is None:
+    if module.objective.importance_cap is None:
         raise UsageError(
             "RolloutRefresh: overlap is on, but objective.importance_cap is null: trajectories that are one "
             "iteration old want truncated importance weights; set it, for example to 2.0"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from eva_lightning.ranks import gathered
+
 if TYPE_CHECKING:
     from eva_lightning.modules.base import PolicyModule
 
@@ -44,10 +46,7 @@ class Throughput(Callback):
             "counts": dict(pl_module.counts),
             "peaks": _peaks(pl_module.device),
         }
-        everyone: list[Any] = [mine] * trainer.world_size
-        if trainer.world_size > 1:
-            torch.distributed.all_gather_object(everyone, mine)
-        pl_module.log_dict(measures(everyone), batch_size=1, rank_zero_only=True)
+        pl_module.log_dict(measures(gathered([mine])), batch_size=1, rank_zero_only=True)
 
 
 def measures(ranks: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 import lightning
-from eva_lightning.modules.ahead import Ahead
+from eva_lightning.modules.contracts import Refresher
 
 from eva_lightning.agent.config import AgentConfig, default_dialect, default_tools
 from eva_lightning.agent.dialects.base import Dialect
@@ -23,6 +23,7 @@ from eva_lightning.agent.rollout import Agent, Limits, Stopwatch, jobs_for, roll
 from eva_lightning.agent.tools.base import Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.agent.worlds.video_world import VideoWorld
+from eva_lightning.engines.background import Background
 from eva_lightning.engines.base import Engine, RefreshedEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.ranks import gathered
@@ -58,17 +59,11 @@ class ActingModule(lightning.LightningModule):
     evaluated: list[Trajectory]
     phases: dict[str, float]
     iteration: int
-    refresh: Callable[[bool], None] | None = None
-    """Set by RolloutRefresh: hands the engine new weights if it needs some; True if only the newest will
-    do."""
-    max_staleness: int | None = None
-    """Set by RolloutRefresh: how many iterations behind the weights may be whose trajectories are learned
-    from."""
-    overlap: bool = False
-    """Set by RolloutRefresh: make the rollouts of the next iteration while this one is learned from."""
+    refresher: Refresher | None = None
+    """Who hands new weights to an engine with a copy of them."""
     examiner: Callable[[Sequence[Task]], None] | None = None
-    """Set by BenchmarkEvaluation: has questions answered and writes the answers down as they come."""
-    ahead: Ahead[Any] | None = None
+    """Has the questions of a test answered, and the answers written down; None is this module itself."""
+    ahead: Background[Any] | None = None
     """A rollout that is made in the background."""
 
     def cast(self, agent: AgentConfig) -> None:
@@ -77,6 +72,19 @@ class ActingModule(lightning.LightningModule):
         self.tools = default_tools() if agent.tools is None else agent.tools
         self.world = agent.world or VideoWorld()
         self.overview, self.limits, self.temperature = agent.overview, agent.limits, agent.temperature
+
+    def refreshed_by(self, refresher: Refresher | None) -> None:
+        """From now on this one keeps the engine's weights fresh; None is nobody."""
+        self.refresher = refresher
+
+    def examined_by(self, examiner: Callable[[Sequence[Task]], None] | None) -> None:
+        """From now on the questions of a test are handed to this one; None is the module itself."""
+        self.examiner = examiner
+
+    @property
+    def overlap(self) -> bool:
+        """Whether the rollouts of the next iteration are made while this one is learned from."""
+        return self.refresher is not None and self.refresher.overlap
 
     def act(
         self, tasks: Sequence[Task], *, attempts: int, temperature: float, seed: int, step: int
@@ -92,20 +100,20 @@ class ActingModule(lightning.LightningModule):
         """Before anything is written: nothing else is under way, and the engine's weights are new enough.
 
         Args:
-            newest: They must be those of the policy as it is now, not as old as RolloutRefresh permits.
+            newest: They must be those of the policy as it is now, not as old as the refresher permits.
         """
         if self.ahead is not None:
             with self.phase("collect"):
                 self.ahead.wait()
         if not isinstance(self.engine, RefreshedEngine):
             self.engine.policy_version = self.iteration  # it writes with the policy's own
-        elif self.refresh is None:
+        elif self.refresher is None:
             raise UsageError(
                 f"{type(self.engine).__name__} writes with a copy of the weights, and nothing hands it the "
                 "new ones: add the callback RolloutRefresh to the Trainer"
             )
         else:
-            self.refresh(newest)
+            self.refresher.refresh(newest=newest)
 
     async def roll_out(
         self,

@@ -3,7 +3,7 @@ fresh.
 
 One batch of tasks is one iteration of three verbs: collect, credit, update. The rollouts are made here, by
 the policy as it is now, and never travel through a loader: a prefetched one would be a version old. With
-`overlap` (set by the callback RolloutRefresh) they are, on purpose: the next ones are made while these are
+`overlap` (of the callback RolloutRefresh) they are, on purpose: the next ones are made while these are
 learned from.
 """
 
@@ -15,13 +15,14 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from eva_lightning.modules.ahead import Ahead
 from eva_lightning.modules.base import PolicyModule
+from eva_lightning.modules.contracts import Foreseeing
 from eva_lightning.modules.reference import Reference
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from eva_lightning.agent.rollout import Stopwatch
+from eva_lightning.engines.background import Background
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.objectives.advantages import Advantage, GRPOAdvantage
 from eva_lightning.objectives.credit import Credit, credit, groups_of
@@ -132,26 +133,29 @@ class GRPOModule(PolicyModule):
         spent = {"collect": written - began, "credit": perf_counter() - written}
         return made, spent | {"looking": watch.looking}
 
-    def _look_ahead(self, tasks: Any) -> None:
+    def _look_ahead(self, tasks: Sequence[Task]) -> None:
         """Begin the rollout of the next iteration, with the weights that the engine has now."""
-        if not self.overlap or self.is_last_iteration():
+        if not self.overlap or self.is_last_iteration(steps=self.steps_per_iteration()):
             return
-        if not hasattr(tasks, "ahead"):
+        if not isinstance(tasks, Foreseeing):
             raise UsageError(
                 f"overlap is on, but a batch that is a {type(tasks).__name__} does not tell what comes after "
                 "it: use TaskData, or let your loader serve eva_lightning.datamodules.record_loader.Batch"
             )
-        self.ahead = Ahead(self._attempts_at(tasks.ahead(), self.iteration + 2))
+        self.ahead = Background(self._attempts_at(tasks.ahead(), self.iteration + 2))
 
     def _refuse_stale(self, everyone: Sequence[Trajectory]) -> None:
-        """Weights that are older than RolloutRefresh permits wrote this: they did not arrive."""
+        """Weights that are older than the refresher permits wrote this: they did not arrive."""
+        if self.refresher is None:
+            return
+        permitted = self.refresher.max_staleness
         versions = [one.weight_versions[0] for one in everyone if one.turns and one.stop != "fault"]
         oldest = min(versions, default=self.iteration)
-        if self.max_staleness is not None and self.iteration - oldest > self.max_staleness:
+        if self.iteration - oldest > permitted:
             raise Fault(
                 f"iteration {self.iteration + 1} would learn from trajectories that weights of iteration "
-                f"{oldest} wrote, {self.iteration - oldest} behind, and max_staleness is "
-                f"{self.max_staleness}: start the engine anew and go on with --ckpt_path last"
+                f"{oldest} wrote, {self.iteration - oldest} behind, and max_staleness is {permitted}: start "
+                "the engine anew and go on with --ckpt_path last"
             )
 
     def _refuse_if_nothing_came(self, everyone: Sequence[Trajectory]) -> None:

@@ -24,6 +24,7 @@ from eva_lightning.objectives.kto import (
     kto_loss,
     kto_means,
     log_ratio,
+    mismatched,
     mismatched_partners,
     recommended_band,
     z_ref,
@@ -34,7 +35,7 @@ from eva_lightning.policy.demonstrations import tokenized
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.loading import Policy
 from eva_lightning.ranks import gathered, summed
-from eva_lightning.records import FrameRef, Trajectory, Turn
+from eva_lightning.records import Trajectory
 
 
 class KTOModule(PolicyModule):
@@ -160,24 +161,6 @@ class KTOModule(PolicyModule):
             "balance_in_band": float(low <= weight <= high),
             "desirable_weight": weight,
         }
-
-
-def mismatched(one: Trajectory, other: Trajectory) -> Trajectory:
-    """The question of one trajectory with what was written, and seen, for another."""
-    # Clips are named within their task only: those of the other one get a name of their own.
-    clips = tuple(replace(clip, id=f"other/{clip.id}") for clip in other.task.clips)
-    task = replace(one.task, clips=one.task.clips + clips)
-    return replace(one, task=task, turns=[_renamed(turn) for turn in other.turns])
-
-
-def _renamed(turn: Turn) -> Turn:
-    if turn.observation is None:
-        return turn
-    parts = tuple(
-        replace(part, clip=f"other/{part.clip}") if isinstance(part, FrameRef) else part
-        for part in turn.observation.parts
-    )
-    return replace(turn, observation=replace(turn.observation, parts=parts))
 
 
 def _written(trajectories: Sequence[Trajectory]) -> Tensor:

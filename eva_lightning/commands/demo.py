@@ -18,6 +18,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from eva_lightning.agent.config import default_dialect
+from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.commands import collect, compare, label
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.commands.stages import run_stage
@@ -123,7 +124,7 @@ def _prepare(folder: Path, seed: int, share: float) -> None:
     corpus = [message.text for one in made for message in one.messages]
     corpus += [turn.text for one in lessons for turn in one.turns]
     with appearing(folder / "tiny") as part:
-        build_tiny(part, seed=seed, hidden=64, layers=4, vocab=512, corpus=corpus * 2)
+        build_tiny(part, seed=seed, hidden=64, layers=4, vocab=512, corpus=[*agent_text(), *corpus * 2])
 
 
 def _train(stage: str, folder: Path, seed: int, share: float, configs: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 
+from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.device import own_card
 from eva_lightning.engines.base import Engine, RefreshedEngine
@@ -81,7 +82,7 @@ def doctor(
         usual: SleepLevel = 1 if torch.cuda.is_available() else 0
         level = usual if sleep_level is None else sleep_level
         with redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as folder:  # vLLM logs to stdout
-            path = model or str(build_tiny(folder))
+            path = model or str(build_tiny(folder, corpus=agent_text()))
             policy = load_policy(PolicyConfig(path=path, dtype=dtype))
             policy.model.to(own_card())
             seen = _measure(policy, choice, urls, level, settings)

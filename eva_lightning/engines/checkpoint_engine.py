@@ -22,7 +22,7 @@ class CheckpointEngine(Engine):
     def __init__(self, path: str, max_batch: int = 16) -> None:
         """
         Args:
-            path: Folder of a Qwen2.5-VL checkpoint, or its name on the model hub.
+            path: Folder of a checkpoint, or its name on the model hub.
             max_batch: Turns written at once, at most.
         """
         self.path = path

@@ -21,7 +21,6 @@ from eva_lightning.faults import EngineRefusal, UsageError
 from eva_lightning.policy.generate import Draft, write_turns
 from eva_lightning.policy.loading import Policy
 from eva_lightning.policy.pixels import patches
-from eva_lightning.policy.positions import mrope_positions
 from eva_lightning.policy.renderer import Renderer
 
 
@@ -49,7 +48,7 @@ class TransformersEngine(Engine):
         """
         if max_batch < 1 or batch_tokens < 1:
             raise UsageError(f"max_batch is {max_batch}, batch_tokens {batch_tokens}: want 1 or more")
-        if policy.backbone.model.language_model.has_sliding_layers:
+        if policy.family.decoder(policy.backbone).has_sliding_layers:
             raise UsageError("this checkpoint uses sliding windows; the transformers engine does not")
         self.policy = policy
         self.renderer = policy.renderer
@@ -104,7 +103,7 @@ class TransformersEngine(Engine):
         values, grid = patches([context.pixels(frame) for frame in frames], self.policy.images)
         return Draft(
             ids=ids,
-            positions=mrope_positions(ids, grid, self.renderer.image_token_id),
+            positions=self.policy.family.positions(ids, grid, self.renderer.image_token_id),
             pixel_values=values,
             grid=grid,
             temperature=sampling.temperature,

@@ -12,7 +12,7 @@ needs no extra forward pass. Forward passes are not made here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from eva_lightning.objectives.tally import Tally, total
 from eva_lightning.objectives.totals import Totals
+from eva_lightning.records import FrameRef, Trajectory, Turn
 
 SATURATED = 4.0
 """Beyond |beta (r - z)| = 4 the sigmoid's slope is below 2 %: such a trajectory teaches next to nothing."""
@@ -192,3 +193,22 @@ def _next_of_another_task(task_ids: Sequence[str], i: int, shifts: Sequence[int]
         if task_ids[i] != task_ids[j]:
             return j
     return -1
+
+
+def mismatched(one: Trajectory, other: Trajectory) -> Trajectory:
+    """The question of one trajectory with what was written, and seen, for another."""
+    # Clips are named within their task only: those of the other one get a name of their own.
+    clips = tuple(replace(clip, id=f"other/{clip.id}") for clip in other.task.clips)
+    task = replace(one.task, clips=one.task.clips + clips)
+    return replace(one, task=task, turns=[_renamed(turn) for turn in other.turns])
+
+
+def _renamed(turn: Turn) -> Turn:
+    if turn.observation is None:
+        return turn
+    parts = tuple(
+        replace(part, clip=f"other/{part.clip}") if isinstance(part, FrameRef) else part
+        for part in turn.observation.parts
+    )
+    spans = tuple(replace(span, clip=f"other/{span.clip}") for span in turn.observation.spans)
+    return replace(turn, observation=replace(turn.observation, parts=parts, spans=spans))

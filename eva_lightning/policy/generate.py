@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eva_lightning.policy.families import Seen
 from eva_lightning.policy.loading import Policy
 
 PATCHES_AT_ONCE = 16384
@@ -28,9 +29,9 @@ class Draft:
     ids: list[int]
     """The conversation so far, expanded."""
     positions: Tensor
-    """Its M-RoPE positions, int64 [3, S]."""
+    """Its positions as the family counts them, int64 [3, S]."""
     pixel_values: Tensor
-    """Patches of its frames, [patches, 1176]."""
+    """Patches of its frames, [patches, width]."""
     grid: Tensor
     """`image_grid_thw` of its frames, [frames, 3]."""
     temperature: float
@@ -77,12 +78,11 @@ class _Batch:
 
     def __init__(self, policy: Policy, rows: list[Draft]) -> None:
         self.rows = rows
-        self.model = policy.backbone.model
-        self.head = policy.backbone.lm_head
+        self.family, self.model = policy.family, policy.backbone
+        self.head = self.family.head(self.model)
         self.device = self.head.weight.device
-        self.attention = str(self.model.language_model.config._attn_implementation)
+        self.attention = str(self.family.decoder(self.model).config._attn_implementation)
         self.end_ids = frozenset(policy.renderer.end_ids)
-        self.image_token_id = policy.renderer.image_token_id
         self.banned = torch.tensor(policy.renderer.banned_ids, dtype=torch.int64, device=self.device)
         self.cache = _Cache()
         longest = max((len(row.ids) for row in rows), default=0)
@@ -101,19 +101,13 @@ class _Batch:
         for i, row in enumerate(self.rows):
             ids[i, -len(row.ids) :] = torch.tensor(row.ids)
             positions[:, i, -len(row.ids) :] = row.positions
-        ids = ids.to(self.device)
-        embedded: Tensor = self.model.get_input_embeddings()(ids)
-        frames = (ids == self.image_token_id)[..., None]
-        if bool(frames.any()):
-            embedded = embedded.masked_scatter(frames, self._see().to(embedded.dtype))
-        return self._forward(embedded, positions.to(self.device))
+        return self._forward(ids.to(self.device), positions.to(self.device), self._see())
 
     def step(self, chosen: Tensor) -> Tensor:
         """Read one more token of each row; its hidden state."""
-        embedded = self.model.get_input_embeddings()(chosen[:, None])
         positions = self.position[None, :, None].expand(3, -1, 1)
         self.position = self.position + 1
-        return self._forward(embedded, positions)
+        return self._forward(chosen[:, None], positions)
 
     def choose(self, logits: Tensor) -> Tensor:
         """Draw the next token of each row and note it down."""
@@ -138,27 +132,19 @@ class _Batch:
         self.temperature = self.temperature[places]
         self.cache.keep(places)
 
-    def _see(self) -> Tensor:
-        """Visual tokens of all frames, in order."""
-        seen: list[Tensor] = []
-        for values, grid in _portions(self.rows):
-            values = values.to(self.device)
-            seen += self.model.get_image_features(
-                values, grid.to(self.device), return_dict=True
-            ).pooler_output
-        return torch.cat(seen)
+    def _see(self) -> Seen:
+        """What the frames of all rows stand for, in order; nothing if there are none."""
+        parts = [
+            self.family.see(self.model, values.to(self.device), grid.to(self.device))
+            for values, grid in _portions(self.rows)
+        ]
+        return tuple(torch.cat(one) for one in zip(*parts, strict=True))
 
-    def _forward(self, embedded: Tensor, positions: Tensor) -> Tensor:
-        self.cache.length += embedded.shape[1]
-        mask = self._mask(embedded.shape[1], embedded.dtype)
-        last: Tensor = self.model.language_model(
-            inputs_embeds=embedded,
-            position_ids=positions,
-            attention_mask={"full_attention": mask},
-            past_key_values=self.cache,
-            use_cache=True,
-        ).last_hidden_state[:, -1]
-        return last
+    def _forward(self, ids: Tensor, positions: Tensor, seen: Seen = ()) -> Tensor:
+        self.cache.length += ids.shape[1]
+        mask = self._mask(ids.shape[1], self.head.weight.dtype)
+        states = self.family.read(self.model, ids, positions, mask=mask, cache=self.cache, seen=seen)
+        return states[:, -1]
 
     def _mask(self, queries: int, dtype: torch.dtype) -> Tensor | None:
         """Which keys each query may see: not the padding, not the future. None lets the kernel do it."""

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from eva_lightning.policy.pixels import ImageSettings, patches
-from eva_lightning.policy.positions import mrope_positions
-from eva_lightning.policy.renderer import Renderer
+from eva_lightning.policy.loading import Policy
+from eva_lightning.policy.pixels import patches
 from eva_lightning.records import FrameRef, Trajectory
 from eva_lightning.video.decoder import Pixels
 
@@ -28,9 +27,9 @@ class TrajectoryInputs:
     loss_mask: Tensor
     """True exactly on what the policy wrote, bool [S]."""
     positions: Tensor
-    """M-RoPE positions, int64 [3, S]."""
+    """Positions as the family counts them, int64 [3, S]."""
     pixel_values: Tensor | None = None
-    """Patches of all frames, float32 [patches, 1176]; None if there is no frame."""
+    """Patches of all frames, float32 [patches, width]; None if there is no frame."""
     grid: Tensor | None = None
     """`image_grid_thw`, int64 [frames, 3]; None if there is no frame."""
 
@@ -49,7 +48,7 @@ class MicroBatch:
     loss_mask: Tensor
     """True exactly on what the policy wrote, bool [rows, length]."""
     positions: Tensor
-    """Text positions and the three of M-RoPE, int64 [4, rows, length]."""
+    """Text positions and the three of the family, int64 [4, rows, length]."""
     pixel_values: Tensor | None
     """Patches of all frames, row by row; None if there is no frame."""
     grid: Tensor | None
@@ -74,12 +73,10 @@ class MicroBatch:
 
 
 def trajectory_inputs(
-    trajectory: Trajectory,
-    renderer: Renderer,
-    pixels: Callable[[FrameRef], Pixels],
-    settings: ImageSettings | None = None,
+    trajectory: Trajectory, policy: Policy, pixels: Callable[[FrameRef], Pixels]
 ) -> TrajectoryInputs:
     """Expand a trajectory and read its frames again. The ids are those that were sampled."""
+    renderer = policy.renderer
     frames = trajectory.frames
     collapsed, mask = trajectory.token_ids, trajectory.loss_mask
     ids = renderer.expand(collapsed, frames)
@@ -89,11 +86,11 @@ def trajectory_inputs(
     loss_mask = torch.tensor(mask, dtype=torch.bool).repeat_interleave(repeats)
     if any(written and token == pad for token, written in zip(collapsed, mask, strict=True)):
         raise ValueError(f"the policy wrote an image token in trajectory {trajectory.task.id!r}")
-    values, grid = patches([pixels(frame) for frame in frames], settings)
+    values, grid = patches([pixels(frame) for frame in frames], policy.images)
     return TrajectoryInputs(
         ids=torch.tensor(ids),
         loss_mask=loss_mask,
-        positions=mrope_positions(ids, grid, pad),
+        positions=policy.family.positions(ids, grid, pad),
         pixel_values=values if frames else None,
         grid=grid if frames else None,
     )

@@ -6,21 +6,19 @@ weights live (device, shards) is decided by whoever trains or serves them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 from peft import LoraConfig, get_peft_model
 from torch import nn
-from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from eva_lightning.faults import UsageError, first_line
+from eva_lightning.policy.families import Family, backbone, family_at
 from eva_lightning.policy.pixels import ImageSettings
 from eva_lightning.policy.renderer import Renderer
-
-LANGUAGE_LINEAR = r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj"
-"""Every linear layer of the language model, and none of the vision tower."""
 
 
 @dataclass(kw_only=True)
@@ -33,8 +31,9 @@ class Lora:
     """The update is scaled by alpha / rank."""
     dropout: float = 0.0
     """Dropout in front of the update. Above 0 the trainer's log-probs differ from the engine's."""
-    targets: str | list[str] = LANGUAGE_LINEAR
-    """Which layers: a regular expression of the full name, or a list of name endings."""
+    targets: str | list[str] | None = None
+    """Which layers: a regular expression of the full name, or a list of name endings. None is every linear
+    layer of the language model, and none of the vision tower."""
 
 
 @dataclass(kw_only=True)
@@ -42,7 +41,7 @@ class PolicyConfig:
     """Which checkpoint to train, and what of it."""
 
     path: str
-    """Folder of a Qwen2.5-VL checkpoint, or its name on the model hub."""
+    """Folder of a checkpoint, or its name on the model hub."""
     revision: str = "main"
     """Commit, tag or branch on the hub."""
     dtype: Literal["float32", "bfloat16", "auto"] = "auto"
@@ -67,16 +66,17 @@ class Policy:
     """Commit, tag or branch on the hub."""
     model: nn.Module
     """What is trained: the checkpoint's model, or the adapter around it."""
+    family: Family
+    """What is particular to this kind of model."""
     renderer: Renderer
     """Messages to ids and back."""
-    images: ImageSettings = field(default_factory=ImageSettings)
-    """How frames become pixel values."""
+    images: ImageSettings | None
+    """How frames become pixel values; None if it sees nothing."""
 
     @property
-    def backbone(self) -> Qwen2_5_VLForConditionalGeneration:
-        """The Qwen2.5-VL itself, inside an adapter or not."""
-        inner = getattr(self.model, "get_base_model", lambda: self.model)()
-        return cast(Qwen2_5_VLForConditionalGeneration, inner)
+    def backbone(self) -> PreTrainedModel:
+        """The checkpoint's model itself, inside an adapter or not."""
+        return backbone(self.model)
 
     @property
     def max_positions(self) -> int:
@@ -86,10 +86,10 @@ class Policy:
 
 def load_policy(config: PolicyConfig) -> Policy:
     """Read a checkpoint and make it ready to train. UsageError says in one line what is wrong with it."""
-    _check(config)
+    family = _family(config)
     path = str(Path(config.path).expanduser()) if _is_folder(config.path) else config.path
     try:
-        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        model = family.load(
             path,
             revision=config.revision,
             dtype=config.dtype,
@@ -98,56 +98,51 @@ def load_policy(config: PolicyConfig) -> Policy:
     except (OSError, ImportError, ValueError) as problem:
         raise UsageError(f"the weights of {config.path} can not be loaded: {first_line(problem)}") from None
     model.config._name_or_path = ""  # it would be written into every checkpoint made from this one
-    if config.freeze_vision:
-        model.model.visual.requires_grad_(False)
+    tower = family.tower(model)
+    if tower is not None and config.freeze_vision:
+        tower.requires_grad_(False)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     renderer = Renderer.from_pretrained(path, revision=config.revision)
-    trained = _adapted(model, config.lora) if config.lora else model
+    trained = _adapted(model, config.lora, family) if config.lora else model
     return Policy(
         path=path,
         revision=config.revision,
         model=trained,
+        family=family,
         renderer=renderer,
-        images=_image_settings(path, config.revision),
+        images=_image_settings(family, path, config.revision),
     )
 
 
-def _check(config: PolicyConfig) -> None:
-    """Say what is wrong before anything large is read."""
+def _family(config: PolicyConfig) -> Family:
+    """What kind of model it is; says what is wrong before anything large is read."""
     on_hub = config.path.count("/") == 1 and not config.path.startswith(("/", ".", "~"))  # owner/name
     if not on_hub and not _is_folder(config.path):
         raise UsageError(f"there is no folder {config.path}")
     if _is_folder(config.path) and not (Path(config.path).expanduser() / "config.json").is_file():
         raise UsageError(f"{config.path} is no checkpoint: it has no config.json")
-    try:
-        found = AutoConfig.from_pretrained(
-            str(Path(config.path).expanduser()), revision=config.revision
-        ).model_type
-    except (OSError, ValueError) as problem:
-        raise UsageError(
-            f"{config.path} is no folder here, and the model hub gave us no such checkpoint: "
-            f"{first_line(problem)}"
-        ) from None
-    if found != "qwen2_5_vl":
-        raise UsageError(f"{config.path} is a {found} checkpoint; this project trains qwen2_5_vl")
+    return family_at(Path(config.path).expanduser(), config.revision)
 
 
-def _adapted(model: Qwen2_5_VLForConditionalGeneration, lora: Lora) -> nn.Module:
+def _adapted(model: PreTrainedModel, lora: Lora, family: Family) -> nn.Module:
+    targets = lora.targets or family.language_linear
     settings = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.targets,
+        target_modules=targets,
         task_type="CAUSAL_LM",
     )
     try:
         return cast(nn.Module, get_peft_model(model, settings))
     except ValueError as problem:
-        raise UsageError(f"no adapter for targets {lora.targets!r}: {first_line(problem)}") from None
+        raise UsageError(f"no adapter for targets {targets!r}: {first_line(problem)}") from None
 
 
-def _image_settings(path: str, revision: str) -> ImageSettings:
+def _image_settings(family: Family, path: str, revision: str) -> ImageSettings | None:
+    if family.images is None:
+        return None
     file = cached_file(
         path,
         "preprocessor_config.json",
@@ -155,7 +150,7 @@ def _image_settings(path: str, revision: str) -> ImageSettings:
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    return ImageSettings.from_file(Path(file)) if file else ImageSettings()
+    return family.images.with_colours_of(Path(file)) if file else family.images
 
 
 def _is_folder(path: str) -> bool:

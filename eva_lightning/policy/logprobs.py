@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from eva_lightning.policy.families import Family, backbone, family_of
 from eva_lightning.policy.inputs import MicroBatch
 
 NEVER = -1e9
@@ -41,27 +41,22 @@ def token_logprobs(
 ) -> TokenLogprobs:
     """Log-probability and entropy of every written token, under the distribution the engine drew it from.
 
-    `temperature` 0 counts as 1, as in the engines: greedy tokens have a log-probability, too. `model` is the
-    Qwen2.5-VL or an adapter around it; gradients flow if they are on.
+    `temperature` 0 counts as 1, as in the engines: greedy tokens have a log-probability, too. `model` is that
+    of a policy, an adapter or not; gradients flow if they are on.
     """
     if bool(batch.loss_mask[:, 0].any()):
         raise ValueError("the first token is marked as written, but nothing comes before it")
-    inner: Any = getattr(model, "get_base_model", lambda: model)()  # an adapter's layers sit inside it
-    hidden: Tensor = inner.model(
-        input_ids=batch.ids,
-        position_ids=batch.positions,
-        pixel_values=batch.pixel_values,
-        image_grid_thw=batch.grid,
-        use_cache=False,
-    ).last_hidden_state
+    family, bare = family_of(model), backbone(model)
+    hidden = family.hidden(bare, batch.ids, batch.positions, batch.pixel_values, batch.grid)
     rows, columns = batch.loss_mask.nonzero(as_tuple=True)
     before, targets = hidden[rows, columns - 1], batch.ids[rows, columns]
-    if batch.pixel_values is None and _trains(inner.model.visual):
+    if batch.pixel_values is None and _trains(family.tower(bare)):
         # Ranks must all touch the same weights, or those that saw frames wait for ever.
-        before = before + _unseen(inner.model.visual, before)
+        before = before + _unseen(family, bare, before)
     banned = torch.tensor(banned_ids, dtype=torch.int64, device=batch.ids.device)
+    head = family.head(bare)
     parts = [
-        _score(inner.lm_head, before[i : i + chunk], targets[i : i + chunk], banned, temperature or 1.0)
+        _score(head, before[i : i + chunk], targets[i : i + chunk], banned, temperature or 1.0)
         for i in range(0, max(len(targets), 1), chunk)  # nothing written is one chunk of no rows
     ]
     return TokenLogprobs(
@@ -70,16 +65,22 @@ def token_logprobs(
     )
 
 
-def _trains(tower: nn.Module) -> bool:
-    return torch.is_grad_enabled() and any(weight.requires_grad for weight in tower.parameters())
+def _trains(tower: nn.Module | None) -> bool:
+    return (
+        tower is not None
+        and torch.is_grad_enabled()
+        and any(weight.requires_grad for weight in tower.parameters())
+    )
 
 
-def _unseen(tower: Any, like: Tensor) -> Tensor:
+def _unseen(family: Family, bare: nn.Module, like: Tensor) -> Tensor:
     """A grey square through the vision tower, times zero."""
-    grid = torch.tensor([[1, 2, 2]], device=like.device)
-    values = torch.zeros(4, 1176, device=like.device, dtype=like.dtype)
-    features: Tensor = tower(values, grid_thw=grid).pooler_output
-    return features.sum() * 0.0
+    images = family.images
+    assert images is not None  # it has a tower
+    grid = torch.tensor([[1, images.merge, images.merge]], device=like.device)
+    values = torch.zeros(images.merge**2, images.width, device=like.device, dtype=like.dtype)
+    nothing: Tensor = sum((one.sum() * 0.0 for one in family.see(bare, values, grid)), like.new_zeros(()))
+    return nothing
 
 
 def _score(

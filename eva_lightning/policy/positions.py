@@ -11,22 +11,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from eva_lightning.policy.pixels import MERGE
 
-
-def mrope_positions(expanded: Sequence[int], grid: Tensor, image_token_id: int) -> Tensor:
-    """Positions int64 [3, S] (time, row, column) of expanded ids; `grid` is `image_grid_thw` [frames, 3].
+def mrope_positions(
+    expanded: Sequence[int], grid: Tensor, image_token_id: int | None, merge: int = 2
+) -> Tensor:
+    """Positions int64 [3, S] (time, row, column) of expanded ids; `grid` is `image_grid_thw` [frames, 3],
+    counted in patches, of which `merge` x `merge` are one visual token.
 
     A frame of h x w visual tokens takes h * w tokens but only max(h, w) positions: all of its tokens share
     the time at which it begins, and what follows it begins behind its longer side.
     """
     ids = torch.as_tensor(expanded, dtype=torch.int64)
     positions = torch.empty(3, len(ids), dtype=torch.int64)
-    pads = (ids == image_token_id).nonzero().flatten().tolist()
+    pads = [] if image_token_id is None else (ids == image_token_id).nonzero().flatten().tolist()
     here, place = 0, 0  # next position, next token
     used = 0  # image tokens behind us
     for _, high, wide in grid.tolist():
-        rows, columns = high // MERGE, wide // MERGE
+        rows, columns = high // merge, wide // merge
         size = rows * columns
         run = pads[used : used + size]
         if len(run) < size or run[-1] - run[0] != size - 1:

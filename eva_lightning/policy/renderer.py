@@ -20,10 +20,8 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from eva_lightning.faults import UsageError, first_line
+from eva_lightning.policy.families import family_named
 from eva_lightning.records import FrameRef, Message
-
-IMAGE_TOKEN = "<|image_pad|>"
-"""Stands for one visual token in every Qwen vision checkpoint."""
 
 
 class Renderer:
@@ -35,16 +33,23 @@ class Renderer:
         *,
         template: str | None = None,
         vocab_size: int | None = None,
+        image_token: str | None = None,
     ) -> None:
-        """`template` replaces the tokenizer's own; `vocab_size` is the height of the model's head."""
+        """
+        Args:
+            tokenizer: The checkpoint's own.
+            template: Replaces the tokenizer's chat template.
+            vocab_size: Height of the model's head; None is that of the tokenizer.
+            image_token: Special token that stands for one visual token; None if the model sees nothing.
+        """
         self._tokenizer = tokenizer
         self._template = template or tokenizer.chat_template
         if not isinstance(self._template, str):
             raise UsageError(f"{tokenizer.name_or_path or 'the tokenizer'} has no chat template")
         added = {str(token): id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
-        if IMAGE_TOKEN not in added:
+        if image_token is not None and image_token not in added:
             raise UsageError(
-                f"{tokenizer.name_or_path or 'the tokenizer'} has no special token {IMAGE_TOKEN}"
+                f"{tokenizer.name_or_path or 'the tokenizer'} has no special token {image_token}"
             )
         self._specials: dict[str, int] = added
         longest_first = sorted(added, key=len, reverse=True)
@@ -54,8 +59,8 @@ class Renderer:
         self._plain.encode_special_tokens = True
         self._plain.no_padding()
         self._plain.no_truncation()
-        self.image_token_id: int = added[IMAGE_TOKEN]
-        """Id of the token that stands for a frame."""
+        self.image_token_id: int | None = None if image_token is None else added[image_token]
+        """Id of the token that stands for a frame; None if the model sees nothing."""
         self.end_ids: tuple[int, ...] = (self._end_of_turn(),)
         """Ids that end a turn: what the template writes after an assistant's words."""
         outside = range(len(tokenizer), vocab_size or len(tokenizer))
@@ -70,7 +75,8 @@ class Renderer:
             tokenizer = AutoTokenizer.from_pretrained(str(path), revision=revision)
         except (OSError, ValueError) as problem:
             raise UsageError(f"no tokenizer can be read from {path}: {first_line(problem)}") from None
-        return cls(tokenizer, vocab_size=config.get_text_config().vocab_size)
+        family = family_named(config.model_type, path)
+        return cls(tokenizer, vocab_size=config.get_text_config().vocab_size, image_token=family.image_token)
 
     def opening(self, messages: Sequence[Message]) -> list[int]:
         """Ids of the messages before a turn, up to where the model begins to write; one image token a

@@ -9,8 +9,7 @@ runs on them. It knows nothing until it is trained, and it is no distillation of
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.utils import logging
 
-from eva_lightning.policy.pixels import MERGE, SIDE, TWICE, ImageSettings
+from eva_lightning.policy.families import Qwen25VL
 
 HEAD = 32
 """Width of an attention head: the narrowest that vLLM's CPU attention accepts."""
@@ -64,19 +63,21 @@ CHAT_TEMPLATE = (
 def build_tiny(
     folder: str | Path,
     *,
+    corpus: Iterable[str],
     seed: int = 0,
     hidden: int = 128,
     layers: int = 2,
     vocab: int = 768,
-    corpus: Iterable[str] | None = None,
 ) -> Path:
-    """Write a tiny Qwen2.5-VL to `folder`, the same bytes for the same arguments. `corpus` adds text to
-    learn the tokens from; `vocab` counts all of them."""
+    """Write a tiny Qwen2.5-VL to `folder`, the same bytes for the same arguments.
+
+    The tokens are learned from `corpus`; `vocab` counts all of them.
+    """
     if hidden % (2 * HEAD):
         raise ValueError(f"hidden is {hidden}: want a multiple of {2 * HEAD}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _train_tokenizer([*agent_text(), *(corpus or ())], vocab)
+    tokenizer = _train_tokenizer(corpus, vocab)
     ids = {token: tokenizer.get_vocab()[token] for token in SPECIALS}
     model = _random_model(_config(ids, len(tokenizer), hidden, layers), seed)
     model.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
@@ -85,32 +86,6 @@ def build_tiny(
     tokenizer.save_pretrained(folder)
     _write_processors(folder)
     return folder
-
-
-def agent_text() -> Iterator[str]:
-    """Conversations of a video agent, for the tokens: the words it meets, in the spellings it meets them."""
-    dice = random.Random(0)
-    colours = "red green blue yellow white black orange purple pink grey brown cyan".split()
-    things = (
-        "circle square triangle star cross ring bar arrow dog cat car ball door person text number".split()
-    )
-    events = "appears disappears moves left right up down stops turns flashes grows shrinks is shown".split()
-    for _ in range(1500):
-        start, length, frames = dice.randrange(300), dice.randrange(1, 60), dice.choice((1, 2, 4, 8, 16))
-        thing, event = f"{dice.choice(colours)} {dice.choice(things)}", dice.choice(events)
-        letter, resize, end = dice.choice("ABCD"), dice.choice((0.1, 0.25, 0.5, 1.0)), start + length
-        yield f"The video is {end} seconds long. Its size is {start}x{length}.\n"
-        yield f"At which second does the {thing} {event}? What is shown after it? Which colour is it?\n"
-        yield f"How many times does it appear between {start} and {end} seconds?\nA. the {thing}\nB. {start}"
-        yield f"<think>I first look at the whole video, then at {start}.</think>\nPlan: look, then answer."
-        yield (
-            f'<tool_call>{{"tool": "look", "arguments": {{"start_time": {start}, "end_time": {end}, '
-            f'"nframes": {frames}, "resize": {resize}}}}}</tool_call>'
-        )
-        yield f'{{"name": "video_clip", "arguments": {{"clip": "a", "begin": {start}, "end": {end}}}}}'
-        yield f"Frame {frames} at [00:{start % 60:02d}]: Frame {frames} at {start} seconds: {thing}\n"
-        yield f"I see the {thing} at {start} seconds. Now I know. The answer is {letter}."
-        yield f"<answer>{letter}</answer><answer>{start}</answer><answer>{thing}</answer>"
 
 
 def _train_tokenizer(corpus: Iterable[str], vocab: int) -> PreTrainedTokenizerFast:
@@ -204,15 +179,15 @@ def _save_quietly(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> No
 
 
 def _write_processors(folder: Path) -> None:
-    colours = ImageSettings()
+    images = Qwen25VL.images
     shared = {
         "processor_class": "Qwen2_5_VLProcessor",
-        "size": {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 1280},
-        "patch_size": SIDE,
-        "temporal_patch_size": TWICE,
-        "merge_size": MERGE,
-        "image_mean": list(colours.mean),
-        "image_std": list(colours.std),
+        "size": {"shortest_edge": images.square**2, "longest_edge": images.square**2 * 1280},
+        "patch_size": images.side,
+        "temporal_patch_size": images.times,
+        "merge_size": images.merge,
+        "image_mean": list(images.mean),
+        "image_std": list(images.std),
     }
     image = {**shared, "image_processor_type": "Qwen2VLImageProcessor"}
     video = {**shared, "video_processor_type": "Qwen2VLVideoProcessor"}

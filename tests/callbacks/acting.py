@@ -6,6 +6,7 @@ One batch is one iteration of `steps` optimizer steps under manual optimisation,
 import lightning
 import numpy as np
 import torch
+from eva_lightning.modules.base import PolicyModule
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
@@ -31,6 +32,8 @@ class Acting(lightning.LightningModule):
 
     def steps_per_iteration(self):
         return self.steps
+
+    is_last_iteration = PolicyModule.is_last_iteration
 
     def training_step(self, batch, batch_idx):
         if self.crash_before == self.iteration + 1:

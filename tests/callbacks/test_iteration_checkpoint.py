@@ -54,6 +54,18 @@ def test_last_goes_on_in_the_middle_of_an_epoch(tmp_path):
     assert module.weight.tolist() == [10.0] * 3  # 2 steps of 0.5 in each
 
 
+def test_a_run_that_ends_by_its_steps_at_the_end_of_an_epoch_knows_its_last_validation(tmp_path):
+    def callback():
+        return IterationCheckpoint(every=3, save_best="eval/accuracy")
+
+    fit(tmp_path, Acting(scores=[0.5]), [callback()], iterations=4, max_steps=8, validate=1)
+    last = load(tmp_path / "checkpoints/last.ckpt")
+    assert last["iteration"] == 4 and last["callbacks"]["IterationCheckpoint"]["best_score"] == 0.5
+    module = Acting(scores=[0.4])
+    fit(tmp_path, module, [callback()], iterations=4, max_epochs=2, ckpt_path="last", validate=1)
+    assert module.iteration == 8 and len(module.seen) == 4
+
+
 @pytest.mark.parametrize("every", [4, 3])
 def test_a_finished_run_can_be_made_longer(tmp_path, every):
     fit(tmp_path, Acting(), [IterationCheckpoint(every=every)], iterations=4)

@@ -112,7 +112,7 @@ def test_greedy_is_what_generate_writes(policy, engine, frames):
         prompt=asked.messages,
         prompt_ids=list(asked.ids),
     )
-    inputs = trajectory_inputs(record, engine.renderer, pixels)
+    inputs = trajectory_inputs(record, engine.policy, pixels)
     ids = inputs.ids[None]
     seen = {
         "pixel_values": inputs.pixel_values,
@@ -138,7 +138,7 @@ def test_the_trainer_finds_the_engine_s_logprobs_over_turns_and_frames(tiny_fold
     engine = TransformersEngine(policy, max_batch=4)
     records = episodes(engine, range(6), temperature=temperature, max_tokens=20)
     for record in records:
-        inputs = trajectory_inputs(record, engine.renderer, pixels)
+        inputs = trajectory_inputs(record, engine.policy, pixels)
         with torch.no_grad():
             ours = token_logprobs(
                 policy.model,
@@ -295,7 +295,7 @@ def test_an_adapter_in_training_mode_writes_without_dropout_and_stays_in_trainin
     with torch.no_grad():
         ours = token_logprobs(
             policy.model,
-            lay_out([[trajectory_inputs(record, engine.renderer, pixels)]], 0),
+            lay_out([[trajectory_inputs(record, engine.policy, pixels)]], 0),
             banned_ids=engine.renderer.banned_ids,
         )
     sampled = torch.tensor([value for turn in record.turns for value in turn.logprobs])

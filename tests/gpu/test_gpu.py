@@ -64,9 +64,7 @@ def test_the_engine_and_the_trainer_agree_on_the_gpu(tiny_folder, clip, dtype):
     made = asyncio.run(rollout(jobs_for([task], replicas=8), agent))
     renderer = policy.renderer
     for one in made:
-        inputs = trajectory_inputs(
-            one, renderer, lambda frame: world.pixels(task.clips[0], frame), policy.images
-        )
+        inputs = trajectory_inputs(one, policy, lambda frame: world.pixels(task.clips[0], frame))
         batch = lay_out([[inputs]], renderer.end_ids[0]).to("cuda")
         ours = token_logprobs(policy.model, batch, banned_ids=renderer.banned_ids).logprobs
         theirs = torch.tensor([lp for turn in one.turns for lp in turn.logprobs], device="cuda")

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.cli import main
 from eva_lightning.files.store import write
 from eva_lightning.policy.tiny import build_tiny
@@ -264,7 +265,7 @@ def test_what_no_run_can_begin_with_is_told_in_one_line(words, said, config, tmp
 @pytest.mark.parametrize("shape", [{"layers": 3}, {"hidden": 64}], ids=str)
 def test_a_checkpoint_of_another_policy_is_refused_in_one_line(shape, config, tmp_path, capsys):
     assert main(config()) == 0
-    other = str(build_tiny(tmp_path / "other", **shape))
+    other = str(build_tiny(tmp_path / "other", corpus=agent_text(), **shape))
     line = refused([*config(policy={"path": other}), "--ckpt_path", "last"], capsys)
     assert line == (
         "eva fit: ckpt_path last: holds parameters of other number or size than this policy's; give the "

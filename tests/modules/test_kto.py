@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 from eva_lightning.modules import kto
-from eva_lightning.modules.kto import mismatched
 
 from eva_lightning.faults import UsageError
-from eva_lightning.objectives.kto import KTOSettings
+from eva_lightning.objectives.kto import KTOSettings, mismatched
 from eva_lightning.policy.inputs import trajectory_inputs
 from tests.modules.stages import ONE_EACH, PER_TOKEN, Batches, Watching, fit, make, marked, trainer
 
@@ -37,7 +36,7 @@ def _called_v(seen):
 def naive(module, policy, question, other):
     """The plain way: the question's ids, the other's ids behind them, the other's frames, all logits."""
     mixed = replace(other, prompt=question.prompt, prompt_ids=question.prompt_ids)
-    inputs = trajectory_inputs(mixed, policy.renderer, module.pixels(other), policy.images)
+    inputs = trajectory_inputs(mixed, policy, module.pixels(other))
     ids = inputs.ids[None]
     with torch.no_grad():
         logits = policy.backbone(

@@ -53,7 +53,7 @@ def run(world, tiny_folder):
 
 
 def nobody_is_left():
-    return not [one for one in threading.enumerate() if one.name == "ahead"]
+    return not [one for one in threading.enumerate() if one.name == "background"]
 
 
 def test_from_the_second_iteration_on_trajectories_are_one_iteration_old(run):

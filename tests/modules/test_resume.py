@@ -34,7 +34,7 @@ def config(world, taught, tiny_folder, tmp_path_factory):
     shared = {
         "policy": policy,
         "optimizer": {"lr": 1e-3, "warmup_steps": 2, "decay": "linear"},
-        "limits": {"turns": 2, "turn_tokens": 12, "total_tokens": 1536},
+        "agent": {"limits": {"turns": 2, "turn_tokens": 12, "total_tokens": 1536}},
     }
     adapter = {"policy": policy | {"lora": {"rank": 4, "alpha": 8}}}
     coin = [{"class_path": "tests.modules.stages.Coin"}]

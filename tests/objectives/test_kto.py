@@ -13,11 +13,14 @@ from eva_lightning.objectives.kto import (
     kto_loss,
     kto_means,
     log_ratio,
+    mismatched,
     mismatched_partners,
     recommended_band,
     z_ref,
 )
 from eva_lightning.objectives.totals import Totals
+from eva_lightning.records import Observation, Span, Turn
+from tests.making import frame, task, trajectory
 
 POLICY = torch.tensor([-10.0, -20.0, -5.0, -8.0], dtype=torch.float64)
 REFERENCE = torch.tensor([-12.0, -15.0, -9.0, -8.0], dtype=torch.float64)
@@ -237,3 +240,13 @@ def test_a_partner_is_never_of_the_same_task(task_ids, seed):
 def test_with_different_tasks_everybody_is_used_once(task_ids, seed):
     names = [str(task_id) for task_id in task_ids]
     assert sorted(mismatched_partners(names, seed)) == list(range(len(names)))
+
+
+def test_what_was_seen_for_another_question_is_of_a_clip_of_its_own():
+    looked = Observation(parts=("seen:", frame(time=3.0)), spans=(Span(clip="v", start=2.0, end=4.0),))
+    other = trajectory(task=task(id="t2"), turns=[Turn(text="look", observation=looked)])
+    mixed = mismatched(trajectory(), other)
+    assert mixed.task.id == "t1" and [clip.id for clip in mixed.task.clips] == ["v", "other/v"]
+    assert mixed.frames == (frame(time=3.0, clip="other/v"),)
+    assert mixed.turns[0].observation.spans == (Span(clip="other/v", start=2.0, end=4.0),)
+    assert other.turns[0].observation is looked

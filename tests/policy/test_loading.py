@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.faults import UsageError
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.tiny import build_tiny
@@ -46,7 +47,7 @@ def test_wrong_paths_are_told_in_one_line(tmp_path, tiny_folder, monkeypatch):
         "typo": "there is no folder typo",
         "nobody/nothing": "nobody/nothing is no folder here, and the model hub gave us no such checkpoint",
         str(tmp_path / "empty"): "no config.json",
-        str(other): "is a bert checkpoint",
+        str(other): "is a bert checkpoint; the families that can be trained here: qwen2_5_vl$",
     }
     for path, words in wrong.items():
         with pytest.raises(UsageError, match=words) as caught:
@@ -57,7 +58,10 @@ def test_wrong_paths_are_told_in_one_line(tmp_path, tiny_folder, monkeypatch):
 
 
 def test_a_tiny_checkpoint_is_the_same_bytes_for_the_same_seed(tmp_path, tiny_folder):
-    again, other = build_tiny(tmp_path / "again"), build_tiny(tmp_path / "other", seed=1)
+    again, other = (
+        build_tiny(tmp_path / name, corpus=agent_text(), seed=seed)
+        for name, seed in (("again", 0), ("other", 1))
+    )
     for file in tiny_folder.iterdir():
         assert file.read_bytes() == (again / file.name).read_bytes(), file.name
     assert (other / "model.safetensors").read_bytes() != (again / "model.safetensors").read_bytes()

@@ -13,13 +13,13 @@ TEXT_ONLY = (user("How many seconds are 3 and 4?"), assistant("<answer>7</answer
 
 
 @pytest.fixture(scope="module")
-def inputs(renderer, pixels):
-    return trajectory_inputs(trajectory(renderer), renderer, pixels)
+def inputs(policy, renderer, pixels):
+    return trajectory_inputs(trajectory(renderer), policy, pixels)
 
 
 @pytest.fixture(scope="module")
-def text_inputs(renderer, pixels):
-    return trajectory_inputs(trajectory(renderer, TEXT_ONLY), renderer, pixels)
+def text_inputs(policy, renderer, pixels):
+    return trajectory_inputs(trajectory(renderer, TEXT_ONLY), policy, pixels)
 
 
 def full(model, inputs, temperature=1.0, banned=()):
@@ -104,13 +104,13 @@ def test_a_trained_tower_gets_a_gradient_from_text_alone_and_it_is_zero(policy, 
 
 def test_nothing_written_is_no_number(policy, renderer, pixels):
     silent = trajectory(renderer, TEXT_ONLY[:1])
-    batch = lay_out([[trajectory_inputs(silent, renderer, pixels)]], 0)
+    batch = lay_out([[trajectory_inputs(silent, policy, pixels)]], 0)
     assert token_logprobs(policy.model, batch).logprobs.shape == (0,)
 
 
-def test_an_image_token_among_the_written_is_refused(renderer, pixels):
+def test_an_image_token_among_the_written_is_refused(policy, renderer, pixels):
     record = trajectory(renderer)
     record.turns[0].token_ids[0] = renderer.image_token_id
     record.turns[0].observation_ids.remove(renderer.image_token_id)
     with pytest.raises(ValueError, match="wrote an image token"):
-        trajectory_inputs(record, renderer, pixels)
+        trajectory_inputs(record, policy, pixels)

@@ -56,7 +56,8 @@ def tokenizer(tiny_folder):
 @pytest.fixture(scope="module", params=["tiny", "stock", "responses"])
 def dressed(request, tokenizer):
     """Renderers of the same tokenizer under three templates."""
-    return Renderer(tokenizer, template={"tiny": None, "stock": STOCK, "responses": RESPONSES}[request.param])
+    template = {"tiny": None, "stock": STOCK, "responses": RESPONSES}[request.param]
+    return Renderer(tokenizer, template=template, image_token="<|image_pad|>")
 
 
 def rendered(dressed, tokenizer, messages, prompt=True):
@@ -166,6 +167,19 @@ def test_engines_may_sample_words_and_the_end_of_a_turn_and_nothing_else(rendere
     assert allowed & set(tokenizer.convert_tokens_to_ids(list(SPECIALS))) == set(renderer.end_ids)
     assert max(allowed) < len(tokenizer) < head
     assert set(tokenizer.convert_tokens_to_ids(list(WORDS))) <= allowed
+
+
+def test_a_tokenizer_without_the_image_token_is_refused(tokenizer):
+    with pytest.raises(UsageError, match=r"has no special token <\|eye\|>"):
+        Renderer(tokenizer, image_token="<|eye|>")
+
+
+def test_a_model_that_sees_nothing_reads_words_and_no_frames(tokenizer, renderer):
+    blind = Renderer(tokenizer)
+    words = [user("What is in <|image_pad|>?")]
+    assert blind.opening(words) == renderer.opening(words) == blind.expand(blind.opening(words), [])
+    with pytest.raises(ValueError, match="0 image tokens for 1 frames"):
+        blind.opening([user(frame())])
 
 
 def test_a_template_that_rewrites_the_turn_is_refused(tokenizer):

@@ -17,7 +17,8 @@ import torch
 from eva_lightning.engines.base import Sampling
 from eva_lightning.engines.vllm.settings import VLLMSettings
 from eva_lightning.faults import UsageError
-from eva_lightning.records import PATCH
+from eva_lightning.policy.families import family_at
+from eva_lightning.policy.pixels import ImageSettings
 
 TESTED = "0.32.0"
 READ = "0.33.0"
@@ -111,9 +112,14 @@ def sampling_words(
     }
 
 
-def image_size(settings: VLLMSettings) -> dict[str, int]:
-    """From one visual token to the largest frame, so that nothing is ever resized again."""
-    return {"shortest_edge": PATCH**2, "longest_edge": settings.max_frame_tokens * PATCH**2}
+def image_words(settings: VLLMSettings, images: ImageSettings) -> dict[str, Any]:
+    """How many frames, and from one visual token to the largest, so that nothing is ever resized again."""
+    token = images.square**2
+    size = {"shortest_edge": token, "longest_edge": settings.max_frame_tokens * token}
+    return {
+        "limit_mm_per_prompt": {"image": settings.max_frames, "video": 0},
+        "mm_processor_kwargs": {"size": size},
+    }
 
 
 def read_version(name: str | None) -> int:
@@ -132,13 +138,14 @@ def engine_words(
         "max_model_len": settings.max_length,
         "max_num_seqs": settings.max_sequences,
         "max_num_batched_tokens": max(settings.batch_tokens, settings.max_frame_tokens),
-        "limit_mm_per_prompt": {"image": settings.max_frames, "video": 0},
-        "mm_processor_kwargs": {"size": image_size(settings)},
         "logprobs_mode": "processed_logprobs",
         "enable_prefix_caching": settings.prefix_caching,
         "enforce_eager": settings.eager or not cuda,
         "generation_config": "vllm",
     }
+    images = family_at(path, revision).images
+    if images is not None:
+        words |= image_words(settings, images)
     if cuda:
         words["gpu_memory_utilization"] = settings.gpu_memory
     else:

@@ -92,7 +92,7 @@ def compare(
     policy.model.eval()
     try:
         for trajectory in trajectories:
-            inputs = trajectory_inputs(trajectory, policy.renderer, picture, policy.images)
+            inputs = trajectory_inputs(trajectory, policy, picture)
             with torch.no_grad():
                 found = token_logprobs(
                     policy.model,

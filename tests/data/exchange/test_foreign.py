@@ -284,9 +284,7 @@ def test_sft_learns_from_the_pixels_of_a_foreign_row(read_rows, tmp_path, tiny_f
     world, clips = VideoWorld(), {clip.id: clip for clip in located(one.task, tmp_path).clips}
 
     def inputs():
-        shown = trajectory_inputs(
-            taught, policy.renderer, lambda frame: world.pixels(clips[frame.clip], frame), policy.images
-        )
+        shown = trajectory_inputs(taught, policy, lambda frame: world.pixels(clips[frame.clip], frame))
         return shown, lay_out([[shown]], policy.renderer.end_ids[0])
 
     read_once, batch = inputs()

@@ -1,0 +1,72 @@
+"""What is particular to a family of models stands in one place, and nobody else needs to know which it is."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import eva_lightning
+from eva_lightning.faults import UsageError
+from eva_lightning.policy.families import backbone, family_at, family_named, family_of
+from eva_lightning.policy.inputs import lay_out, trajectory_inputs
+from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
+from eva_lightning.policy.pixels import patches
+from tests.policy.conversations import trajectory
+
+CORE = Path(eva_lightning.__file__).parent
+NAMED = ("policy/families.py", "policy/tiny.py")
+"""The one place, and the tiny checkpoint, which is a member."""
+INNARDS = r"Qwen2_5|qwen2_5|language_model|\.visual\b|image_pad|get_image_features|Qwen2\.5|1176"
+
+
+@pytest.mark.parametrize(
+    "path", [*CORE.glob("policy/*.py"), *CORE.glob("engines/**/*.py")], ids=lambda p: p.name
+)
+def test_nobody_else_names_a_family_or_reaches_into_its_model(path):
+    if str(path.relative_to(CORE)) not in NAMED:
+        assert not re.findall(INNARDS, path.read_text())
+
+
+def test_a_checkpoint_says_of_which_family_it_is(tiny_folder):
+    policy = load_policy(PolicyConfig(path=str(tiny_folder), lora=Lora(rank=4)))
+    assert family_at(tiny_folder) is policy.family is family_of(policy.model)
+    assert policy.family.model_type == "qwen2_5_vl"
+    assert backbone(policy.model) is policy.backbone is backbone(policy.backbone)
+    assert (policy.images.square, policy.images.width) == (28, 1176)
+
+
+def test_an_unknown_family_is_refused_in_one_line_that_names_the_known_ones():
+    with pytest.raises(UsageError, match="^here is a bert checkpoint; the families .*: qwen2_5_vl$"):
+        family_named("bert", "here")
+
+
+def test_a_conversation_read_piece_by_piece_is_the_one_read_whole(policy, renderer, pixels):
+    """The engine's way (visual tokens put in, a cache) and the trainer's: the same hidden states, to 1e-5."""
+    from eva_lightning.policy.generate import _Cache
+
+    family, model = policy.family, policy.backbone
+    inputs = trajectory_inputs(trajectory(renderer), policy, pixels)
+    batch = lay_out([[inputs]], 0)
+    cache, cut = _Cache(), len(inputs.ids) - 5
+    with torch.no_grad():
+        whole = family.hidden(model, batch.ids, batch.positions, batch.pixel_values, batch.grid)
+        seen = family.see(model, inputs.pixel_values, inputs.grid)
+        assert [len(one) for one in seen] == [33]
+        parts = []
+        for place, shown in ((slice(0, cut), seen), (slice(cut, None), ())):
+            ids, positions = batch.ids[:, place], inputs.positions[:, None, place]
+            cache.length += ids.shape[1]
+            rows = torch.arange(cache.length)
+            mask = (rows <= rows[-ids.shape[1] :, None])[None, None]
+            parts.append(family.read(model, ids, positions, mask=mask, cache=cache, seen=shown))
+    assert (torch.cat(parts, dim=1) - whole).abs().max() < 1e-5
+
+
+def test_positions_are_those_of_the_squares_of_the_family(policy):
+    assert policy.family.positions([5, 9, 9, 6], torch.tensor([[1, 2, 4]]), 9).tolist() == [
+        [0, 1, 1, 3],
+        [0, 1, 1, 3],
+        [0, 1, 2, 3],
+    ]
+    assert policy.family.positions([5, 9], patches([], policy.images)[1], None).tolist() == [[0, 1]] * 3
