@@ -38,8 +38,10 @@ class BenchmarkedData(Protocol):
 
 
 class BenchmarkEvaluation(Callback):
-    """Answers land in `<default_root_dir>/benchmarks/<name>/`: trajectories.jsonl (for `eva view`),
-    results.jsonl (a row a question) and report.txt.
+    """Answers benchmarks, in `eva test` or now and then in a fit, and writes the answers down.
+
+    They land in `<default_root_dir>/benchmarks/<name>/`: trajectories.jsonl (for `eva view`), results.jsonl
+    (a row a question) and report.txt.
 
     In `eva test` the questions are those of BenchmarkData. In a fit they are `limit` of each of `benchmarks`,
     the same ones each time, in `benchmarks/iteration-000050/<name>/`; the means are logged as

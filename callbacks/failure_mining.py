@@ -1,4 +1,4 @@
-"""What the policy fails at becomes what it is asked next: data-enhanced GRPO.
+"""Failure mining: what the policy fails at becomes what it is asked next (data-enhanced GRPO).
 
 When failures are taken, and when new tasks join, is said here. What a failure is, who writes tasks and which
 of them are good enough is in `eva_lightning.data.mining`; how they are mixed in is the datamodule's business.

@@ -140,9 +140,8 @@ class IterationCheckpoint(ModelCheckpoint):
         if began is None or pl_module.iteration in (began, self.latest):
             return
         newest = "none" if self.latest is None else f"iteration {self.latest}"
-        alone = trainer.world_size == 1 or isinstance(
-            exception, SIGTERMException
-        )  # else ranks wait elsewhere
+        # else ranks wait elsewhere
+        alone = trainer.world_size == 1 or isinstance(exception, SIGTERMException)
         done = pl_module.iteration
         where = f"inside iteration {done + 1}" if self._busy else f"after iteration {done}"
         torn = self._busy and pl_module.weights_moved

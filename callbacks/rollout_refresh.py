@@ -1,5 +1,6 @@
-"""Hands the policy's weights to an engine that writes with a copy of them. When, and how old they may get, is
-said here; how they travel is the engine's business.
+"""The refresh: hands the policy's weights to an engine that writes with a copy of them.
+
+When, and how old they may get, is said here; how they travel is the engine's business.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How fast an iteration was, and where its seconds went. It measures; it changes nothing."""
+"""Throughput: how fast an iteration was, and where its seconds went. It measures; it changes nothing."""
 
 from __future__ import annotations
 

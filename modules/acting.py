@@ -149,8 +149,11 @@ class ActingModule(lightning.LightningModule):
         done: Container[tuple[str, int]],
         on_finish: Callable[[Trajectory], None],
     ) -> None:
-        """Have these questions answered as in an evaluation, but for the (task id, attempt) that are `done`;
-        nothing is kept here. All ranks call it together."""
+        """Have these questions answered as in an evaluation.
+
+        Those (task id, attempt) that are `done` are left out; nothing is kept here. All ranks call it
+        together.
+        """
         how = self.evaluation
         self.prepare_engine(newest=True)
         jobs = jobs_for(tasks, replicas=how.attempts, seed=how.seed)

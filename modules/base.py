@@ -53,9 +53,8 @@ class PolicyModule(SteppingModule):
         """
         super().__init__()
         self.automatic_optimization = False
-        self.strict_loading = (
-            False  # checkpoints hold what is trained; the rest comes from the policy's folder
-        )
+        # checkpoints hold what is trained; the rest comes from the policy's folder
+        self.strict_loading = False
         self.policy_config = policy
         self.optimizer_config = optimizer or OptimizerConfig()
         self.packing = packing or PackingConfig()

@@ -1,4 +1,4 @@
-"""What modules, and the callbacks and data around them, ask of each other.
+"""Contracts: what modules, and the callbacks and data around them, ask of each other.
 
 They do not know each other's classes: whoever has these methods will do.
 """
@@ -24,8 +24,10 @@ class Refresher(Protocol):
         """Make the rollouts of the next iteration while this one is learned from."""
 
     def refresh(self, *, newest: bool) -> None:
-        """Hand the engine new weights if it needs some; `newest` if only those of the policy as it is now
-        will do. All ranks call it together."""
+        """Hand the engine new weights if it needs some.
+
+        `newest` if only those of the policy as it is now will do. All ranks call it together.
+        """
 
 
 @runtime_checkable

@@ -1,5 +1,4 @@
-"""GRPO: several attempts at each question, rewarded, compared with each other, learned from while they are
-fresh.
+"""GRPO: several attempts at each question, rewarded, compared with each other, learned from while fresh.
 
 One batch of tasks is one iteration of three verbs: collect, credit, update. The rollouts are made here, by
 the policy as it is now, and never travel through a loader: a prefetched one would be a version old. With
@@ -159,8 +158,9 @@ class GRPOModule(PolicyModule):
             )
 
     def _refuse_if_nothing_came(self, everyone: Sequence[Trajectory]) -> None:
-        """An iteration without one sound trajectory is no zero: something of ours is broken, so training
-        stops.
+        """An iteration without one sound trajectory is no zero.
+
+        Something of ours is broken, so training stops.
         """
         if everyone and all(one.stop == "fault" for one in everyone):
             raise Fault(

@@ -58,8 +58,10 @@ class KTOModule(PolicyModule):
             self.reference = Reference(self.policy)
 
     def on_train_start(self) -> None:
-        """Settle the weight of good trajectories by the balance of the whole data set, once for a run: one
-        that goes on keeps the weight it began with."""
+        """Settle the weight of good trajectories by the balance of the whole data set, once for a run.
+
+        One that goes on keeps the weight it began with.
+        """
         super().on_train_start()
         if self.objective.desirable_weight is not None:
             return

@@ -57,8 +57,9 @@ class SteppingModule(ActingModule):
         return self.trainer.world_size
 
     def micro_batches(self, trajectories: Sequence[Trajectory]) -> Iterator[tuple[MicroBatch, list[int]]]:
-        """Trajectories as the model reads them, with the place of each in the list; frames are read as
-        needed.
+        """Trajectories as the model reads them, with the place of each in the list.
+
+        Frames are read as needed.
         """
         renderer = self.policy.renderer
         for rows in self.plan(trajectories):
@@ -84,8 +85,9 @@ class SteppingModule(ActingModule):
         return Totals(tokens=tokens, sequences=sequences)
 
     def step(self, trajectories: Sequence[Trajectory], loss_of: LossOf) -> tuple[dict[str, float], Tally]:
-        """One optimizer step on these trajectories. `loss_of` returns a micro-batch's share of the global
-        loss.
+        """One optimizer step on these trajectories.
+
+        `loss_of` returns a micro-batch's share of the global loss.
 
         All ranks call it together. A rank with fewer micro-batches runs `idle` ones, so that every rank takes
         part in every exchange of gradients.

@@ -53,8 +53,10 @@ class Background(Generic[T]):
         return self._outcome.result()
 
     def drop(self) -> None:
-        """It is not wanted any more: end it, and wait until it has let go of everything. A plain function can
-        not be ended from outside: it is waited for."""
+        """It is not wanted any more: end it, and wait until it has let go of everything.
+
+        A plain function can not be ended from outside: it is waited for.
+        """
         if self._task is not None:
             with suppress(RuntimeError):  # the loop is closed: it has ended
                 self._loop.call_soon_threadsafe(self._task.cancel)

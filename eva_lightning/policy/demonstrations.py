@@ -1,5 +1,6 @@
-"""Token ids for trajectories that nobody sampled with this tokenizer: a teacher's words become turns to learn
-from.
+"""Token ids for trajectories that nobody sampled with this tokenizer.
+
+A teacher's words become turns to learn from.
 
 Sampled ids are never touched: where they spell the turn's text, they stay. This is for imitation (SFT); a
 policy's own trajectories already hold their ids.

@@ -56,8 +56,10 @@ class Draft:
 
 @torch.no_grad()
 def write_turns(policy: Policy, drafts: Sequence[Draft]) -> Iterator[Draft]:
-    """Write all drafts; each is yielded when its turn has ended, in the order of ending. The abandoned are
-    dropped."""
+    """Write all drafts; each is yielded when its turn has ended, in the order of ending.
+
+    The abandoned are dropped.
+    """
     rows = [draft for draft in drafts if not draft.abandoned]
     batch = _Batch(policy, rows)
     hidden = batch.prefill() if rows else torch.empty(0)

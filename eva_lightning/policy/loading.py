@@ -1,4 +1,6 @@
-"""A checkpoint to a policy that can be trained: weights, adapter, renderer and colours in one hand.
+"""Loading: a checkpoint becomes a policy that can be trained.
+
+Weights, adapter, renderer and colours are in one hand.
 
 Folders and names on the model hub are treated alike, and nothing is fetched if it is already here. Where the
 weights live (device, shards) is decided by whoever trains or serves them.

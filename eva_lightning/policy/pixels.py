@@ -1,4 +1,4 @@
-"""Frames to what the vision tower reads: normalised patches, in the order in which they make visual tokens.
+"""Pixels as the vision tower reads them: normalised patches, in the order in which they make visual tokens.
 
 The same numbers as the Hugging Face image processor, without its detours: frames arrive already resized to
 whole visual tokens, the patches are cut out while they are still bytes, and each is normalised once. In
@@ -62,8 +62,10 @@ class ImageSettings:
 
 
 def patches(frames: Sequence[Pixels], settings: ImageSettings | None) -> tuple[Tensor, Tensor]:
-    """`pixel_values` float32 [patches, width] and `image_grid_thw` int64 [frames, 3] of some frames, in
-    order. Without settings, which is a model that sees nothing, there may be no frame."""
+    """`pixel_values` float32 [patches, width] and `image_grid_thw` int64 [frames, 3] of frames, in order.
+
+    Without settings, which is a model that sees nothing, there may be no frame.
+    """
     if settings is None:
         if frames:
             raise ValueError(f"{len(frames)} frames for a model that sees nothing")

@@ -15,8 +15,10 @@ from torch import Tensor
 def mrope_positions(
     expanded: Sequence[int], grid: Tensor, image_token_id: int | None, merge: int = 2
 ) -> Tensor:
-    """Positions int64 [3, S] (time, row, column) of expanded ids; `grid` is `image_grid_thw` [frames, 3],
-    counted in patches, of which `merge` x `merge` are one visual token.
+    """Positions int64 [3, S] (time, row, column) of expanded ids.
+
+    `grid` is `image_grid_thw` [frames, 3], counted in patches, of which `merge` x `merge` are one visual
+    token.
 
     A frame of h x w visual tokens takes h * w tokens but only max(h, w) positions: all of its tokens share
     the time at which it begins, and what follows it begins behind its longer side.

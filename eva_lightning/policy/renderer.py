@@ -79,8 +79,10 @@ class Renderer:
         return cls(tokenizer, vocab_size=config.get_text_config().vocab_size, image_token=family.image_token)
 
     def opening(self, messages: Sequence[Message]) -> list[int]:
-        """Ids of the messages before a turn, up to where the model begins to write; one image token a
-        frame."""
+        """Ids of the messages before a turn, up to where the model begins to write.
+
+        One image token a frame.
+        """
         mark = _unused(messages, 1)[0]
         ids = self._encode_rendered(self._render(messages, mark), mark)
         self._check_frames(ids, [frame for message in messages for frame in message.frames])
@@ -153,14 +155,15 @@ class Renderer:
         )
 
     def _content(self, message: Message, mark: str) -> str | list[dict[str, Any]]:
-        """A message as templates expect it. `mark` breaks up special strings, so that the rendered text has
-        only the template's own; `_encode_rendered` takes it out again."""
+        """A message as templates expect it.
+
+        `mark` breaks up special strings, so that the rendered text has only the template's own;
+        `_encode_rendered` takes it out again.
+        """
         content: list[dict[str, Any]] = []
         text = ""
-        for part in (
-            *message.parts,
-            None,
-        ):  # neighbouring texts are joined: half a special string is one, too
+        # neighbouring texts are joined: half a special string is one, too
+        for part in (*message.parts, None):
             if isinstance(part, str):
                 text += part
                 continue
@@ -175,8 +178,11 @@ class Renderer:
         return str(content[0]["text"]) if content else ""  # templates of text models know strings only
 
     def _encode_rendered(self, text: str, mark: str) -> list[int]:
-        """Ids of rendered text. Tokenizers cut at special tokens before anything else, so this is what the
-        tokenizer itself says of the whole."""
+        """Ids of rendered text.
+
+        Tokenizers cut at special tokens before anything else, so this is what the tokenizer itself says of
+        the whole.
+        """
         ids: list[int] = []
         for i, piece in enumerate(self._border.split(text)):
             if i % 2:

@@ -1,5 +1,6 @@
-"""A Qwen2.5-VL small enough for a laptop: the real classes, the real file layout, well under a million
-weights.
+"""A Qwen2.5-VL small enough for a laptop, with the real classes and the real file layout.
+
+It has well under a million weights.
 
 Its weights are random and its tokenizer is trained on the few sentences below; everything else (special
 tokens, chat template, M-RoPE, window attention) is as in the checkpoints from the hub, so what runs on it
@@ -119,8 +120,8 @@ def _train_tokenizer(corpus: Iterable[str], vocab: int) -> PreTrainedTokenizerFa
 
 def _config(ids: dict[str, int], words: int, hidden: int, layers: int) -> Qwen2_5_VLConfig:
     text = {
-        "vocab_size": (words // 64 + 1)
-        * 64,  # padded like the large ones, so that there are rows without a word
+        # padded like the large ones, so that there are rows without a word
+        "vocab_size": (words // 64 + 1) * 64,
         "hidden_size": hidden,
         "intermediate_size": 2 * hidden,
         "num_hidden_layers": layers,
@@ -155,8 +156,10 @@ def _config(ids: dict[str, int], words: int, hidden: int, layers: int) -> Qwen2_
 
 
 def _random_model(config: Qwen2_5_VLConfig, seed: int) -> Qwen2_5_VLForConditionalGeneration:
-    """Weights from `seed` alone, wide enough for 128 channels: with the usual 0.02 a narrow model stands
-    still."""
+    """Weights from `seed` alone, wide enough for 128 channels.
+
+    With the usual 0.02 a narrow model stands still.
+    """
     model: Qwen2_5_VLForConditionalGeneration
     model = Qwen2_5_VLForConditionalGeneration(config)  # type: ignore[no-untyped-call]
     dice = torch.Generator().manual_seed(seed)

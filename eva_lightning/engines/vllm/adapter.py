@@ -1,4 +1,4 @@
-"""What depends on vLLM's version and is the same in this process and over HTTP: its settings and its answers.
+"""The adapter to vLLM's version, alike in this process and over HTTP: its settings and its answers.
 
 The engines above know requests and weights; this file, `in_process` and `over_http` know how vLLM
 0.32 wants to be asked. Nothing of vLLM is imported before it is needed. Versions that were not looked at are
