@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from eva_lightning.datamodules.order import Order
+from eva_lightning.datamodules.shuffle import Shuffle
 
 from eva_lightning.faults import UsageError
 from eva_lightning.files.encoding import decode, encode
@@ -122,7 +122,7 @@ class RecordLoader(Generic[Record]):
         """This rank's share of the batch that would come next; of the next epoch, if this one is over."""
         twin = copy.copy(self)  # it draws, and nothing moves here
         twin._records, twin._keys = list(self._records), list(self._keys)
-        twin._orders, twin._served = copy.deepcopy(self._orders), list(self._served)
+        twin._shuffles, twin._served = copy.deepcopy(self._shuffles), list(self._served)
         return twin._share(twin._draw())
 
     def add(self, records: Sequence[Record], part: int = 0, later: int = 0) -> None:
@@ -168,10 +168,10 @@ class RecordLoader(Generic[Record]):
         self.batches = 0
         self._records: list[Record] = []
         self._keys: list[Hashable] = []
-        self._orders: list[Order] = []
+        self._shuffles: list[Shuffle] = []
         self._served = [0] * len(self.parts)
         for number, part in enumerate(self.parts):
-            self._orders.append(Order(self._take_in(part.records), f"records/{self.seed}/{number}"))
+            self._shuffles.append(Shuffle(self._take_in(part.records), f"records/{self.seed}/{number}"))
 
     def _take_in(self, records: Sequence[Record]) -> range:
         """The numbers under which these records go from now on."""
@@ -184,7 +184,7 @@ class RecordLoader(Generic[Record]):
         """The numbers of the next batch, over all ranks."""
         for at, part, records in self.added:
             if at == self.batches:
-                self._orders[part].add(self._take_in(records), self._keys)
+                self._shuffles[part].add(self._take_in(records), self._keys)
                 if self.parts[part].grows:
                     self._served = [0] * len(self.parts)
         size = self.batch_size // self.ranks
@@ -202,15 +202,15 @@ class RecordLoader(Generic[Record]):
         """From the part that lies furthest behind its share, of those that have something left for this
         batch."""
         weights = [
-            part.weight if order.numbers else 0.0
-            for part, order in zip(self.parts, self._orders, strict=True)
+            part.weight if shuffle.numbers else 0.0
+            for part, shuffle in zip(self.parts, self._shuffles, strict=True)
         ]
         after, total = sum(self._served) + 1, sum(weights)
         behind = [
             after * weight / total - served for weight, served in zip(weights, self._served, strict=True)
         ]
         for place in sorted(range(len(behind)), key=lambda place: -behind[place]):
-            number = self._orders[place].draw(taken, self._keys, unlike) if weights[place] else None
+            number = self._shuffles[place].draw(taken, self._keys, unlike) if weights[place] else None
             if number is not None:
                 self._served[place] += 1
                 return number

@@ -1,5 +1,5 @@
-"""In which order the records of a source are served: pass after pass, each in its own seeded shuffle,
-without end.
+"""A shuffle says in which order the records of a source are served: pass after pass, each mixed anew by the
+seed, without end.
 
 Numbers only; what they stand for, batches and ranks are the loader's business.
 """
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Sequence
 
 
-class Order:
+class Shuffle:
     """Every number once a pass. No number comes again before all others have been there."""
 
     def __init__(self, numbers: Sequence[int], seed: str) -> None:
