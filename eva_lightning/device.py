@@ -1,4 +1,4 @@
-"""Which GPU is this process's own, for models that nobody else places and for threads that nobody told.
+"""The device of this process, for models that nobody else places and for threads that nobody told.
 
 CUDA's current device belongs to a thread. Lightning sets that of the thread that trains; every other one
 (tools, decoders, a judge, a push of weights) begins with the first GPU, which is another rank's. So it is
@@ -12,21 +12,21 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-_settled: torch.device | None = None
+_used: torch.device | None = None
 
 
-def settle(device: torch.device | None) -> None:
+def use_device(device: torch.device | None) -> None:
     """Write down what this process works on; None forgets it."""
-    global _settled
-    _settled = device
+    global _used
+    _used = device
 
 
 def own_card() -> torch.device:
-    """Where a model or a decoder goes in this process: what was settled, else the GPU of the calling thread,
+    """Where a model or a decoder goes in this process: the device in use, else the GPU of the calling thread,
     else the CPU.
     """
-    if _settled is not None:
-        return _settled
+    if _used is not None:
+        return _used
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
