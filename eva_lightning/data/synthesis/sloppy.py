@@ -24,8 +24,8 @@ from eva_lightning.data.synthesis.script import (
     Script,
 )
 from eva_lightning.data.synthesis.teachers import (
-    Look,
     Oracle,
+    PlannedLook,
     frame_tokens,
     heard,
     planned,
@@ -110,7 +110,7 @@ class SloppyTeacher(Oracle):
     def _script(self, task: Task) -> Script:
         return self.scripts[task.clips[0].id]
 
-    def _wrong_look(self, mistake: Mistake, task: Task, script: Script, dice: random.Random) -> Look:
+    def _wrong_look(self, mistake: Mistake, task: Task, script: Script, dice: random.Random) -> PlannedLook:
         right = self.next_look(task, script, [])
         assert right is not None  # nothing is proven before the first look
         if mistake == "flood":
@@ -118,7 +118,7 @@ class SloppyTeacher(Oracle):
             end = script.told if right.start == right.end else right.end  # a moment holds one frame
             return replace(right, end=end, nframes=min(right.nframes * self.flood + self.flood, most))
         if mistake == "thin":
-            return Look(start=0, end=script.told, nframes=dice.randint(2, 3), resize=right.resize)
+            return PlannedLook(start=0, end=script.told, nframes=dice.randint(2, 3), resize=right.resize)
         if mistake == "blurred":
             return replace(right, resize=min(resize_for(task, script) / 4, 0.125))
         start = _elsewhere(task, script, dice)

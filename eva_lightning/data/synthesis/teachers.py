@@ -39,8 +39,8 @@ LADDER = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """A look before it is spelled."""
+class PlannedLook:
+    """A look that is not spelled yet."""
 
     start: float
     """First second."""
@@ -92,12 +92,12 @@ class Oracle:
         said = sum(message.role == "assistant" for message in context.messages)
         return task, self.scripts[task.clips[0].id], said
 
-    def next_look(self, task: Task, script: Script, seen: Sequence[Sight]) -> Look | None:
+    def next_look(self, task: Task, script: Script, seen: Sequence[Sight]) -> PlannedLook | None:
         """What to look at next; None if nothing more can be gained."""
         resize = resize_for(task, script)
         if "at" in task.extra:
             second = task.extra["at"]
-            return Look(start=second, end=second, nframes=1, resize=resize)
+            return PlannedLook(start=second, end=second, nframes=1, resize=resize)
         unseen = holes([sight.time for sight in seen], script.duration, self.shortest)
         if unseen:
             start, end = math.floor(unseen[0][0]), min(math.ceil(unseen[0][1]), script.told)
@@ -109,16 +109,16 @@ class Oracle:
                 return self.spread(script, start, end, 1, resize)
         return None
 
-    def spread(self, script: Script, start: int, end: int, spacing: float, resize: float) -> Look:
+    def spread(self, script: Script, start: int, end: int, spacing: float, resize: float) -> PlannedLook:
         """Frames from `start` to `end`, at most `spacing` seconds apart; cut short where the budget is
         full."""
         most = max(2, self.call_budget // frame_tokens(script, resize))
         nframes = math.ceil((end - start) / spacing) + 1
         if nframes > most:
             nframes, end = most, start + int((most - 1) * spacing)
-        return Look(start=start, end=end, nframes=nframes, resize=resize)
+        return PlannedLook(start=start, end=end, nframes=nframes, resize=resize)
 
-    def call(self, look: Look) -> str:
+    def call(self, look: PlannedLook) -> str:
         return self.dialect.call(
             LOOK, start_time=look.start, end_time=look.end, nframes=look.nframes, resize=look.resize
         )
@@ -176,7 +176,7 @@ def frame_tokens(script: Script, resize: float) -> int:
     return rows * columns + FRAME_TEXT
 
 
-def planned(look: Look) -> str:
+def planned(look: PlannedLook) -> str:
     """A look in words."""
     size = "small" if look.resize <= 0.25 else "medium" if look.resize < MARK_SCALE else "large"
     if look.nframes == 1:
