@@ -84,7 +84,7 @@ def device_push(url: str, weights: Callable[[], Iterable[tuple[str, Tensor]]], t
     from vllm.distributed.weight_transfer.clients import HTTPVLLMWeightSyncClient
     from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
 
-    class Source(WeightSource):  # type: ignore[misc]
+    class OwnWeights(WeightSource):  # type: ignore[misc]
         """Our weights in vLLM's words: 0.33 made a property of `metadata` and renamed the iteration."""
 
         def _metadata(self) -> list[Any]:
@@ -110,7 +110,7 @@ def device_push(url: str, weights: Callable[[], Iterable[tuple[str, Tensor]]], t
         init = NCCLTrainerInitInfo(
             master_address=get_ip(), master_port=get_open_port(), world_size=1 + ranks, rank=0
         )
-    sender = WeightTransferTrainerFactory.trainer_init(init, client=client, source=Source())
+    sender = WeightTransferTrainerFactory.trainer_init(init, client=client, source=OwnWeights())
     try:
         sender.send_weights()
     finally:
