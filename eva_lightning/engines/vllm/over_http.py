@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from eva_lightning.engines.http_json import HttpJson
-from eva_lightning.engines.vllm.adapter import Written, environment, is_read_only, read_version
+from eva_lightning.engines.vllm.adapter import FinishedTurn, environment, is_read_only, read_version
 from eva_lightning.engines.vllm.plugin import TRANSFER
 from eva_lightning.engines.vllm.settings import VLLMSettings
 
@@ -61,14 +61,14 @@ def generate_body(ids: Sequence[int], images: Sequence[tuple[str, str | None]], 
     return body
 
 
-def read_reply(reply: Any) -> Written:
+def read_reply(reply: Any) -> FinishedTurn:
     """A finished turn out of the server's reply. KeyError, IndexError or TypeError if it is none."""
     choice = reply["choices"][0]
     if choice["finish_reason"] not in ("stop", "length"):
         raise KeyError(f"finish_reason {choice['finish_reason']!r}")
     spans = choice.get("weight_versions") or ()
     cached = ((reply.get("usage") or {}).get("prompt_tokens_details") or {}).get("cached_tokens")
-    return Written(
+    return FinishedTurn(
         prompt_ids=reply["prompt_token_ids"],
         token_ids=tuple(choice["token_ids"]),
         logprobs=tuple(one["logprob"] for one in choice["logprobs"]["content"]),
