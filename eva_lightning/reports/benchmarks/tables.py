@@ -1,4 +1,4 @@
-"""What a benchmark's results say: the table beside the published rows, and what it does not count.
+"""The tables of a benchmark: its results beside the published rows, and what it does not count.
 
 Arithmetic and text only. Every accuracy names its denominator: the questions that were answered without a
 fault of ours. Rows that could not be asked stand below it, by cause.
