@@ -10,7 +10,7 @@ from typing import Any
 
 from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.data.mining.author import Rejected, RejectionCause
-from eva_lightning.engines.asking import json_of
+from eva_lightning.engines.single_turn import json_of
 from eva_lightning.records import Answer, Clip, Task, letters
 
 _REFUSAL = re.compile(

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.engines.asking import ask, some_at_once
 from eva_lightning.engines.base import Engine, Sampling
+from eva_lightning.engines.single_turn import ask, some_at_once
 from eva_lightning.faults import EngineFault, EngineRefusal, Fault, UsageError
 from eva_lightning.records import FrameRef
 from eva_lightning.rewards.judging.rubric import Case, Reading, Rubric

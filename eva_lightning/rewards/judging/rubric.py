@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from eva_lightning.engines.asking import json_of
+from eva_lightning.engines.single_turn import json_of
 from eva_lightning.records import Clip, Part
 
 LONGEST = 2000

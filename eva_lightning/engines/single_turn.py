@@ -1,5 +1,7 @@
-"""One-off questions to any engine: a message, a reply, nothing remembered. Teachers, examiners and judges ask
-this way; what is asked, and what a reply means, is said by them. The agent loop is elsewhere.
+"""A single turn with any engine: a message, a reply, nothing remembered.
+
+Teachers, examiners and judges ask this way; what is asked, and what a reply means, is said by them. The agent
+loop is elsewhere.
 """
 
 from __future__ import annotations
