@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from eva_lightning.agent.dialects.base import Dialect
-from eva_lightning.data.synthesis.reading import NOTHING, Finding, find, sights
+from eva_lightning.data.synthesis.reading import NOTHING, Insight, find, sights
 from eva_lightning.data.synthesis.script import (
     BACKGROUNDS,
     CUE_NAMES,
@@ -96,7 +96,7 @@ class SloppyTeacher(Oracle):
         order = [mistake for mistake in self.mistakes if mistake in possible]
         return dice.choice(order) if order else None
 
-    def guess(self, task: Task, found: Finding, dice: random.Random) -> str:
+    def guess(self, task: Task, found: Insight, dice: random.Random) -> str:
         """The last turn after bad work: what the frames say, or else any plausible answer. It sounds as sure
         as the oracle, or else a learner would tell good from bad by a phrase and not by the work."""
         words = spelled(task, found.value) or (

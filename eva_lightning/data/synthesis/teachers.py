@@ -17,7 +17,7 @@ from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.data.synthesis.reading import (
     MARK_SCALE,
     SHAPE_SIDE,
-    Finding,
+    Insight,
     Sight,
     bracket,
     find,
@@ -123,12 +123,12 @@ class Oracle:
             LOOK, start_time=look.start, end_time=look.end, nframes=look.nframes, resize=look.resize
         )
 
-    def answer(self, task: Task, found: Finding) -> str:
+    def answer(self, task: Task, found: Insight) -> str:
         """The last turn: what was seen, whether that is enough, and the answer."""
         words = spelled(task, found.value) or (task.letters[0] if task.options else "unknown")
         return self.last_turn(found, words, "that proves it" if found.proven else "this is my best guess")
 
-    def last_turn(self, found: Finding, answer: str, verdict: str) -> str:
+    def last_turn(self, found: Insight, answer: str, verdict: str) -> str:
         return f"Summary: {found.words}. Reflection: {verdict}.\n{self.dialect.reply(answer)}"
 
     def _listen(self, task: Task, script: Script, said: int) -> str:
@@ -142,7 +142,7 @@ class Oracle:
         return self.answer(task, heard(task, script, 0, script.duration))
 
 
-def heard(task: Task, script: Script, start: float, end: float) -> Finding:
+def heard(task: Task, script: Script, start: float, end: float) -> Insight:
     """What can be said after listening from `start` to `end`."""
     for event in script.events:
         cue = event.hear
@@ -150,8 +150,8 @@ def heard(task: Task, script: Script, start: float, end: float) -> Finding:
             continue
         if cue.at == task.extra.get("at") or cue.name == task.extra.get("listen_for"):
             value = str(cue.at) if "listen_for" in task.extra else cue.name
-            return Finding(value=value, proven=True, words=f"{an(cue.name)} at second {cue.at}")
-    return Finding(value=None, proven=False, words="no such sound")
+            return Insight(value=value, proven=True, words=f"{an(cue.name)} at second {cue.at}")
+    return Insight(value=None, proven=False, words="no such sound")
 
 
 def spelled(task: Task, value: str | None) -> str | None:
