@@ -58,7 +58,7 @@ class TeacherAuthor(TaskAuthor):
             max_tokens: Tokens of one reply.
             temperature: Of the writing; the verification takes the likeliest token.
             timeout: Seconds to wait for one reply.
-            concurrency: Orders under way at once.
+            concurrency: Commissions under way at once.
             verify: Keep only what the teacher answers rightly from the evidence, and wrongly without any.
         """
         if min(examples, per_reply, frames, side, max_tokens, concurrency) < 1 or min(window, timeout) <= 0:
