@@ -251,7 +251,7 @@ def _roll(jobs: Sequence[Job], lesson: Lesson, book: Attempts, concurrency: int)
             bar.update()
 
         def finish(one: Trajectory) -> None:
-            lesson.settle(one)
+            lesson.put_away(one)
             count(one)
 
         for one in done:

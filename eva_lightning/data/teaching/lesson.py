@@ -75,7 +75,7 @@ class Lesson:
                 ),
             )
 
-    def settle(self, one: Trajectory) -> None:
+    def put_away(self, one: Trajectory) -> None:
         """Write a finished attempt to where it belongs."""
         if self.coach is not None:
             one = replace(one, hint=self.coach.hint(one))

@@ -112,12 +112,12 @@ class Judge:
         progress(recalled)
         unknown = {key: case for key, case in zip(keys, cases, strict=True) if key not in settled}
 
-        async def settle(key: str) -> Ruling | Fault:
+        async def rule_on(key: str) -> Ruling | Fault:
             ruling = await self._ruling(key, unknown[key], name)
             progress(many[key])
             return ruling
 
-        asking = [partial(settle, key) for key in unknown]
+        asking = [partial(rule_on, key) for key in unknown]
         heard = await some_at_once(self.engine, asking, self.concurrency)
         self._refuse_if_given_up()
         settled |= zip(unknown, heard, strict=True)
