@@ -21,7 +21,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.benchmarks.benchmark import Benchmark, read_benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
-from eva_lightning.reports.benchmarks.telling import measures, report
+from eva_lightning.reports.benchmarks.tables import measures, report
 
 if TYPE_CHECKING:
     from eva_lightning.modules.base import PolicyModule

@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files import store
 from eva_lightning.records import Trajectory
-from eva_lightning.reports.strip import strip
+from eva_lightning.reports.contact_sheet import contact_sheet
 from eva_lightning.reports.trajectory_markdown import escaped, tables
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class TrajectoryLog(Callback):
         text, picture = tables(trajectory), None
         if self.frames:
             try:
-                picture = strip(trajectory, module.pixels(trajectory))
+                picture = contact_sheet(trajectory, module.pixels(trajectory))
             except Fault as fault:  # a video that is gone must not end a training run; it is told instead
                 rank_zero_warn(f"{tag}: the frames can not be read again: {fault}")
                 text += f"\n\nThe frames can not be read again: {escaped(str(fault))}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Generic
 
 import lightning
-from eva_lightning.datamodules.record_loader import Batch, Part, Record, RecordLoader
+from eva_lightning.datamodules.record_loader import Batch, Pool, Record, RecordLoader
 from eva_lightning.datamodules.sources import Source, Sources, as_sources, read_tasks
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -45,7 +45,7 @@ class RecordData(lightning.LightningDataModule, Generic[Record]):
         self.seed = seed
         self.questions: list[Task] = []
         self.loader: RecordLoader[Record] | None = None
-        self._parts: list[Part[Record]] = []
+        self._pools: list[Pool[Record]] = []
         self._resume: dict[str, Any] | None = None
 
     @abstractmethod
@@ -54,10 +54,10 @@ class RecordData(lightning.LightningDataModule, Generic[Record]):
 
     def setup(self, stage: str) -> None:
         """Read what this stage of the Trainer needs."""
-        if stage == TrainerFn.FITTING and not self._parts:
+        if stage == TrainerFn.FITTING and not self._pools:
             if not self.sources:
                 raise UsageError("there is nothing to train on: name the data files in the config")
-            self._parts = _as_parts(self.sources, [self.read(source) for source in self.sources])
+            self._pools = _as_pools(self.sources, [self.read(source) for source in self.sources])
         if not self.questions:
             listed = [task for source in self.eval_sources for task in read_tasks(source, "held_out.jsonl")]
             self.questions = listed[: self.eval_limit]
@@ -66,7 +66,7 @@ class RecordData(lightning.LightningDataModule, Generic[Record]):
         """The same loader however often Lightning asks: it goes on where it was."""
         if self.loader is None:
             self.loader = RecordLoader(
-                self._parts,
+                self._pools,
                 self.batch_size,
                 seed=self.seed,
                 rank=self._rank,
@@ -142,12 +142,12 @@ class InOrder:
             yield Batch(self.tasks[begin : begin + self.batch_size][self.rank :: self.ranks])
 
 
-def _as_parts(sources: Sequence[Source], read: Sequence[list[Record]]) -> list[Part[Record]]:
-    """A part for each weighted source; without weights one for all of them together."""
+def _as_pools(sources: Sequence[Source], read: Sequence[list[Record]]) -> list[Pool[Record]]:
+    """A pool for each weighted source; without weights one for all of them together."""
     if sources[0].weight is None:
         name = ", ".join(source.path for source in sources)
-        return [Part(name=name, records=[record for records in read for record in records])]
+        return [Pool(name=name, records=[record for records in read for record in records])]
     return [
-        Part(name=source.path, records=records, weight=float(source.weight or 0))
+        Pool(name=source.path, records=records, weight=float(source.weight or 0))
         for source, records in zip(sources, read, strict=True)
     ]

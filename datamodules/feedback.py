@@ -57,7 +57,7 @@ class FeedbackData(RecordData[Trajectory]):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        if not self._parts:
+        if not self._pools:
             return
         good, bad = self.n_desirable, self.n_undesirable
         if not good or not bad:
@@ -76,9 +76,9 @@ class FeedbackData(RecordData[Trajectory]):
 
     def _marked(self, mark: bool) -> float:
         """How many of an epoch's records have a mark: sources with weights are not served by their size."""
-        counts = [sum(one.desirable is mark for one in part.records) for part in self._parts]
+        counts = [sum(one.desirable is mark for one in pool.records) for pool in self._pools]
         if len(counts) < 2:
             return sum(counts)
-        served = sum(len(part.records) for part in self._parts) / sum(part.weight for part in self._parts)
-        shares = zip(counts, self._parts, strict=True)
-        return served * sum(part.weight * count / len(part.records) for count, part in shares)
+        served = sum(len(pool.records) for pool in self._pools) / sum(pool.weight for pool in self._pools)
+        shares = zip(counts, self._pools, strict=True)
+        return served * sum(pool.weight * count / len(pool.records) for count, pool in shares)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from eva_lightning.datamodules.order import Order
+from eva_lightning.datamodules.shuffle import Shuffle
 
 from eva_lightning.faults import UsageError
 from eva_lightning.files.encoding import decode, encode
@@ -24,7 +24,7 @@ Record = TypeVar("Record", Task, Trajectory)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part(Generic[Record]):
+class Pool(Generic[Record]):
     """Records that are shuffled together, and how much of the whole they make up."""
 
     name: str
@@ -32,7 +32,7 @@ class Part(Generic[Record]):
     records: Sequence[Record]
     """The records."""
     weight: float = 1.0
-    """Share of the records served, relative to the weights of the other parts."""
+    """Share of the records served, relative to the weights of the other pools."""
     grows: bool = False
     """Its records are added on the way: it may begin empty, and counts for nothing until it has some."""
 
@@ -69,17 +69,17 @@ class Batch(Generic[Record]):
 class RecordLoader(Generic[Record]):
     """Shuffled batches of records, this rank's share of each.
 
-    Each part is served pass after pass: no record comes again before all others of its part have been
+    Each pool is served pass after pass: no record comes again before all others of its pool have been
     there, and none comes twice in a batch. The tail of a pass that does not fill a batch is filled up from
     the next pass. An epoch is as many batches as it takes to serve as many records as there are.
 
-    A part that grows has its share from the batch after its first records on. Shares are counted anew each
+    A pool that grows has its share from the batch after its first records on. Shares are counted anew each
     time it grows: it is owed nothing for the time when it had too few.
     """
 
     def __init__(
         self,
-        parts: Sequence[Part[Record]],
+        pools: Sequence[Pool[Record]],
         batch_size: int,
         *,
         seed: int = 0,
@@ -90,7 +90,7 @@ class RecordLoader(Generic[Record]):
     ) -> None:
         """
         Args:
-            parts: What to serve; several parts are mixed by their weights, as evenly as whole records allow.
+            pools: What to serve; several pools are mixed by their weights, as evenly as whole records allow.
             batch_size: Records in a batch, over all ranks.
             seed: Dice of the shuffle.
             rank: Which rank this is.
@@ -99,14 +99,14 @@ class RecordLoader(Generic[Record]):
             under_way: Says whether the batch served last is still being worked on: a checkpoint that is made
                 meanwhile serves it again.
         """
-        _check(parts, batch_size, ranks)
-        self.parts: list[Part[Record]] = list(parts)
+        _check(pools, batch_size, ranks)
+        self.pools: list[Pool[Record]] = list(pools)
         self.batch_size, self.seed = batch_size, seed
         self.rank, self.ranks = rank, ranks
         self.key: Callable[[Record], Hashable] | None = key
         self.under_way = under_way
-        self.added: list[tuple[int, int, list[Record]]] = []  # (before which batch, to which part, what)
-        self._length = -(-sum(len(part.records) for part in parts) // batch_size)
+        self.added: list[tuple[int, int, list[Record]]] = []  # (before which batch, to which pool, what)
+        self._length = -(-sum(len(pool.records) for pool in pools) // batch_size)
         self._restart()
 
     def __len__(self) -> int:
@@ -122,19 +122,19 @@ class RecordLoader(Generic[Record]):
         """This rank's share of the batch that would come next; of the next epoch, if this one is over."""
         twin = copy.copy(self)  # it draws, and nothing moves here
         twin._records, twin._keys = list(self._records), list(self._keys)
-        twin._orders, twin._served = copy.deepcopy(self._orders), list(self._served)
+        twin._shuffles, twin._served = copy.deepcopy(self._shuffles), list(self._served)
         return twin._share(twin._draw())
 
-    def add(self, records: Sequence[Record], part: int = 0, later: int = 0) -> None:
-        """Mix new records into what is left of a part's pass, `later` batches after the next one.
+    def add(self, records: Sequence[Record], pool: int = 0, later: int = 0) -> None:
+        """Mix new records into what is left of a pool's pass, `later` batches after the next one.
 
         Every rank must add the same at the same time.
         """
-        self.added.append((self.batches + later, part, list(records)))
+        self.added.append((self.batches + later, pool, list(records)))
 
     def everything(self) -> list[Record]:
         """All records there are, those added included."""
-        told = [record for part in self.parts for record in part.records]
+        told = [record for pool in self.pools for record in pool.records]
         return told + [record for _, _, records in self.added for record in records]
 
     def state_dict(self) -> dict[str, Any]:
@@ -142,8 +142,8 @@ class RecordLoader(Generic[Record]):
         return {
             **self._identity(),
             "batches": self.batches - int(self.under_way()),
-            "added": [[at, part, encode(records)] for at, part, records in self.added],
-            "grown": self._grown(part for _, part, _ in self.added),
+            "added": [[at, pool, encode(records)] for at, pool, records in self.added],
+            "grown": self._grown(pool for _, pool, _ in self.added),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -154,14 +154,14 @@ class RecordLoader(Generic[Record]):
                     f"the checkpoint was made with other data: {name} was {state[name]} and is now {ours}. "
                     "Resume with the same data, or start a new run from the weights alone"
                 )
-        grown, ours = state.get("grown", []), self._grown(range(len(self.parts)))
+        grown, ours = state.get("grown", []), self._grown(range(len(self.pools)))
         if not set(map(tuple, grown)) <= set(map(tuple, ours)):
             raise UsageError(
                 f"the checkpoint holds records that were added to {_told(grown)}, and now there is "
                 f"{_told(ours)}: go on with the callback that added them, and with its weight"
             )
-        kind = type(self.parts[0].records[0])
-        self.added = [(at, part, [decode(kind, row) for row in rows]) for at, part, rows in state["added"]]
+        kind = type(self.pools[0].records[0])
+        self.added = [(at, pool, [decode(kind, row) for row in rows]) for at, pool, rows in state["added"]]
         self._restart()
         while self.batches < state["batches"]:
             self._draw()
@@ -170,10 +170,10 @@ class RecordLoader(Generic[Record]):
         self.batches = 0
         self._records: list[Record] = []
         self._keys: list[Hashable] = []
-        self._orders: list[Order] = []
-        self._served = [0] * len(self.parts)
-        for number, part in enumerate(self.parts):
-            self._orders.append(Order(self._take_in(part.records), f"records/{self.seed}/{number}"))
+        self._shuffles: list[Shuffle] = []
+        self._served = [0] * len(self.pools)
+        for number, pool in enumerate(self.pools):
+            self._shuffles.append(Shuffle(self._take_in(pool.records), f"records/{self.seed}/{number}"))
 
     def _take_in(self, records: Sequence[Record]) -> range:
         """The numbers under which these records go from now on."""
@@ -184,11 +184,11 @@ class RecordLoader(Generic[Record]):
 
     def _draw(self) -> list[int]:
         """The numbers of the next batch, over all ranks."""
-        for at, part, records in self.added:
+        for at, pool, records in self.added:
             if at == self.batches:
-                self._orders[part].add(self._take_in(records), self._keys)
-                if self.parts[part].grows:
-                    self._served = [0] * len(self.parts)
+                self._shuffles[pool].add(self._take_in(records), self._keys)
+                if self.pools[pool].grows:
+                    self._served = [0] * len(self.pools)
         size = self.batch_size // self.ranks
         batch: list[int] = []
         for slot in range(self.batch_size):
@@ -201,56 +201,56 @@ class RecordLoader(Generic[Record]):
         return batch
 
     def _next(self, taken: Sequence[int], unlike: Hashable | None) -> int:
-        """From the part furthest behind its share, of those that have something left for this batch."""
+        """From the pool furthest behind its share, of those that have something left for this batch."""
         weights = [
-            part.weight if order.numbers else 0.0
-            for part, order in zip(self.parts, self._orders, strict=True)
+            pool.weight if shuffle.numbers else 0.0
+            for pool, shuffle in zip(self.pools, self._shuffles, strict=True)
         ]
         after, total = sum(self._served) + 1, sum(weights)
         behind = [
             after * weight / total - served for weight, served in zip(weights, self._served, strict=True)
         ]
         for place in sorted(range(len(behind)), key=lambda place: -behind[place]):
-            number = self._orders[place].draw(taken, self._keys, unlike) if weights[place] else None
+            number = self._shuffles[place].draw(taken, self._keys, unlike) if weights[place] else None
             if number is not None:
                 self._served[place] += 1
                 return number
-        raise AssertionError("the parts are together at least as large as a batch: see _check")
+        raise AssertionError("the pools are together at least as large as a batch: see _check")
 
     def _share(self, batch: list[int]) -> list[Record]:
         size = self.batch_size // self.ranks
         return [self._records[number] for number in batch[self.rank * size : (self.rank + 1) * size]]
 
     def _grown(self, places: Iterable[int]) -> list[list[Any]]:
-        """Those of these parts that grow: place, name and weight."""
-        growing = ((place, self.parts[place]) for place in sorted(set(places)))
-        return [[place, part.name, part.weight] for place, part in growing if part.grows]
+        """Those of these pools that grow: place, name and weight."""
+        growing = ((place, self.pools[place]) for place in sorted(set(places)))
+        return [[place, pool.name, pool.weight] for place, pool in growing if pool.grows]
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a position to mean the same. What grows was empty in the beginning."""
-        told = [part for part in self.parts if not part.grows]
+        told = [pool for pool in self.pools if not pool.grows]
         return {
-            "records": sum(len(part.records) for part in told),
+            "records": sum(len(pool.records) for pool in told),
             "fingerprint": _fingerprint(told),
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
 
 
-def _check(parts: Sequence[Part[Any]], batch_size: int, ranks: int) -> None:
+def _check(pools: Sequence[Pool[Any]], batch_size: int, ranks: int) -> None:
     if batch_size < 1 or batch_size % ranks:
         raise UsageError(f"batch_size is {batch_size}: want a multiple of the number of ranks, {ranks}")
-    told = [part for part in parts if not part.grows]  # they must do alone until something is added
-    total = sum(part.weight for part in told)
-    for part in parts:
-        if part.weight <= 0:
+    told = [pool for pool in pools if not pool.grows]  # they must do alone until something is added
+    total = sum(pool.weight for pool in told)
+    for pool in pools:
+        if pool.weight <= 0:
             raise UsageError(
-                f"{part.name}: weight is {part.weight:g}; want more than 0, or leave the file out"
+                f"{pool.name}: weight is {pool.weight:g}; want more than 0, or leave the file out"
             )
-        need = batch_size if len(told) == 1 else min(batch_size, int(batch_size * part.weight / total) + 1)
-        if len(part.records) < need and not part.grows:
+        need = batch_size if len(told) == 1 else min(batch_size, int(batch_size * pool.weight / total) + 1)
+        if len(pool.records) < need and not pool.grows:
             raise UsageError(
-                f"{part.name}: has {len(part.records)} records, and up to {need} of them go into a batch of "
+                f"{pool.name}: has {len(pool.records)} records, and up to {need} of them go into a batch of "
                 f"{batch_size}; lower batch_size" + (" or its weight" if len(told) > 1 else "")
             )
 
@@ -260,12 +260,12 @@ def _told(grown: Sequence[Sequence[Any]]) -> str:
     return " and ".join(named) or "nothing that grows"
 
 
-def _fingerprint(parts: Sequence[Part[Any]]) -> str:
+def _fingerprint(pools: Sequence[Pool[Any]]) -> str:
     """Names the data by what they ask and say; moving the files does not change it."""
     digest = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        digest.update(f"part {part.weight!r} {len(part.records)}\n".encode())
-        for record in part.records:
+    for pool in pools:
+        digest.update(f"part {pool.weight!r} {len(pool.records)}\n".encode())
+        for record in pool.records:
             digest.update(json.dumps(_essence(record)).encode())
     return digest.hexdigest()
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eva_lightning.datamodules.base import RecordData
-from eva_lightning.datamodules.record_loader import Part
+from eva_lightning.datamodules.record_loader import Pool
 from eva_lightning.datamodules.sources import Source, Sources, read_tasks
 
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 
 MINED = "mined tasks"
-"""Name of the part of the pool that grows by what is mined."""
+"""Name of the pool that grows by what is mined."""
 
 
 class TaskData(RecordData[Task]):
@@ -57,7 +57,7 @@ class TaskData(RecordData[Task]):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         seen: set[str] = set()
-        for task in (task for part in self._parts for task in part.records):
+        for task in (task for pool in self._pools for task in pool.records):
             if task.id in seen:  # two questions of one name would be taken for one group
                 files = ", ".join(source.path for source in self.sources)
                 raise UsageError(f"{files}: two tasks have the id {task.id!r}; give every task its own")
@@ -70,28 +70,28 @@ class TaskData(RecordData[Task]):
         """
         if not 0 < share < 1:
             raise UsageError(f"the share of mined tasks is {share:g}; want more than 0 and less than 1")
-        told = [part for part in self._parts if not part.grows]
-        weight = sum(part.weight for part in told) * share / (1 - share)
-        mined = Part[Task](name=MINED, records=[], weight=weight, grows=True)
-        if self.loader is not None and mined not in self._parts:
+        told = [pool for pool in self._pools if not pool.grows]
+        weight = sum(pool.weight for pool in told) * share / (1 - share)
+        mined = Pool[Task](name=MINED, records=[], weight=weight, grows=True)
+        if self.loader is not None and mined not in self._pools:
             raise RuntimeError("mined tasks are expected before the first batch is served, not after it")
-        self._parts = [*told, mined]
+        self._pools = [*told, mined]
 
     def add_mined(self, tasks: Sequence[Task], later: int = 0) -> None:
-        """Add mined tasks, `later` batches after the next one; as `add_tasks`, but as a part of their own."""
+        """Add mined tasks, `later` batches after the next one; as `add_tasks`, but as a pool of their own."""
         known = {task.id for task in self.known_tasks()}
         again = [task.id for task in tasks if task.id in known]
         if again or len({task.id for task in tasks}) < len(tasks):
             raise ValueError(
                 f"mined tasks need ids of their own; {', '.join(again) or 'two of them are equal'}"
             )
-        if self.loader is None or not self._parts[-1].grows:
+        if self.loader is None or not self._pools[-1].grows:
             raise RuntimeError("mined tasks are added while a Trainer runs, and once they are expected")
-        self.loader.add(tasks, len(self._parts) - 1, later)
+        self.loader.add(tasks, len(self._pools) - 1, later)
 
     def known_tasks(self) -> list[Task]:
         """All that is trained on, or asked in validation: what a new task must differ from."""
-        trained = [task for part in self._parts for task in part.records]
+        trained = [task for pool in self._pools for task in pool.records]
         return (trained if self.loader is None else self.loader.everything()) + self.questions
 
     def add_tasks(self, tasks: Sequence[Task], source: int = 0) -> None:

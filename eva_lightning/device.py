@@ -12,22 +12,22 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-_settled: torch.device | None = None
+_used: torch.device | None = None
 
 
-def settle(device: torch.device | None) -> None:
+def use_device(device: torch.device | None) -> None:
     """Write down what this process works on; None forgets it."""
-    global _settled
-    _settled = device
+    global _used
+    _used = device
 
 
 def own_card() -> torch.device:
     """Where a model or a decoder goes in this process.
 
-    It is what was settled, else the GPU of the calling thread, else the CPU.
+    It is the device in use, else the GPU of the calling thread, else the CPU.
     """
-    if _settled is not None:
-        return _settled
+    if _used is not None:
+        return _used
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")

@@ -17,7 +17,7 @@ from eva_lightning.modules.stepping import SteppingModule
 from torch.optim.lr_scheduler import LambdaLR
 
 from eva_lightning.agent.config import AgentConfig
-from eva_lightning.device import settle
+from eva_lightning.device import use_device
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import UsageError
@@ -71,7 +71,7 @@ class PolicyModule(SteppingModule):
 
     def setup(self, stage: str) -> None:
         """Before anything large is read."""
-        settle(self.trainer.strategy.root_device)  # for threads: decoders, judges and engines have some
+        use_device(self.trainer.strategy.root_device)  # for threads: decoders, judges and engines have some
         refuse_unsound(self.trainer)
         refuse_blurred_borders(self.policy_config, self.packing)
 
@@ -158,4 +158,4 @@ class PolicyModule(SteppingModule):
     def teardown(self, stage: str) -> None:
         self.drop_ahead()
         self.engine.close()
-        settle(None)  # the next trainer of this process may have another
+        use_device(None)  # the next trainer of this process may have another

@@ -93,7 +93,7 @@ class GRPOModule(PolicyModule):
             credited = credit(groups_of(everyone), self.advantage)
         with self.phase("update"):
             metrics = self.update([one for one in mine if one.advantage is not None])
-        self.finish(mine, metrics | _said(everyone, credited))
+        self.finish(mine, metrics | _metrics(everyone, credited))
 
     def collect(self, tasks: Sequence[Task]) -> list[Trajectory]:
         """Rewarded attempts at these tasks: those made in the background, if they are at these, or new ones.
@@ -232,7 +232,7 @@ class GRPOModule(PolicyModule):
             return self.logprobs(micro, temperature=self.temperature, policy=frozen).logprobs
 
 
-def _said(everyone: list[Trajectory], credited: Credit) -> dict[str, float]:
+def _metrics(everyone: list[Trajectory], credited: Credit) -> dict[str, float]:
     """What is logged of the rollouts of all ranks."""
     sound = [one for one in everyone if one.stop != "fault"]
     by_name: dict[str, list[float]] = {}

@@ -31,9 +31,9 @@ from eva_lightning.objectives.kto import (
 )
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.objectives.totals import sequence_sums
-from eva_lightning.policy.demonstrations import tokenized
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.loading import Policy
+from eva_lightning.policy.tokenized import tokenized
 from eva_lightning.ranks import gathered, summed
 from eva_lightning.records import Trajectory
 

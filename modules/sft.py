@@ -9,8 +9,8 @@ from torch import Tensor
 
 from eva_lightning.objectives.cross_entropy import cross_entropy
 from eva_lightning.objectives.tally import Tally
-from eva_lightning.policy.demonstrations import tokenized
 from eva_lightning.policy.inputs import MicroBatch
+from eva_lightning.policy.tokenized import tokenized
 from eva_lightning.records import Trajectory
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from eva_lightning.commands.engine_choice import choose_engine
-from eva_lightning.device import on_card, own_card, settle, wait_for
+from eva_lightning.device import on_card, own_card, use_device, wait_for
 from eva_lightning.engines.checkpoint_engine import CheckpointEngine
 
 META = torch.device("meta")
@@ -16,9 +16,9 @@ META = torch.device("meta")
 
 @pytest.fixture
 def on_meta():
-    settle(META)
+    use_device(META)
     yield
-    settle(None)
+    use_device(None)
 
 
 def in_a_thread(work):
@@ -37,7 +37,7 @@ def test_where_there_is_no_gpu_everything_is_on_the_cpu():
         wait_for(torch.device("cpu"))
 
 
-def test_what_was_settled_holds_in_every_thread(on_meta):
+def test_a_device_in_use_holds_in_every_thread(on_meta):
     assert own_card() == in_a_thread(own_card) == META
 
 

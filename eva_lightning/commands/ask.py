@@ -17,7 +17,7 @@ from eva_lightning.commands.engine_choice import DecoderChoice, Here, choose_eng
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.encoding import encode
 from eva_lightning.records import Clip, Task, Trajectory
-from eva_lightning.reports.strip import save_strip
+from eva_lightning.reports.contact_sheet import save_contact_sheet
 from eva_lightning.reports.transcript import transcript
 
 GREEDY = AgentConfig(temperature=0.0)
@@ -68,7 +68,7 @@ def ask(
         print(_as_json(trajectory) if json else transcript(trajectory))
         if frames is not None:
             clip = task.clips[0]
-            count = save_strip(trajectory, lambda frame: who.world.pixels(clip, frame), frames)
+            count = save_contact_sheet(trajectory, lambda frame: who.world.pixels(clip, frame), frames)
             if not json:
                 print(f"Frames: {count} saved to {frames}" if count else "Frames: none watched, none saved")
     finally:

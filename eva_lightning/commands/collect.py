@@ -35,7 +35,7 @@ from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import SCRIPTS
 from eva_lightning.data.teaching.attempts import Attempts
 from eva_lightning.data.teaching.audits import AuditRules
-from eva_lightning.data.teaching.costs import Prices, cost_rows, read_costs
+from eva_lightning.data.teaching.bill import Prices, bill_rows, read_bill
 from eva_lightning.data.teaching.filters import KeepRules
 from eva_lightning.data.teaching.hints import HintKind
 from eva_lightning.data.teaching.lesson import Lesson, Teaching, filled_bank
@@ -251,7 +251,7 @@ def _roll(jobs: Sequence[Job], lesson: Lesson, book: Attempts, concurrency: int)
             bar.update()
 
         def finish(one: Trajectory) -> None:
-            lesson.settle(one)
+            lesson.put_away(one)
             count(one)
 
         for one in done:
@@ -282,7 +282,7 @@ def _report(made: Sequence[Trajectory], book: Attempts, prices: Prices) -> None:
         causes = [[cause, str(count)] for cause, count in book.causes.most_common()]
         print(table(("dropped", "trajectories"), causes))
     if book.cost.exists():
-        spent = cost_rows(read_costs(book.cost), prices, len(made) - dropped)
+        spent = bill_rows(read_bill(book.cost), prices, len(made) - dropped)
         print(table(("cost", "all runs"), spent))
     kept = f"{len(made) - dropped} trajectories in {book.out}"
     kept += f", {dropped} dropped to {book.beside}" if dropped else ""

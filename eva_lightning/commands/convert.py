@@ -17,9 +17,9 @@ from tqdm import tqdm
 from eva_lightning.agent.config import AgentConfig, default_dialect
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, want_one_or_more
-from eva_lightning.data.exchange.foreign import Reader
-from eva_lightning.data.exchange.forms import Form, Inlet, Outlet
+from eva_lightning.data.exchange.imported import Reader
 from eva_lightning.data.exchange.pictures import ImageType, PictureFolder
+from eva_lightning.data.exchange.row_forms import Form, Inlet, Outlet
 from eva_lightning.data.exchange.sharegpt import dataset_entry
 from eva_lightning.data.intake.tables import Table, rows_of
 from eva_lightning.faults import UsageError

@@ -25,9 +25,9 @@ from eva_lightning.faults import Fault, UsageError
 from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.reports.diagnosis.agreement import dtype_of
-from eva_lightning.reports.diagnosis.examination import Examination, examine, verdicts
+from eva_lightning.reports.diagnosis.examination import Examination, examine, findings
+from eva_lightning.reports.diagnosis.finding import Finding, lines, problems
 from eva_lightning.reports.diagnosis.installation import check_installation
-from eva_lightning.reports.diagnosis.verdict import Verdict, lines, problems
 
 EngineChoice = Literal["vllm", "transformers", "server"]
 SleepLevel = Literal[0, 1, 2]
@@ -88,13 +88,13 @@ def doctor(
             seen = _measure(policy, choice, urls, level, settings)
         if not json:
             print(f"\n{choice} with {model or 'a tiny policy of random weights (name yours with --model)'}:")
-            print(lines(verdicts(seen)))
-    rows = [*installation, *(verdicts(seen) if seen else ())]
+            print(lines(findings(seen)))
+    rows = [*installation, *(findings(seen) if seen else ())]
     if json:
         print(dumps(_as_json(choice, model, installation, seen)))
     wrong = problems(rows)
     if wrong:
-        names = ", ".join(verdict.name for verdict in wrong)
+        names = ", ".join(finding.name for finding in wrong)
         raise Fault(f"{len(wrong)} to solve: {names}" + ("" if seen else "; no engine was measured"))
 
 
@@ -132,10 +132,10 @@ def _start(
 
 
 def _as_json(
-    choice: str, model: str | None, installation: Sequence[Verdict], seen: Examination | None
+    choice: str, model: str | None, installation: Sequence[Finding], seen: Examination | None
 ) -> dict[str, Any]:
     """Numbers for programs: differences in nats; null where something was not measured."""
-    found = {verdict.name: {"level": verdict.level, "found": verdict.found} for verdict in installation}
+    found = {finding.name: {"level": finding.level, "found": finding.found} for finding in installation}
     row: dict[str, Any] = {"engine": choice, "model": model, "installation": found}
     if seen is None:
         seen = Examination(dtype=torch.float32, refreshed=False)
@@ -156,5 +156,5 @@ def _as_json(
         "vision_change_seen": change.seen(seen.dtype) if change else None,
         "sleep_keeps_policy": slept.good(seen.dtype) if slept else None,
         "greedy_equal": likeness.equal == likeness.total if likeness else None,
-        "problems": [verdict.name for verdict in problems([*installation, *verdicts(seen)])],
+        "problems": [finding.name for finding in problems([*installation, *findings(seen)])],
     }

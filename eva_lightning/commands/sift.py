@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several
 from eva_lightning.commands.task_file import read_tasks, task_file
-from eva_lightning.data.selection.sifting import Sifted, SiftRules, Tally, histogram, sift, tallied
+from eva_lightning.data.selection.sifting import Sifted, SiftRules, SolveRate, histogram, sift, solve_rates
 from eva_lightning.data.teaching.attempts import dropped_beside
 from eva_lightning.data.teaching.filters import Dropped
 from eva_lightning.faults import UsageError
@@ -54,9 +54,9 @@ def sift_tasks(
     made, shown = several(attempts), [] if uniform is None else several(uniform)
     refuse_to_overwrite(out, str(file), *made, *shown)
     questions = read_tasks(file)
-    tallies = _tallied(questions, made)
-    plain = _tallied(questions, shown) if shown else None
-    sifted = sift(questions, tallies, plain, rules)
+    rates = _solve_rates(questions, made)
+    plain = _solve_rates(questions, shown) if shown else None
+    sifted = sift(questions, rates, plain, rules)
     kept = [one.task for one in sifted if one.kept]
     print(f"{_causes(sifted)}\n\n{_bars(sifted)}\n")
     few = [one.task.id for one in sifted if one.cause == "too few attempts"]
@@ -74,7 +74,7 @@ def sift_tasks(
     print(f"{len(kept)} of {len(questions)} tasks kept in {out}")
 
 
-def _tallied(questions: Sequence[Task], files: Sequence[str]) -> dict[str, Tally]:
+def _solve_rates(questions: Sequence[Task], files: Sequence[str]) -> dict[str, SolveRate]:
     """One pass; the trajectories are not kept."""
     strangers: Counter[str] = Counter()
     known = {task.id for task in questions}
@@ -86,7 +86,7 @@ def _tallied(questions: Sequence[Task], files: Sequence[str]) -> dict[str, Tally
                 yield one
 
     try:
-        tallies = tallied(questions, attempts())
+        rates = solve_rates(questions, attempts())
     except ValueError as problem:
         raise UsageError(
             f"{', '.join(files)}: {problem}; give the attempts that were made at this file of tasks"
@@ -94,7 +94,7 @@ def _tallied(questions: Sequence[Task], files: Sequence[str]) -> dict[str, Tally
     for name, count in strangers.items():
         if count:
             print(f"{name}: {count} attempts at tasks that are not in the file are passed over")
-    return tallies
+    return rates
 
 
 def _attempts(file: Path) -> Iterator[Trajectory]:

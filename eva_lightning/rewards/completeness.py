@@ -15,8 +15,8 @@ from typing import Literal, TypeVar
 
 from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.engines.asking import ask, caption, some_at_once
 from eva_lightning.engines.base import Engine, Sampling
+from eva_lightning.engines.single_turn import ask, caption, some_at_once
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Clip, FrameRef, Part, Task, Trajectory
 from eva_lightning.rewards.base import Outcome, Reward

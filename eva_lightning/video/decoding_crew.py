@@ -1,7 +1,7 @@
-"""The crew that does the parts of one call on several threads.
+"""The crew that does the chores of one call on several threads.
 
 A call never waits for a helper that has not begun: the caller's own thread takes back whatever no helper has
-started, so a busy crew costs nothing. Threads only; what is in a part is the frame store's business.
+started, so a busy crew costs nothing. Threads only; what is in a chore is the frame store's business.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-PARTS_EACH = 3
-"""Parts of a call for each thread; several, because some take longer than others."""
+CHORES_EACH = 3
+"""Chores of a call for each thread; several, because some take longer than others."""
 
-Part = Callable[[], None]
+Chore = Callable[[], None]
 
 
 class DecodingCrew:
@@ -23,8 +23,8 @@ class DecodingCrew:
         self._size = helpers + 1
         self._calls = 0
         self._lock = threading.Lock()  # guards the number of calls
-        self.parts = PARTS_EACH * self._size
-        """Into how many parts a call is best cut."""
+        self.chores = CHORES_EACH * self._size
+        """Into how many chores a call is best cut."""
         self._threads = ThreadPoolExecutor(helpers, thread_name_prefix="decode") if helpers > 0 else None
 
     @property
@@ -32,12 +32,12 @@ class DecodingCrew:
         """Threads that one more call could count on: its own where other calls are on their way, else all."""
         return 1 if self._calls else self._size
 
-    def run(self, parts: Sequence[Part]) -> None:
-        """Do every part once, side by side."""
+    def run(self, chores: Sequence[Chore]) -> None:
+        """Do every chore once, side by side."""
         with self._lock:
             self._calls += 1
         try:
-            self._side_by_side(parts)
+            self._side_by_side(chores)
         finally:
             with self._lock:
                 self._calls -= 1
@@ -47,14 +47,14 @@ class DecodingCrew:
         if self._threads is not None:
             self._threads.shutdown()
 
-    def _side_by_side(self, parts: Sequence[Part]) -> None:
-        tasks = [(part, self._hand_out(part)) for part in parts[1:]]
+    def _side_by_side(self, chores: Sequence[Chore]) -> None:
+        tasks = [(chore, self._hand_out(chore)) for chore in chores[1:]]
         try:
-            for part in parts[:1]:
-                part()
-            for part, task in reversed(tasks):  # helpers begin with the first ones
+            for chore in chores[:1]:
+                chore()
+            for chore, task in reversed(tasks):  # helpers begin with the first ones
                 if task is None or task.cancel():
-                    part()
+                    chore()
             for _, task in tasks:
                 if task is not None and not task.cancelled():
                     task.result()
@@ -64,11 +64,11 @@ class DecodingCrew:
                     task.cancel()
             raise
 
-    def _hand_out(self, part: Part) -> Future[None] | None:
+    def _hand_out(self, chore: Chore) -> Future[None] | None:
         """A helper's promise; None if there is no helper."""
         if self._threads is None:
             return None
         try:
-            return self._threads.submit(part)
+            return self._threads.submit(chore)
         except RuntimeError:  # closed while this call was on its way
             return None

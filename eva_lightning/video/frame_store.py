@@ -198,7 +198,7 @@ class FrameStore:
         """Each wanted frame: from memory, from whoever decodes its group of pictures, or decoded here."""
         shown, ordered, mine = self._order(view, wanted)
         try:
-            parts = cut(mine, self._crew.parts)
+            parts = cut(mine, self._crew.chores)
             threads = threads_for(parts, 1 if on_a_card(self._device) else self._crew.spare)
             self._crew.run([partial(self._fulfil, *each) for each in zip(parts, threads, strict=True)])
         except BaseException:

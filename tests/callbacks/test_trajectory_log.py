@@ -10,7 +10,7 @@ from tensorboard.plugin_util import markdown_to_safe_html
 from eva_lightning.faults import VideoError
 from eva_lightning.files import store
 from eva_lightning.records import Observation, Score, ToolCall, Trajectory, Turn
-from eva_lightning.reports.strip import save_strip, strip
+from eva_lightning.reports.contact_sheet import contact_sheet, save_contact_sheet
 from eva_lightning.reports.trajectory_markdown import LONGEST, escaped, tables
 from tests.callbacks.acting import Acting, fit, loader, trainer
 from tests.making import StillWorld, frame, task, trajectory
@@ -104,17 +104,20 @@ def test_shown_are_the_lowest_the_highest_and_between():
 
 
 def test_a_strip_is_a_picture_or_a_file_of_it(tmp_path):
-    assert strip(trajectory(frames=0), pixels) is None
-    picture = strip(trajectory(frames=3), pixels)
+    assert contact_sheet(trajectory(frames=0), pixels) is None
+    picture = contact_sheet(trajectory(frames=3), pixels)
     assert picture.size == (3 * (84 * 2 + 4) - 4, 112 + 14)
-    assert save_strip(trajectory(frames=3), pixels, tmp_path / "a/strip.png") == 3
-    assert save_strip(trajectory(frames=0), pixels, tmp_path / "none.png") == 0
+    assert save_contact_sheet(trajectory(frames=3), pixels, tmp_path / "a/strip.png") == 3
+    assert save_contact_sheet(trajectory(frames=0), pixels, tmp_path / "none.png") == 0
     assert (tmp_path / "a/strip.png").exists() and not (tmp_path / "none.png").exists()
 
 
 def test_frames_of_different_shapes_do_not_cover_each_other():
     shapes = Observation(parts=(frame(width=28, height=56), frame(width=112, height=56)))
-    assert strip(trajectory(turns=[Turn(text="look", observation=shapes)]), pixels).width == 2 * (224 + 4) - 4
+    assert (
+        contact_sheet(trajectory(turns=[Turn(text="look", observation=shapes)]), pixels).width
+        == 2 * (224 + 4) - 4
+    )
 
 
 def test_a_task_without_gold_answer_is_shown():

@@ -11,7 +11,7 @@ from eva_lightning.agent.dialects.eva import SYSTEM, EvaDialect
 from eva_lightning.commands import collect
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
-from eva_lightning.data.teaching.costs import read_costs
+from eva_lightning.data.teaching.bill import read_bill
 from eva_lightning.data.teaching.filters import Dropped
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.store import read
@@ -117,7 +117,7 @@ def test_a_call_that_breaks_a_rule_is_mended_and_only_the_mended_one_is_kept(wor
     assert len(made) == 4 and not (tmp_path / "a.dropped.jsonl").exists()
     assert TOO_MANY not in {turn.text for one in made for turn in one.turns}
     assert "objection: dense" in capsys.readouterr().out
-    assert read_costs(tmp_path / "a.cost.json").objections == {"dense": 4}
+    assert read_bill(tmp_path / "a.cost.json").objections == {"dense": 4}
     assert {one.turns[0].text for one in loose} == {TOO_MANY}  # nobody objected
 
 
@@ -146,8 +146,8 @@ def test_a_fault_is_made_again_whichever_file_it_lies_in(world, tmp_path):
         assert row.cause == "fault" and "too long" in row.reason
         assert len(run(world, out, url, *words)) == 4
     assert read(tmp_path / "a.dropped.jsonl", Dropped) == []
-    costs = read_costs(tmp_path / "a.cost.json")
-    assert costs.faults == costs.usage.failures == {"HTTP 400": 1}
+    bill = read_bill(tmp_path / "a.cost.json")
+    assert bill.faults == bill.usage.failures == {"HTTP 400": 1}
 
 
 def test_a_budget_drops_what_took_more(world, tmp_path):
@@ -253,7 +253,7 @@ def test_a_dead_server_is_a_fault_and_is_counted(world, tmp_path):
     refusing = serving(lambda n, body: (403, {"error": "no key"}))
     with refusing as (url, _), pytest.raises(Fault, match="all 4 attempts ended by a fault"):
         run(world, tmp_path / "a.jsonl", url)
-    assert read_costs(tmp_path / "a.cost.json").faults == {"HTTP 403": 4}
+    assert read_bill(tmp_path / "a.cost.json").faults == {"HTTP 403": 4}
 
 
 def test_the_config_of_the_teacher_runs(world, tmp_path, capsys):

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from eva_lightning.datamodules.record_loader import Part, RecordLoader
+from eva_lightning.datamodules.record_loader import Pool, RecordLoader
 
 from eva_lightning.faults import UsageError
 from tests.making import task, trajectory
@@ -14,7 +14,7 @@ def tasks(count, name="t"):
 
 
 def loader(records, batch_size, **settings):
-    return RecordLoader([Part(name="a.jsonl", records=records)], batch_size, **settings)
+    return RecordLoader([Pool(name="a.jsonl", records=records)], batch_size, **settings)
 
 
 def ids(batch):
@@ -59,11 +59,11 @@ def test_two_ranks_share_every_batch_of_one_rank():
 
 
 def test_nine_to_one_is_nine_to_one_in_every_batch_of_ten():
-    parts = [
-        Part(name="open", records=tasks(50, "open"), weight=0.9),
-        Part(name="choice", records=tasks(20, "choice"), weight=0.1),
+    pools = [
+        Pool(name="open", records=tasks(50, "open"), weight=0.9),
+        Pool(name="choice", records=tasks(20, "choice"), weight=0.1),
     ]
-    batches = served(RecordLoader(parts, 10), epochs=2)
+    batches = served(RecordLoader(pools, 10), epochs=2)
     assert len(batches) == 14
     assert [sum(one.startswith("choice") for one in batch) for batch in batches] == [1] * 14
     choices = [one for batch in batches for one in batch if one.startswith("choice")]
@@ -72,8 +72,8 @@ def test_nine_to_one_is_nine_to_one_in_every_batch_of_ten():
 
 def test_three_sources_keep_their_shares_where_no_batch_divides_evenly():
     weights = {"a": 5.0, "b": 3.0, "c": 2.0}
-    parts = [Part(name=name, records=tasks(9, name), weight=weight) for name, weight in weights.items()]
-    flat = [one for batch in served(RecordLoader(parts, 3), epochs=10) for one in batch][:90]
+    pools = [Pool(name=name, records=tasks(9, name), weight=weight) for name, weight in weights.items()]
+    flat = [one for batch in served(RecordLoader(pools, 3), epochs=10) for one in batch][:90]
     assert Counter(one[0] for one in flat) == {"a": 45, "b": 27, "c": 18}
 
 
@@ -186,7 +186,7 @@ def test_every_share_meets_two_tasks():
     for seed in range(20):
         for rank in (0, 1):
             one = RecordLoader(
-                [Part(name="f", records=attempts)],
+                [Pool(name="f", records=attempts)],
                 4,
                 seed=seed,
                 rank=rank,
@@ -198,7 +198,7 @@ def test_every_share_meets_two_tasks():
 
 def test_where_the_data_have_one_task_only_a_share_has_one_too():
     attempts = [trajectory(replica=i) for i in range(4)]
-    one = RecordLoader([Part(name="f", records=attempts)], 2, key=lambda record: record.task.id)
+    one = RecordLoader([Pool(name="f", records=attempts)], 2, key=lambda record: record.task.id)
     assert [len(batch) for batch in one] == [2, 2]
 
 
@@ -216,19 +216,19 @@ def test_what_can_not_be_shared_out_is_refused(count, batch_size, ranks, said):
 
 
 def test_a_source_too_small_for_its_weight_is_refused():
-    parts = [
-        Part(name="open.jsonl", records=tasks(50, "open"), weight=1),
-        Part(name="choice.jsonl", records=tasks(3, "choice"), weight=1),
+    pools = [
+        Pool(name="open.jsonl", records=tasks(50, "open"), weight=1),
+        Pool(name="choice.jsonl", records=tasks(3, "choice"), weight=1),
     ]
     with pytest.raises(UsageError, match=r"choice.jsonl: has 3 records, and up to 5 of them"):
-        RecordLoader(parts, 8)
+        RecordLoader(pools, 8)
 
 
 def growing(batch_size=8, weight=1.0, records=40, told=None, **settings):
-    """Forty tasks and, with the same weight, a part that is empty yet."""
-    told = told or [Part(name="a.jsonl", records=tasks(records))]
+    """Forty tasks and, with the same weight, a pool that is empty yet."""
+    told = told or [Pool(name="a.jsonl", records=tasks(records))]
     return RecordLoader(
-        [*told, Part(name="new", records=[], weight=weight, grows=True)], batch_size, **settings
+        [*told, Pool(name="new", records=[], weight=weight, grows=True)], batch_size, **settings
     )
 
 
@@ -238,8 +238,8 @@ def new(batch):
 
 def test_a_part_that_is_empty_yet_changes_nothing():
     assert served(growing(4, records=10), epochs=5) == served(loader(tasks(10), 4), epochs=5)
-    parts = [Part(name=name, records=tasks(9, name), weight=w) for name, w in {"a": 5, "b": 3}.items()]
-    assert served(growing(3, told=parts), epochs=4) == served(RecordLoader(parts, 3), epochs=4)
+    pools = [Pool(name=name, records=tasks(9, name), weight=w) for name, w in {"a": 5, "b": 3}.items()]
+    assert served(growing(3, told=pools), epochs=4) == served(RecordLoader(pools, 3), epochs=4)
 
 
 @pytest.mark.parametrize(("weight", "each"), [(1.0, 4), (1 / 3, 2), (1 / 7, 1), (7.0, 7)])
@@ -253,11 +253,11 @@ def test_it_has_its_share_of_every_batch_once_it_has_records(weight, each):
 
 
 def test_shares_of_the_others_keep_their_proportion():
-    parts = [
-        Part(name="open", records=tasks(50, "open"), weight=0.75),
-        Part(name="choice", records=tasks(20, "choice"), weight=0.25),
+    pools = [
+        Pool(name="open", records=tasks(50, "open"), weight=0.75),
+        Pool(name="choice", records=tasks(20, "choice"), weight=0.25),
     ]
-    one = growing(8, told=parts)
+    one = growing(8, told=pools)
     one.add(tasks(9, "new"), 2)
     for batch in served(one):
         assert Counter(name.rstrip("0123456789") for name in batch) == {"new": 4, "open": 3, "choice": 1}

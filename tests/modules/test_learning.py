@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from eva_lightning import device as card
+from eva_lightning import device
 from eva_lightning.faults import UsageError
 from tests.modules.stages import PER_TOKEN, WITH_KL, Watching, fit, make, marked, moved, weighed, weights
 
@@ -122,10 +122,10 @@ class Asking(Callback):
 
     def on_train_batch_start(self, trainer, *_):
         with ThreadPoolExecutor(1) as pool:
-            self.told = pool.submit(lambda: card._settled).result()
+            self.told = pool.submit(lambda: device._used).result()
 
 
 def test_a_run_settles_which_card_its_threads_work_on_and_forgets_it_at_its_end(taught, tiny_folder):
     asking = Asking()
     trainer = fit(make("sft", tiny_folder), taught, callbacks=[asking])
-    assert asking.told == trainer.strategy.root_device == torch.device("cpu") and card._settled is None
+    assert asking.told == trainer.strategy.root_device == torch.device("cpu") and device._used is None

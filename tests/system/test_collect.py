@@ -17,7 +17,7 @@ from eva_lightning.agent.dialects.eva import SYSTEM
 from eva_lightning.cli import main
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
-from eva_lightning.data.teaching.costs import read_costs
+from eva_lightning.data.teaching.bill import read_bill
 from eva_lightning.engines.vllm.adapter import installed
 from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
@@ -125,12 +125,12 @@ def test_a_real_server_teaches_through_a_kill_and_counts_what_it_read(world, tin
     assert found[: len(before)] == before and sorted(keys(found)) == everything(world)
     made = read(out, Trajectory)
     assert not any(one.faults for one in made) and {one.prompt[0].text for one in made} == {SYSTEM}
-    costs = read_costs(tmp_path / "attempts.cost.json").usage
+    bill = read_bill(tmp_path / "attempts.cost.json").usage
     turns = sum(one.rounds for one in made)
-    assert costs.requests >= turns and costs.unmetered == 0 and costs.failures == {}
-    assert 8 * turns <= costs.written_tokens <= 16 * costs.requests
-    assert told(printed)["prompt tokens"] == f"{costs.prompt_tokens:,}"
-    shown = read_costs(tmp_path / "uniform.cost.json").usage
+    assert bill.requests >= turns and bill.unmetered == 0 and bill.failures == {}
+    assert 8 * turns <= bill.written_tokens <= 16 * bill.requests
+    assert told(printed)["prompt tokens"] == f"{bill.prompt_tokens:,}"
+    shown = read_bill(tmp_path / "uniform.cost.json").usage
     assert (shown.requests, shown.images) == (6, 24) and shown.prompt_tokens > 24 * 16  # 112 x 112 pixels
     marked = tmp_path / "feedback.jsonl"
     assert main(["label", "--trajectories", str(out), "--out", str(marked)]) == 0

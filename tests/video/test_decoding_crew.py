@@ -6,17 +6,17 @@ from eva_lightning.video.decoding_crew import DecodingCrew
 
 
 def notes(count):
-    """Parts that write down their number and the thread that did them."""
+    """Chores that write down their number and the thread that did them."""
     done = {}
     return done, [lambda n=n: done.__setitem__(n, threading.current_thread().name) for n in range(count)]
 
 
 @pytest.mark.parametrize("helpers", [0, 1, 3])
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_every_part_is_done_once(helpers, count):
-    done, parts = notes(count)
+def test_every_chore_is_done_once(helpers, count):
+    done, chores = notes(count)
     crew = DecodingCrew(helpers)
-    crew.run(parts)
+    crew.run(chores)
     crew.close()
     assert sorted(done) == list(range(count))
     assert count == 0 or done[0] == "MainThread"
@@ -31,8 +31,8 @@ def test_the_caller_does_what_a_busy_crew_has_not_begun():
     crew = DecodingCrew(1)
     release = threading.Event()
     crew._threads.submit(release.wait, 30)  # the one helper is busy
-    done, parts = notes(4)
-    crew.run(parts)
+    done, chores = notes(4)
+    crew.run(chores)
     release.set()
     assert list(done.values()) == ["MainThread"] * 4
 
@@ -40,8 +40,8 @@ def test_the_caller_does_what_a_busy_crew_has_not_begun():
 def test_a_closed_crew_still_finishes_what_is_asked():
     crew = DecodingCrew(2)
     crew.close()
-    done, parts = notes(2)
-    crew.run(parts)
+    done, chores = notes(2)
+    crew.run(chores)
     assert sorted(done) == [0, 1]
 
 
@@ -49,13 +49,13 @@ def test_an_interrupted_call_takes_back_what_nobody_began():
     crew = DecodingCrew(1)
     release = threading.Event()
     crew._threads.submit(release.wait, 30)
-    done, parts = notes(2)
+    done, chores = notes(2)
 
     def interrupted():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        crew.run([interrupted, *parts])
+        crew.run([interrupted, *chores])
     release.set()
     crew.close()
     assert done == {}

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from eva_lightning.device import settle
+from eva_lightning.device import use_device
 from eva_lightning.faults import UsageError
 from eva_lightning.video import opening, torchcodec_decoder
 from eva_lightning.video.opening import open_decoder
@@ -31,13 +31,13 @@ def test_decoders_are_opened_on_the_card_of_the_process(video, monkeypatch):
     monkeypatch.setattr(
         torchcodec_decoder, "TorchcodecDecoder", lambda path, where, **_: opened.append(where)
     )
-    settle(torch.device("cuda", 2))
+    use_device(torch.device("cuda", 2))
     try:
         with ThreadPoolExecutor(1) as pool:
             pool.submit(open_decoder, video.path, "cuda").result()
             pool.submit(open_decoder, video.path, "cpu").result()
     finally:
-        settle(None)
+        use_device(None)
     assert opened == ["cuda:2", "cpu"]
 
 

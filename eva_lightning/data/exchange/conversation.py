@@ -20,7 +20,7 @@ IMAGE = "<image>"
 EXTRA = "eva"
 """The one column that is ours; public trainers ignore it."""
 
-Part = str | None
+Piece = str | None
 """A piece of a message: text, or None for an image."""
 
 
@@ -40,7 +40,7 @@ class Said:
 
     role: Role
     """Who speaks."""
-    parts: tuple[Part, ...]
+    pieces: tuple[Piece, ...]
     """Text and images in reading order."""
     calls: tuple[Call, ...] = ()
     """Calls written apart from the words; ours stand in the words."""
@@ -48,7 +48,7 @@ class Said:
     @property
     def spelled(self) -> str:
         """The message as one text."""
-        return spell(self.parts)
+        return spell(self.pieces)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Conversation:
     @property
     def placeholders(self) -> int:
         """Images that the messages speak of."""
-        return sum(part is None for one in self.said for part in one.parts)
+        return sum(piece is None for one in self.said for piece in one.pieces)
 
     @property
     def trains_elsewhere(self) -> bool:
@@ -84,13 +84,13 @@ class Conversation:
         return bool(spoken) and spoken == [place % 2 == 1 for place in range(len(spoken))] and spoken[-1]
 
 
-def spell(parts: Iterable[Part]) -> str:
-    """Parts as one text. Words that look like an image are bent a little, or trainers would count them.
+def spell(pieces: Iterable[Piece]) -> str:
+    """Pieces as one text. Words that look like an image are bent a little, or trainers would count them.
 
     >>> spell(["see ", None, " and <image>"])
     'see <image> and <image >'
     """
-    return "".join(IMAGE if part is None else bend(part) for part in parts)
+    return "".join(IMAGE if piece is None else bend(piece) for piece in pieces)
 
 
 def bend(text: str) -> str:
@@ -98,14 +98,14 @@ def bend(text: str) -> str:
     return re.sub("<(image|video|audio)>", r"<\1 >", text)
 
 
-def cut(text: str) -> tuple[Part, ...]:
-    """One text as parts.
+def cut(text: str) -> tuple[Piece, ...]:
+    """One text as pieces.
 
     >>> cut("see <image><image>")
     ('see ', None, None)
     """
-    pieces = re.split(f"({IMAGE})", text)
-    return tuple(None if piece == IMAGE else piece for piece in pieces if piece)
+    several = re.split(f"({IMAGE})", text)
+    return tuple(None if one == IMAGE else one for one in several if one)
 
 
 def paths(value: Any, field: str = "images") -> tuple[str, ...] | None:
@@ -152,10 +152,10 @@ def extra_of(row: Mapping[str, Any]) -> str | None:
 
 def placed(said: Sequence[Said], images: tuple[str, ...] | None) -> tuple[Said, ...]:
     """The messages with every image at its place; where none is said, all come before the first question."""
-    if not images or any(None in one.parts for one in said):
+    if not images or any(None in one.pieces for one in said):
         return tuple(said)
     first = next((place for place, one in enumerate(said) if one.role == "user"), None)
     if first is None:
         return tuple(said)
-    asked = Said(role="user", parts=(*[None] * len(images), *said[first].parts))
+    asked = Said(role="user", pieces=(*[None] * len(images), *said[first].pieces))
     return (*said[:first], asked, *said[first + 1 :])

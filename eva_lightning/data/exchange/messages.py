@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from eva_lightning.data.exchange.conversation import Call, Part, Said, cut
+from eva_lightning.data.exchange.conversation import Call, Piece, Said, cut
 from eva_lightning.files.encoding import FieldError, json_problem
 from eva_lightning.records import Role
 
@@ -42,22 +42,22 @@ def _message(one: Any, field: str) -> Said:
     if role is None:
         raise FieldError(f"{field}.{tag}: {one.get(tag)!r} is none of {', '.join(ROLES)}")
     if one.get(tag) == "function_call":
-        return Said(role=role, parts=(), calls=_calls(one.get(words), f"{field}.{words}"))
+        return Said(role=role, pieces=(), calls=_calls(one.get(words), f"{field}.{words}"))
     calls = _calls(one.get("tool_calls"), f"{field}.tool_calls") if one.get("tool_calls") else ()
     if calls and one.get(words) is None:
-        return Said(role=role, parts=(), calls=calls)
-    return Said(role=role, parts=_parts(one.get(words), f"{field}.{words}"), calls=calls)
+        return Said(role=role, pieces=(), calls=calls)
+    return Said(role=role, pieces=_pieces(one.get(words), f"{field}.{words}"), calls=calls)
 
 
-def _parts(value: Any, field: str) -> tuple[Part, ...]:
+def _pieces(value: Any, field: str) -> tuple[Piece, ...]:
     if isinstance(value, str):
         return cut(value)
     if not isinstance(value, list):
         raise FieldError(f"{field}: want a text or a list of parts")
-    return tuple(_part(one, f"{field}[{place}]") for place, one in enumerate(value))
+    return tuple(_piece(one, f"{field}[{place}]") for place, one in enumerate(value))
 
 
-def _part(one: Any, field: str) -> Part:
+def _piece(one: Any, field: str) -> Piece:
     kind = one.get("type") if isinstance(one, dict) else None
     if kind == "image":
         return None

@@ -26,7 +26,7 @@ TAGS = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observ
 def to_row(conversation: Conversation) -> dict[str, Any]:
     """A conversation as a row."""
     said, system = conversation.said, ""
-    if said and said[0].role == "system" and None not in said[0].parts:
+    if said and said[0].role == "system" and None not in said[0].pieces:
         system = said[0].spelled
         said = said[1:] if system else said
     row: dict[str, Any] = {
@@ -47,7 +47,7 @@ def from_row(row: Mapping[str, Any]) -> Conversation:
     refuse_what_is_not_read(row)
     said = messages(row["conversations"], "conversations")
     if isinstance(row.get("system"), str) and row["system"] and not (said and said[0].role == "system"):
-        said = [Said(role="system", parts=(row["system"],)), *said]
+        said = [Said(role="system", pieces=(row["system"],)), *said]
     images = paths(row["images"] if "images" in row else row.get("image"))
     return Conversation(
         said=placed(said, images),

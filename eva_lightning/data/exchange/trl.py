@@ -80,8 +80,8 @@ def _spelled(conversation: Conversation) -> list[dict[str, Any]]:
         {
             "role": "user" if place >= begin and one.role == "tool" else one.role,
             "content": [
-                {"type": "image", "text": None} if part is None else {"type": "text", "text": part}
-                for part in one.parts
+                {"type": "image", "text": None} if piece is None else {"type": "text", "text": piece}
+                for piece in one.pieces
             ],
         }
         for place, one in enumerate(conversation.said)

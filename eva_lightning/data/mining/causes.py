@@ -14,7 +14,7 @@ from typing import Literal
 from eva_lightning.data.selection.outcome import outcome
 from eva_lightning.records import Task, Trajectory
 
-Cause = Literal["wrong", "guessed", "budget exhausted", "malformed", "no answer"]
+FailureCause = Literal["wrong", "guessed", "budget exhausted", "malformed", "no answer"]
 """looked at the evidence, and is wrong | answered without a look at the evidence, or at anything | ran into
 the limit of turns or of tokens | made calls, and none of them worked | stopped without an answer."""
 
@@ -27,7 +27,7 @@ class Failure:
 
     task: Task
     """The question, with its gold answer."""
-    cause: Cause
+    cause: FailureCause
     """Why."""
     answer: str = ""
     """What was answered; empty if nothing was."""
@@ -43,7 +43,7 @@ class Cluster:
 
     source: str
     """Data set or question family."""
-    cause: Cause
+    cause: FailureCause
     """Why they failed."""
     failures: tuple[Failure, ...]
     """One for each task."""
@@ -65,7 +65,7 @@ def failures_of(trajectories: Iterable[Trajectory]) -> list[Failure]:
     return merged(found)
 
 
-def cause_of(one: Trajectory) -> Cause | None:
+def cause_of(one: Trajectory) -> FailureCause | None:
     """Why an attempt failed; None if it did not, or if nobody can say.
 
     A right answer counts as guessed where nothing of the known evidence was looked at.
@@ -86,7 +86,7 @@ def cause_of(one: Trajectory) -> Cause | None:
 
 def merged(failures: Iterable[Failure]) -> list[Failure]:
     """One for each task and cause, in the order of their first attempts; attempts are added up."""
-    first: dict[tuple[str, Cause], Failure] = {}
+    first: dict[tuple[str, FailureCause], Failure] = {}
     for failure in failures:
         key = (failure.task.id, failure.cause)
         known = first.get(key)
@@ -96,7 +96,7 @@ def merged(failures: Iterable[Failure]) -> list[Failure]:
 
 def clustered(failures: Iterable[Failure]) -> list[Cluster]:
     """Failures by source and cause, the most frequent first; equals by name."""
-    groups: dict[tuple[str, Cause], list[Failure]] = {}
+    groups: dict[tuple[str, FailureCause], list[Failure]] = {}
     for failure in merged(failures):
         groups.setdefault((failure.task.source, failure.cause), []).append(failure)
     clusters = [

@@ -10,7 +10,7 @@ from typing import Any
 
 from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.data.mining.author import Rejected, RejectionCause
-from eva_lightning.engines.asking import json_of
+from eva_lightning.engines.single_turn import json_of
 from eva_lightning.records import Answer, Clip, Task, letters
 
 _REFUSAL = re.compile(
@@ -21,7 +21,7 @@ LONGEST = 600
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Commission:
     """What was asked of a teacher in one message."""
 
     clip: Clip
@@ -38,7 +38,7 @@ class Order:
     """Why those failed."""
 
 
-def read_reply(text: str, order: Order) -> list[Task | Rejected]:
+def read_reply(text: str, commission: Commission) -> list[Task | Rejected]:
     """Every row of a reply as a task, or as what is wrong with it."""
     try:
         rows = json_of(text)
@@ -49,10 +49,10 @@ def read_reply(text: str, order: Order) -> list[Task | Rejected]:
     rows = rows if isinstance(rows, list) else [rows]
     if not rows:
         return [Rejected(cause="refused", reason="the teacher wrote an empty list", text=text)]
-    read = [_read_row(row, order) for row in rows[: order.count]]
-    if len(rows) > order.count:
-        more = f"{len(rows)} rows where {order.count} were asked for; the rest is left out"
-        rest = json.dumps(rows[order.count :], ensure_ascii=False)
+    read = [_read_row(row, commission) for row in rows[: commission.count]]
+    if len(rows) > commission.count:
+        more = f"{len(rows)} rows where {commission.count} were asked for; the rest is left out"
+        rest = json.dumps(rows[commission.count :], ensure_ascii=False)
         read.append(Rejected(cause="surplus", reason=more, text=rest))
     return read
 
@@ -65,37 +65,37 @@ class _Wrong(Exception):
         self.cause = cause
 
 
-def _read_row(row: Any, order: Order) -> Task | Rejected:
+def _read_row(row: Any, commission: Commission) -> Task | Rejected:
     try:
-        return _task(row, order)
+        return _task(row, commission)
     except _Wrong as problem:
         text = json.dumps(row, ensure_ascii=False)
         return Rejected(cause=problem.cause, reason=str(problem), text=text)
 
 
-def _task(row: Any, order: Order) -> Task:
-    wanted = {"question", "answer", "start", "end"} | ({"options"} if order.options else set())
+def _task(row: Any, commission: Commission) -> Task:
+    wanted = {"question", "answer", "start", "end"} | ({"options"} if commission.options else set())
     if not isinstance(row, dict) or row.keys() != wanted:
         found = ", ".join(sorted(map(str, row))) if isinstance(row, dict) else type(row).__name__
         raise _Wrong("not a task", f"want an object of {', '.join(sorted(wanted))}; found {found}")
     question = _words(row["question"], "question")
-    options = _options(row["options"]) if order.options else ()
+    options = _options(row["options"]) if commission.options else ()
     answer = _answer(row["answer"], options)
     start, end = (_number(row[name], name) for name in ("start", "end"))
-    low, high = order.shown
+    low, high = commission.shown
     if not low - 0.5 <= start < end <= high + 0.5:
         raise _Wrong(
             "off clip", f"evidence from {start:g} to {end:g} s; shown were {low:.1f} to {high:.1f} s"
         )
-    name = f"{derive_seed(order.clip.path, question, *options):016x}"
+    name = f"{derive_seed(commission.clip.path, question, *options):016x}"
     return Task(
-        id=f"mined-{order.clip.id}-{name}",
-        source=order.source,
-        clips=(order.clip,),
+        id=f"mined-{commission.clip.id}-{name}",
+        source=commission.source,
+        clips=(commission.clip,),
         question=question,
         options=options,
         answer=answer,
-        extra={"evidence": [[max(start, low), min(end, high)]], "mined": order.cause},
+        extra={"evidence": [[max(start, low), min(end, high)]], "mined": commission.cause},
     )
 
 

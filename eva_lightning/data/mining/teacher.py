@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.engines.asking import ask, caption, some_at_once
 from eva_lightning.engines.base import Engine, Sampling, Utterance
+from eva_lightning.engines.single_turn import ask, caption, some_at_once
 from eva_lightning.records import Clip, Part, Span
 from eva_lightning.video.sampling import snap, spread
 

@@ -18,7 +18,7 @@ from eva_lightning.agent.worlds.base import World
 from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written, unheard
 from eva_lightning.data.mining.causes import Cluster, Failure, clustered, shares
 from eva_lightning.data.mining.examiner import examine
-from eva_lightning.data.mining.replies import Order, read_reply
+from eva_lightning.data.mining.replies import Commission, read_reply
 from eva_lightning.data.mining.teacher import Teacher
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import EngineFault, UsageError, VideoError
@@ -50,21 +50,21 @@ class TeacherAuthor(TaskAuthor):
         Args:
             engine: The teacher, as a rule ServerEngine; never the engine of the policy in training.
             videos: Folder of videos that no task shows yet; its folders are searched as well.
-            examples: Failures shown with each order.
-            per_reply: Questions in one order.
+            examples: Failures shown with each commission.
+            per_reply: Questions in one commission.
             window: Seconds of a video that the teacher is shown.
             frames: Frames it is shown of them.
             side: Shorter side of such a frame, in pixels.
             max_tokens: Tokens of one reply.
             temperature: Of the writing; the verification takes the likeliest token.
             timeout: Seconds to wait for one reply.
-            concurrency: Orders under way at once.
+            concurrency: Commissions under way at once.
             verify: Keep only what the teacher answers rightly from the evidence, and wrongly without any.
         """
         if min(examples, per_reply, frames, side, max_tokens, concurrency) < 1 or min(window, timeout) <= 0:
             raise UsageError(
                 "TeacherAuthor: want 1 or more examples, questions per reply, frames, pixels, tokens and "
-                "orders at once, and a window and a timeout above 0 seconds"
+                "commissions at once, and a window and a timeout above 0 seconds"
             )
         self.engine = engine
         self.videos = sorted(
@@ -97,7 +97,7 @@ class TeacherAuthor(TaskAuthor):
             reason = "there is no failure to learn from" if videos else "every video is one of a failed task"
             return Written(rejected=(Rejected(cause="nothing to ask", reason=reason),))
         dice = random.Random(f"mined/{seed}")
-        orders = -(-count // self.per_reply)
+        commissions = -(-count // self.per_reply)
         asking = [
             partial(
                 self._order,
@@ -107,7 +107,7 @@ class TeacherAuthor(TaskAuthor):
                 derive_seed(seed, number),
                 progress,
             )
-            for number, cluster in enumerate(shares(clustered(failures), orders))
+            for number, cluster in enumerate(shares(clustered(failures), commissions))
         ]
         rows = [row for reply in self.teacher.all(asking) for row in reply]
         return Written(
@@ -137,7 +137,7 @@ class TeacherAuthor(TaskAuthor):
         try:
             duration = (await asyncio.to_thread(self.teacher.world.describe, clip)).duration
             start = dice.uniform(0.0, max(0.0, duration - self.window))
-            order = Order(
+            commission = Commission(
                 clip=clip,
                 shown=(start, min(start + self.window, duration)),
                 count=count,
@@ -145,10 +145,10 @@ class TeacherAuthor(TaskAuthor):
                 source=cluster.source,
                 cause=cluster.cause,
             )
-            window = Span(clip=clip.id, start=order.shown[0], end=order.shown[1])
+            window = Span(clip=clip.id, start=commission.shown[0], end=commission.shown[1])
             frames = await self.teacher.frames(clip, [window], self.frames)
             said = await self.teacher.ask(
-                [_request(examples, order, duration), *frames],
+                [_request(examples, commission, duration), *frames],
                 clip,
                 max_tokens=self.max_tokens,
                 temperature=self.temperature,
@@ -163,24 +163,24 @@ class TeacherAuthor(TaskAuthor):
         if said.cut:
             reason = f"the reply was not over after {self.max_tokens} tokens"
             return [Rejected(cause="cut short", reason=reason, text=said.text)]
-        return read_reply(said.text, order)
+        return read_reply(said.text, commission)
 
 
-def _request(examples: Sequence[Failure], order: Order, duration: float) -> Part:
+def _request(examples: Sequence[Failure], commission: Commission, duration: float) -> Part:
     """What the teacher is asked; the frames follow."""
     told = "\n\n".join(f"{number}. {_example(one)}" for number, one in enumerate(examples, start=1))
-    if order.options:
+    if commission.options:
         shape = '"options": ["...", "...", "...", "..."], "answer": "the text of the right option"'
         style = "Each has four options, one of them right."
     else:
         shape, style = '"answer": "a few words, or a number"', "They are open questions, without options."
-    low, high = order.shown
+    low, high = commission.shown
     return (
         "A video agent, which has to find out itself which seconds to watch, failed at these questions:\n\n"
         f"{told}\n\n"
         f"Below are frames of another video, {duration:.0f} seconds long, from second {low:.0f} to "
-        f"{high:.0f}. Write {order.count} new questions about that video, of exactly the same kind and as "
-        "hard, that these frames answer and that nobody can answer without them. Do not give the answer "
+        f"{high:.0f}. Write {commission.count} new questions about that video, of exactly the same kind and "
+        "as hard, that these frames answer and that nobody can answer without them. Do not give the answer "
         f"away in the question, and do not ask the same twice. {style}\n"
         "Reply with a JSON list and nothing else, where start and end are the seconds between which the "
         f'answer can be seen:\n[{{"question": "...", {shape}, "start": 12.0, "end": 15.5}}]\n\n'

@@ -21,7 +21,7 @@ from eva_lightning.data.selection.sufficiency import SCORE
 from eva_lightning.records import FrameRef, Observation, Score, Trajectory
 from eva_lightning.scoring import score
 
-Cause = Literal[
+MarkCause = Literal[
     "good",
     "stopped",
     "malformed",
@@ -73,7 +73,7 @@ class Marked:
 
     trajectory: Trajectory
     """Has `desirable` and scores["feedback"], which says why."""
-    cause: Cause
+    cause: MarkCause
     """Why, in a word."""
 
 
@@ -118,7 +118,7 @@ def _with(one: Trajectory, mark: bool | None, reason: str) -> Trajectory:
     return replace(one, desirable=mark, scores={**one.scores, "feedback": Score(value=value, reason=reason)})
 
 
-def _flaw(one: Trajectory, rules: FeedbackRules) -> tuple[Cause, str] | None:
+def _flaw(one: Trajectory, rules: FeedbackRules) -> tuple[MarkCause, str] | None:
     """The first thing that is wrong with an attempt, its cost against others left aside."""
     flaw = outcome(one).flaw
     if flaw is not None:
@@ -130,7 +130,7 @@ def _flaw(one: Trajectory, rules: FeedbackRules) -> tuple[Cause, str] | None:
     return _density(looks, rules.density) or _insufficiency(one)
 
 
-def _insufficiency(one: Trajectory) -> tuple[Cause, str] | None:
+def _insufficiency(one: Trajectory) -> tuple[MarkCause, str] | None:
     """What a judge has against it."""
     verdict = one.scores.get(SCORE)
     if verdict is None or verdict.value >= 0.5:
@@ -138,7 +138,7 @@ def _insufficiency(one: Trajectory) -> tuple[Cause, str] | None:
     return "insufficient", verdict.reason.removeprefix("insufficient: ")
 
 
-def _density(looks: Sequence[Watched], rules: DensityRules) -> tuple[Cause, str] | None:
+def _density(looks: Sequence[Watched], rules: DensityRules) -> tuple[MarkCause, str] | None:
     """Too few frames of a long window, or too many of a short one."""
     found = [rules.against(frames, seconds + slack) for frames, seconds, slack in looks]
     for cause, (frames, seconds, _) in zip(found, looks, strict=True):
@@ -150,7 +150,7 @@ def _density(looks: Sequence[Watched], rules: DensityRules) -> tuple[Cause, str]
     return None
 
 
-def _waste(one: Trajectory, norm: Norm, rules: FeedbackRules) -> tuple[Cause, str] | None:
+def _waste(one: Trajectory, norm: Norm, rules: FeedbackRules) -> tuple[MarkCause, str] | None:
     frames, tokens = len(one.frames), one.visual_tokens
     if frames > rules.waste * norm.frames:
         return "wasteful", f"{frames} frames where {norm.frames:g} are usual"
@@ -165,7 +165,7 @@ def _praise(one: Trajectory) -> str:
     )
 
 
-def _doubt(one: Trajectory, cause: Cause, rules: FeedbackRules) -> str | None:
+def _doubt(one: Trajectory, cause: MarkCause, rules: FeedbackRules) -> str | None:
     """What makes the mark ambiguous."""
     verdict = score(one.task, one.answer)
     if cause in ("good", "wrong") and abs(verdict.value - 0.5) < rules.near:

@@ -19,7 +19,7 @@ uniform frames solve it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class SolveRate:
     """Attempts at one task; those that a fault ended are not among them."""
 
     right: int = 0
@@ -60,20 +60,20 @@ class Sifted:
     """If it is kept and was attempted, its extra says `solved`: [right, attempts]."""
     cause: SiftCause | None
     """Why it is dropped, or "too few attempts" of one that is kept all the same; None if it is kept."""
-    tally: Tally
+    solved: SolveRate
     """Its attempts."""
     kept: bool
     """Whether it is worth training on."""
 
 
-def tallied(tasks: Sequence[Task], attempts: Iterable[Trajectory]) -> dict[str, Tally]:
+def solve_rates(tasks: Sequence[Task], attempts: Iterable[Trajectory]) -> dict[str, SolveRate]:
     """Right and sound attempts by task id, judged by the gold answers of `tasks`.
 
     ValueError if an attempt was made at another question of the same id; attempts at other tasks are passed
     over.
     """
     known = {task.id: task for task in tasks}
-    tallies: dict[str, Tally] = {}
+    rates: dict[str, SolveRate] = {}
     for one in attempts:
         task = known.get(one.task.id)
         if task is None or task.answer is None or one.stop in (None, "fault"):
@@ -83,16 +83,16 @@ def tallied(tasks: Sequence[Task], attempts: Iterable[Trajectory]) -> dict[str, 
                 f"attempt {one.replica} at task {task.id!r} is at another question "
                 f"({one.task.question[:60]!r} instead of {task.question[:60]!r})"
             )
-        tally = tallies.get(task.id, Tally())
-        right = tally.right + score(task, one.answer if one.stop == "answered" else None).correct
-        tallies[task.id] = Tally(right=right, attempts=tally.attempts + 1)
-    return tallies
+        solved = rates.get(task.id, SolveRate())
+        right = solved.right + score(task, one.answer if one.stop == "answered" else None).correct
+        rates[task.id] = SolveRate(right=right, attempts=solved.attempts + 1)
+    return rates
 
 
 def sift(
     tasks: Sequence[Task],
-    attempts: Mapping[str, Tally],
-    uniform: Mapping[str, Tally] | None = None,
+    attempts: Mapping[str, SolveRate],
+    uniform: Mapping[str, SolveRate] | None = None,
     rules: SiftRules | None = None,
 ) -> list[Sifted]:
     """What becomes of each task, in order.
@@ -101,32 +101,32 @@ def sift(
     >>> def task(id):
     ...     clip = Clip(id="v", path="v.mp4")
     ...     return Task(id=id, clips=(clip,), question="?", answer=Answer(kind="text", value="x"))
-    >>> tallies = {"a": Tally(right=3, attempts=8), "b": Tally(right=8, attempts=8)}
-    >>> [(one.task.id, one.cause, one.kept) for one in sift([task("a"), task("b")], tallies)]
+    >>> rates = {"a": SolveRate(right=3, attempts=8), "b": SolveRate(right=8, attempts=8)}
+    >>> [(one.task.id, one.cause, one.kept) for one in sift([task("a"), task("b")], rates)]
     [('a', None, True), ('b', 'all right', False)]
     """
     rules = rules or SiftRules()
     sifted = []
     for task in tasks:
-        tally = attempts.get(task.id, Tally())
-        cause = _cause(task, tally, (uniform or {}).get(task.id, Tally()), rules)
+        solved = attempts.get(task.id, SolveRate())
+        cause = _cause(task, solved, (uniform or {}).get(task.id, SolveRate()), rules)
         kept = cause is None or (cause == "too few attempts" and rules.keep_few)
-        if kept and tally.attempts:
-            task = replace(task, extra={**task.extra, "solved": [tally.right, tally.attempts]})
-        sifted.append(Sifted(task=task, cause=cause, tally=tally, kept=kept))
+        if kept and solved.attempts:
+            task = replace(task, extra={**task.extra, "solved": [solved.right, solved.attempts]})
+        sifted.append(Sifted(task=task, cause=cause, solved=solved, kept=kept))
     return sifted
 
 
-def _cause(task: Task, tally: Tally, uniform: Tally, rules: SiftRules) -> SiftCause | None:
+def _cause(task: Task, solved: SolveRate, uniform: SolveRate, rules: SiftRules) -> SiftCause | None:
     if task.answer is None:
         return "no gold answer"
     if uniform.rate is not None and uniform.rate >= rules.uniform_rate:
         return "needs no search"
-    if tally.attempts < rules.least:
+    if solved.attempts < rules.least:
         return "too few attempts"
-    if tally.right == 0:
+    if solved.right == 0:
         return "all wrong"
-    return "all right" if tally.right == tally.attempts else None
+    return "all right" if solved.right == solved.attempts else None
 
 
 def histogram(sifted: Iterable[Sifted]) -> list[tuple[str, int]]:
@@ -137,8 +137,8 @@ def histogram(sifted: Iterable[Sifted]) -> list[tuple[str, int]]:
     names = ("none", "to 25%", "to 50%", "to 75%", "below 100%", "all")
     counts = [0] * len(names)
     for one in sifted:
-        if one.tally.attempts:
-            right, attempts = one.tally.right, one.tally.attempts
+        if one.solved.attempts:
+            right, attempts = one.solved.right, one.solved.attempts
             between = min((4 * right + attempts - 1) // attempts, 4)
             counts[0 if right == 0 else 5 if right == attempts else between] += 1
     return list(zip(names, counts, strict=True))

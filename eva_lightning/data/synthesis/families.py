@@ -1,6 +1,6 @@
 """The families of questions: what each could ask of a script, with the answer, wrong options and evidence.
 
-A family is a function from a script to drafts; a new one is a function and a line in `FAMILIES`. Times are
+A family is a function from a script to sketches; a new one is a function and a line in `FAMILIES`. Times are
 plain whole seconds, never within a second of an event's border, so that a frame beside the asked second
 still proves. Nothing here looks at pixels.
 """
@@ -39,7 +39,7 @@ SUBJECTS: tuple[tuple[str, ...], ...] = (("background",), ("shape",), ("ink", "s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draft:
+class Sketch:
     """A question before it is decided how it is put."""
 
     question: str
@@ -75,11 +75,11 @@ def shows(scene: Scene, subject: Subject) -> bool:
 
 def _read_at(
     script: Script, dice: random.Random, trait: str, values: Sequence[str], question: str
-) -> Iterator[Draft]:
+) -> Iterator[Sketch]:
     """One question an event about the value of a trait at some second."""
     for event in script.events:
         second, value = dice.choice(event.moments), getattr(event.see, trait)
-        yield Draft(
+        yield Sketch(
             question=question.format(second),
             gold=Answer(kind="text", value=value),
             wrong=tuple(other for other in values if other != value),
@@ -91,19 +91,19 @@ def _read_at(
 Subjects = Sequence[tuple[str, ...]]
 
 
-def _colour_at(script: Script, dice: random.Random, _: Subjects) -> Iterator[Draft]:
+def _colour_at(script: Script, dice: random.Random, _: Subjects) -> Iterator[Sketch]:
     return _read_at(script, dice, "background", BACKGROUNDS, "What colour is the background at second {}?")
 
 
-def _shape_at(script: Script, dice: random.Random, _: Subjects) -> Iterator[Draft]:
+def _shape_at(script: Script, dice: random.Random, _: Subjects) -> Iterator[Sketch]:
     return _read_at(script, dice, "shape", SHAPES, "Which shape is shown at second {}?")
 
 
-def _mark_at(script: Script, dice: random.Random, _: Subjects) -> Iterator[Draft]:
+def _mark_at(script: Script, dice: random.Random, _: Subjects) -> Iterator[Sketch]:
     return _read_at(script, dice, "mark", MARKS, "Which pattern is on the small plate at second {}?")
 
 
-def _describe(script: Script, dice: random.Random, _: Subjects) -> Iterator[Draft]:
+def _describe(script: Script, dice: random.Random, _: Subjects) -> Iterator[Sketch]:
     """A whole scene in words; wrong options differ in one trait each, so that every trait has to be read."""
     for event in script.events:
         second = dice.choice(event.moments)
@@ -117,7 +117,7 @@ def _describe(script: Script, dice: random.Random, _: Subjects) -> Iterator[Draf
         for trait, values in palette.items():
             other = dice.choice([value for value in values if value != getattr(event.see, trait)])
             wrong.append(replace(event.see, **{trait: other}).sentence)
-        yield Draft(
+        yield Sketch(
             question=f"Describe what is shown at second {second}.",
             gold=Answer(kind="text", value=event.see.sentence),
             wrong=tuple(wrong),
@@ -146,13 +146,13 @@ def _once(script: Script, traits: tuple[str, ...]) -> list[tuple[dict[str, str],
     ]
 
 
-def _when(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Draft]:
+def _when(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Sketch]:
     """From when to when. Not asked of the last event, whose end can not be seen."""
     for subject, event in (pair for traits in subjects for pair in _once(script, traits)):
         if event is script.events[-1]:
             continue
         others = [_interval(other) for other in script.events if other is not event]
-        yield Draft(
+        yield Sketch(
             question=f"When is {named(subject)} shown?",
             gold=_interval(event),
             wrong=tuple(canonical(other) for other in others),
@@ -165,7 +165,7 @@ def _interval(event: Event) -> Answer:
     return Answer(kind="interval", value=(float(event.start), float(event.end)))
 
 
-def _order(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Draft]:
+def _order(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Sketch]:
     """Two subjects of the same traits, each shown once.
 
     The order in which the question names them is a toss.
@@ -174,7 +174,7 @@ def _order(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[
         for (first, early), (second, late) in combinations(_once(script, traits), 2):
             pair = [first, second]
             dice.shuffle(pair)
-            yield Draft(
+            yield Sketch(
                 question=f"Which is shown first, {named(pair[0])} or {named(pair[1])}?",
                 gold=Answer(kind="text", value=named(first)),
                 wrong=(named(second),),
@@ -184,7 +184,7 @@ def _order(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[
             )
 
 
-def _count(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Draft]:
+def _count(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Sketch]:
     """One question for each number that occurs.
 
     Most things are shown once, and "1" must not become a habit.
@@ -196,7 +196,7 @@ def _count(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[
     for number, found in sorted(by_number.items()):
         subject, events = dice.choice(found)
         low = number - dice.randrange(min(OPTIONS, number + 1))  # the gold number's rank tells nothing
-        yield Draft(
+        yield Sketch(
             question=f"How many times is {named(subject)} shown?",
             gold=Answer(kind="number", value=float(number)),
             wrong=tuple(str(n) for n in range(low, low + OPTIONS) if n != number),
@@ -205,12 +205,12 @@ def _count(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[
         )
 
 
-def _sound(script: Script, dice: random.Random, _: Subjects) -> Iterator[Draft]:
+def _sound(script: Script, dice: random.Random, _: Subjects) -> Iterator[Sketch]:
     """Which sound at a second, and the second of a sound that is heard once."""
     cues = [event.hear for event in script.events if event.hear]
     times = Counter(cue.name for cue in cues)
     for cue in cues:
-        yield Draft(
+        yield Sketch(
             question=f"Which sound is heard at second {cue.at}?",
             gold=Answer(kind="text", value=cue.name),
             wrong=tuple(name for name in CUE_NAMES if name != cue.name),
@@ -218,7 +218,7 @@ def _sound(script: Script, dice: random.Random, _: Subjects) -> Iterator[Draft]:
             clues={"at": cue.at, "listen": True},
         )
         if times[cue.name] == 1:
-            yield Draft(
+            yield Sketch(
                 question=f"At which second is {an(cue.name)} heard?",
                 gold=Answer(kind="number", value=float(cue.at)),
                 wrong=tuple(str(other.at) for other in cues if other is not cue),
@@ -227,7 +227,7 @@ def _sound(script: Script, dice: random.Random, _: Subjects) -> Iterator[Draft]:
             )
 
 
-FAMILIES: dict[str, Callable[[Script, random.Random, Subjects], Iterator[Draft]]] = {
+FAMILIES: dict[str, Callable[[Script, random.Random, Subjects], Iterator[Sketch]]] = {
     "colour_at": _colour_at,
     "shape_at": _shape_at,
     "mark_at": _mark_at,

@@ -1,6 +1,6 @@
 """Questions about a script whose answers, and the seconds that prove them, are known.
 
-The families (`families.py`) list what could be asked of a clip; `ask` draws some of it and puts each draft
+The families (`families.py`) list what could be asked of a clip; `ask` draws some of it and puts each sketch
 as a multiple choice or as an open question. Nothing but `Task.answer` and `Task.extra` tells the answer.
 """
 
@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from eva_lightning.data.synthesis.families import FAMILIES, OPTIONS, SIGHT, SUBJECTS, Draft
+from eva_lightning.data.synthesis.families import FAMILIES, OPTIONS, SIGHT, SUBJECTS, Sketch
 from eva_lightning.data.synthesis.script import Script
 from eva_lightning.records import Answer, Clip, Task, letters
 from eva_lightning.scoring import canonical
@@ -36,32 +36,32 @@ def ask(
         if family not in FAMILIES:
             raise ValueError(f"there is no family {family!r}; there are {', '.join(FAMILIES)}")
         dice = random.Random(f"ask/{seed}/{script.id}/{family}")
-        drafts = list(FAMILIES[family](script, dice, [tuple(traits) for traits in subjects]))
-        dice.shuffle(drafts)
+        sketches = list(FAMILIES[family](script, dice, [tuple(traits) for traits in subjects]))
+        dice.shuffle(sketches)
         turn = dice.randrange(OPTIONS * (OPTIONS - 1))
-        for number, draft in enumerate(drafts[:per_family]):
+        for number, sketch in enumerate(sketches[:per_family]):
             task_id = f"{script.id}-{family}-{number}"
-            choice = bool(draft.wrong) and (not draft.open or dice.random() >= open_share)
-            tasks.append(_task(task_id, family, script, draft, dice, turn + number if choice else None))
+            choice = bool(sketch.wrong) and (not sketch.open or dice.random() >= open_share)
+            tasks.append(_task(task_id, family, script, sketch, dice, turn + number if choice else None))
     return tasks
 
 
 def _task(
-    task_id: str, family: str, script: Script, draft: Draft, dice: random.Random, turn: int | None
+    task_id: str, family: str, script: Script, sketch: Sketch, dice: random.Random, turn: int | None
 ) -> Task:
-    """A draft as a task; `turn` picks the gold letter of a multiple choice, None is an open question."""
+    """A sketch as a task; `turn` picks the gold letter of a multiple choice, None is an open question."""
     task = Task(
         id=task_id,
         source=family,
         clips=(Clip(id=script.id, path=f"clips/{script.id}.mp4"),),
-        question=draft.question,
-        answer=draft.gold,
-        extra={"evidence": [[float(start), float(end)] for start, end in draft.evidence], **draft.clues},
+        question=sketch.question,
+        answer=sketch.gold,
+        extra={"evidence": [[float(start), float(end)] for start, end in sketch.evidence], **sketch.clues},
     )
     if turn is None:
         return task
-    options = dice.sample(draft.wrong, min(OPTIONS - 1, len(draft.wrong)))
+    options = dice.sample(sketch.wrong, min(OPTIONS - 1, len(sketch.wrong)))
     place = turn % (len(options) + 1)
-    options.insert(place, canonical(draft.gold))
+    options.insert(place, canonical(sketch.gold))
     answer = Answer(kind="choice", value=letters(len(options))[place])
     return replace(task, options=tuple(options), answer=answer)

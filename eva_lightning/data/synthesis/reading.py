@@ -36,7 +36,7 @@ class Sight:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Insight:
     """What the frames say."""
 
     value: str | None
@@ -47,7 +47,7 @@ class Finding:
     """What was seen, in a few words."""
 
 
-NOTHING = Finding(value=None, proven=False, words="nothing yet")
+NOTHING = Insight(value=None, proven=False, words="nothing yet")
 
 
 def readable(trait: str, frame: FrameRef, script: Script) -> bool:
@@ -70,7 +70,7 @@ def holes(times: Sequence[float], duration: float, spacing: float) -> list[tuple
     return [(a, b) for a, b in pairwise(borders) if b - a > spacing]
 
 
-def find(task: Task, script: Script, seen: Sequence[Sight], shortest: int) -> Finding:
+def find(task: Task, script: Script, seen: Sequence[Sight], shortest: int) -> Insight:
     """What the sights say about the task, where no event is shorter than `shortest` seconds."""
     if not seen:
         return NOTHING
@@ -88,17 +88,17 @@ def _label(time: float) -> int:
     return int(time + 0.05)
 
 
-def _find_at(task: Task, seen: Sequence[Sight]) -> Finding:
+def _find_at(task: Task, seen: Sequence[Sight]) -> Insight:
     second = task.extra["at"]
     nearest = min(seen, key=lambda sight: abs(sight.time - second))
     traits = task.extra["read"]
     value = nearest.scene.sentence if len(traits) > 1 else str(getattr(nearest.scene, traits[0]))
-    return Finding(
+    return Insight(
         value=value, proven=abs(nearest.time - second) <= 1, words=f"{value} at second {_label(nearest.time)}"
     )
 
 
-def _find_first(task: Task, seen: Sequence[Sight]) -> Finding:
+def _find_first(task: Task, seen: Sequence[Sight]) -> Insight:
     firsts = {
         named(subject): min((sight.time for sight in seen if shows(sight.scene, subject)), default=math.inf)
         for subject in task.extra["look_for"]
@@ -107,10 +107,10 @@ def _find_first(task: Task, seen: Sequence[Sight]) -> Finding:
     if not met:
         return NOTHING
     words = ", ".join(f"{name} at second {_label(time)}" for time, name in met)
-    return Finding(value=met[0][1], proven=len(met) == len(firsts), words=words)
+    return Insight(value=met[0][1], proven=len(met) == len(firsts), words=words)
 
 
-def _find_number(task: Task, script: Script, seen: Sequence[Sight], shortest: int) -> Finding:
+def _find_number(task: Task, script: Script, seen: Sequence[Sight], shortest: int) -> Insight:
     """Runs of frames that show the subject; certain if no event can hide between two frames."""
     (subject,) = task.extra["look_for"]
     hits = [shows(sight.scene, subject) for sight in seen]
@@ -120,7 +120,7 @@ def _find_number(task: Task, script: Script, seen: Sequence[Sight], shortest: in
         if hit and not before
     ]
     where = " and ".join(map(str, begins))
-    return Finding(
+    return Insight(
         value=str(len(begins)),
         proven=not holes([sight.time for sight in seen], script.duration, shortest),
         words=f"{named(subject)} at second {where}" if begins else f"{named(subject)} nowhere",
@@ -144,7 +144,7 @@ def bracket(task: Task, script: Script, seen: Sequence[Sight]) -> tuple[range, r
     )
 
 
-def _find_interval(task: Task, script: Script, seen: Sequence[Sight]) -> Finding:
+def _find_interval(task: Task, script: Script, seen: Sequence[Sight]) -> Insight:
     """From the begin to the end of the subject; of a multiple choice, the only option the frames allow."""
     found = bracket(task, script, seen)
     (subject,) = task.extra["look_for"]
@@ -155,6 +155,6 @@ def _find_interval(task: Task, script: Script, seen: Sequence[Sight]) -> Finding
     if task.options:
         spans = {option: [float(number) for number in option.split(" to ")] for option in task.options}
         fits = [option for option, (begin, end) in spans.items() if begin in begins and end in ends]
-        return Finding(value=fits[0] if fits else None, proven=len(fits) == 1, words=words)
+        return Insight(value=fits[0] if fits else None, proven=len(fits) == 1, words=words)
     span = canonical(Answer(kind="interval", value=(float(begins[-1]), float(ends[0]))))
-    return Finding(value=span, proven=len(begins) == len(ends) == 1, words=words)
+    return Insight(value=span, proven=len(begins) == len(ends) == 1, words=words)

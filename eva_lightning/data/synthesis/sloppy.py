@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from eva_lightning.agent.dialects.base import Dialect
-from eva_lightning.data.synthesis.reading import NOTHING, Finding, find, sights
+from eva_lightning.data.synthesis.reading import NOTHING, Insight, find, sights
 from eva_lightning.data.synthesis.script import (
     BACKGROUNDS,
     CUE_NAMES,
@@ -24,8 +24,8 @@ from eva_lightning.data.synthesis.script import (
     Script,
 )
 from eva_lightning.data.synthesis.teachers import (
-    Look,
     Oracle,
+    PlannedLook,
     frame_tokens,
     heard,
     planned,
@@ -96,7 +96,7 @@ class SloppyTeacher(Oracle):
         order = [mistake for mistake in self.mistakes if mistake in possible]
         return dice.choice(order) if order else None
 
-    def guess(self, task: Task, found: Finding, dice: random.Random) -> str:
+    def guess(self, task: Task, found: Insight, dice: random.Random) -> str:
         """The last turn after bad work: what the frames say, or else any plausible answer.
 
         It sounds as sure as the oracle, or else a learner would tell good from bad by a phrase and not by the
@@ -113,7 +113,7 @@ class SloppyTeacher(Oracle):
     def _script(self, task: Task) -> Script:
         return self.scripts[task.clips[0].id]
 
-    def _wrong_look(self, mistake: Mistake, task: Task, script: Script, dice: random.Random) -> Look:
+    def _wrong_look(self, mistake: Mistake, task: Task, script: Script, dice: random.Random) -> PlannedLook:
         right = self.next_look(task, script, [])
         assert right is not None  # nothing is proven before the first look
         if mistake == "flood":
@@ -121,7 +121,7 @@ class SloppyTeacher(Oracle):
             end = script.told if right.start == right.end else right.end  # a moment holds one frame
             return replace(right, end=end, nframes=min(right.nframes * self.flood + self.flood, most))
         if mistake == "thin":
-            return Look(start=0, end=script.told, nframes=dice.randint(2, 3), resize=right.resize)
+            return PlannedLook(start=0, end=script.told, nframes=dice.randint(2, 3), resize=right.resize)
         if mistake == "blurred":
             return replace(right, resize=min(resize_for(task, script) / 4, 0.125))
         start = _elsewhere(task, script, dice)

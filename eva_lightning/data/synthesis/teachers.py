@@ -17,7 +17,7 @@ from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.data.synthesis.reading import (
     MARK_SCALE,
     SHAPE_SIDE,
-    Finding,
+    Insight,
     Sight,
     bracket,
     find,
@@ -39,8 +39,8 @@ LADDER = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """A look before it is spelled."""
+class PlannedLook:
+    """A look that is not spelled yet."""
 
     start: float
     """First second."""
@@ -92,12 +92,12 @@ class Oracle:
         said = sum(message.role == "assistant" for message in context.messages)
         return task, self.scripts[task.clips[0].id], said
 
-    def next_look(self, task: Task, script: Script, seen: Sequence[Sight]) -> Look | None:
+    def next_look(self, task: Task, script: Script, seen: Sequence[Sight]) -> PlannedLook | None:
         """What to look at next; None if nothing more can be gained."""
         resize = resize_for(task, script)
         if "at" in task.extra:
             second = task.extra["at"]
-            return Look(start=second, end=second, nframes=1, resize=resize)
+            return PlannedLook(start=second, end=second, nframes=1, resize=resize)
         unseen = holes([sight.time for sight in seen], script.duration, self.shortest)
         if unseen:
             start, end = math.floor(unseen[0][0]), min(math.ceil(unseen[0][1]), script.told)
@@ -109,7 +109,7 @@ class Oracle:
                 return self.spread(script, start, end, 1, resize)
         return None
 
-    def spread(self, script: Script, start: int, end: int, spacing: float, resize: float) -> Look:
+    def spread(self, script: Script, start: int, end: int, spacing: float, resize: float) -> PlannedLook:
         """Frames from `start` to `end`, at most `spacing` seconds apart.
 
         They are cut short where the budget is full.
@@ -118,19 +118,19 @@ class Oracle:
         nframes = math.ceil((end - start) / spacing) + 1
         if nframes > most:
             nframes, end = most, start + int((most - 1) * spacing)
-        return Look(start=start, end=end, nframes=nframes, resize=resize)
+        return PlannedLook(start=start, end=end, nframes=nframes, resize=resize)
 
-    def call(self, look: Look) -> str:
+    def call(self, look: PlannedLook) -> str:
         return self.dialect.call(
             LOOK, start_time=look.start, end_time=look.end, nframes=look.nframes, resize=look.resize
         )
 
-    def answer(self, task: Task, found: Finding) -> str:
+    def answer(self, task: Task, found: Insight) -> str:
         """The last turn: what was seen, whether that is enough, and the answer."""
         words = spelled(task, found.value) or (task.letters[0] if task.options else "unknown")
         return self.last_turn(found, words, "that proves it" if found.proven else "this is my best guess")
 
-    def last_turn(self, found: Finding, answer: str, verdict: str) -> str:
+    def last_turn(self, found: Insight, answer: str, verdict: str) -> str:
         return f"Summary: {found.words}. Reflection: {verdict}.\n{self.dialect.reply(answer)}"
 
     def _listen(self, task: Task, script: Script, said: int) -> str:
@@ -144,7 +144,7 @@ class Oracle:
         return self.answer(task, heard(task, script, 0, script.duration))
 
 
-def heard(task: Task, script: Script, start: float, end: float) -> Finding:
+def heard(task: Task, script: Script, start: float, end: float) -> Insight:
     """What can be said after listening from `start` to `end`."""
     for event in script.events:
         cue = event.hear
@@ -152,8 +152,8 @@ def heard(task: Task, script: Script, start: float, end: float) -> Finding:
             continue
         if cue.at == task.extra.get("at") or cue.name == task.extra.get("listen_for"):
             value = str(cue.at) if "listen_for" in task.extra else cue.name
-            return Finding(value=value, proven=True, words=f"{an(cue.name)} at second {cue.at}")
-    return Finding(value=None, proven=False, words="no such sound")
+            return Insight(value=value, proven=True, words=f"{an(cue.name)} at second {cue.at}")
+    return Insight(value=None, proven=False, words="no such sound")
 
 
 def spelled(task: Task, value: str | None) -> str | None:
@@ -178,7 +178,7 @@ def frame_tokens(script: Script, resize: float) -> int:
     return rows * columns + FRAME_TEXT
 
 
-def planned(look: Look) -> str:
+def planned(look: PlannedLook) -> str:
     """A look in words."""
     size = "small" if look.resize <= 0.25 else "medium" if look.resize < MARK_SCALE else "large"
     if look.nframes == 1:

@@ -18,9 +18,9 @@ from eva_lightning.files.settings_file import settle
 from eva_lightning.files.store import Appender, located, portable, read, repair, write
 from eva_lightning.records import Trajectory
 
-Row = TypeVar("Row", Trajectory, Dropped)
+Entry = TypeVar("Entry", Trajectory, Dropped)
 
-Key = tuple[str, int]
+AttemptKey = tuple[str, int]
 """Task and number of the attempt."""
 
 
@@ -41,10 +41,10 @@ class Attempts:
         self._jobs = jobs
         wanted = {(job.task.id, job.replica): job for job in jobs}
         whole, aside = _sound(self.out, Trajectory), _sound(self.beside, Dropped)
-        self.kept: dict[Key, Trajectory] = {
+        self.kept: dict[AttemptKey, Trajectory] = {
             _key(one): located(one, self._root) for one in whole if _key(one) in wanted
         }
-        self.dropped: dict[Key, Trajectory] = {}
+        self.dropped: dict[AttemptKey, Trajectory] = {}
         self.causes: Counter[DropCause] = Counter()
         for row in aside:
             if _key(row.trajectory) in wanted and _key(row.trajectory) not in self.kept:
@@ -55,7 +55,7 @@ class Attempts:
         self._files: dict[Path, Appender] = {}
 
     @property
-    def done(self) -> dict[Key, Trajectory]:
+    def done(self) -> dict[AttemptKey, Trajectory]:
         """What need not be made again."""
         return {**self.kept, **self.dropped}
 
@@ -105,11 +105,11 @@ class Attempts:
             raise UsageError(f"{what} when the task had another question or gold answer; give another --out")
 
 
-def _key(one: Trajectory) -> Key:
+def _key(one: Trajectory) -> AttemptKey:
     return one.task.id, one.replica
 
 
-def _sound(path: Path, cls: type[Row]) -> list[Row]:
+def _sound(path: Path, cls: type[Entry]) -> list[Entry]:
     """The rows of a file. Attempts that a fault ended leave it: they are made again."""
     repair(path)
     rows = read(path, cls) if path.exists() else []

@@ -60,7 +60,7 @@ class Objection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class AuditedLook:
     """A call of frame_select that can be run."""
 
     clip: str
@@ -114,7 +114,7 @@ class Auditor:
     def flaws(self, one: Trajectory) -> list[Objection]:
         """What is wrong with the calls of a finished trajectory, in order."""
         found: list[Objection] = []
-        earlier: list[Look] = []
+        earlier: list[AuditedLook] = []
         for turn in one.turns:
             if turn.observation is not None:
                 found += self._objections(turn.calls, earlier, one.task.clips)
@@ -122,7 +122,7 @@ class Auditor:
         return found
 
     def _objections(
-        self, calls: Sequence[ToolCall], earlier: Sequence[Look], clips: Sequence[Clip]
+        self, calls: Sequence[ToolCall], earlier: Sequence[AuditedLook], clips: Sequence[Clip]
     ) -> list[Objection]:
         found: list[Objection] = []
         known = list(earlier)
@@ -138,7 +138,7 @@ class Auditor:
             known.append(look)
         return found
 
-    def _looks(self, calls: Sequence[ToolCall], clips: Sequence[Clip]) -> list[Look]:
+    def _looks(self, calls: Sequence[ToolCall], clips: Sequence[Clip]) -> list[AuditedLook]:
         """Those of some calls that could be run."""
         looks = []
         for call in calls:
@@ -148,14 +148,14 @@ class Auditor:
                 continue  # it brought nothing back, so it watched nothing
         return looks
 
-    def _look(self, call: ToolCall, clips: Sequence[Clip]) -> Look:
+    def _look(self, call: ToolCall, clips: Sequence[Clip]) -> AuditedLook:
         arguments = call.arguments
         clip = named_clip(arguments, clips)
         facts = self.describe(clip)
         start, end = FrameSelect().within(*asked_range(arguments), facts.duration)
         height, width = snap(facts.height, facts.width, asked_resize(arguments))
         count = asked_count(arguments) if end > start else 1
-        return Look(clip=clip.id, start=start, end=end, count=count, height=height, width=width)
+        return AuditedLook(clip=clip.id, start=start, end=end, count=count, height=height, width=width)
 
 
 def _malformed(parsed: Parsed) -> Objection | None:
@@ -166,7 +166,7 @@ def _malformed(parsed: Parsed) -> Objection | None:
     return None
 
 
-def _density(look: Look, rules: AuditRules) -> Objection | None:
+def _density(look: AuditedLook, rules: AuditRules) -> Objection | None:
     window, density = f"{look.start:g} to {look.end:g} seconds", rules.density
     cause = density.against(look.count, look.span)
     if cause == "dense":
@@ -190,7 +190,7 @@ def _density(look: Look, rules: AuditRules) -> Objection | None:
     return None
 
 
-def _repeated(look: Look, earlier: Sequence[Look], rules: AuditRules) -> Objection | None:
+def _repeated(look: AuditedLook, earlier: Sequence[AuditedLook], rules: AuditRules) -> Objection | None:
     for known in earlier:
         apart = max(abs(look.start - known.start), abs(look.end - known.end))
         closer = look.count > known.count or look.height > known.height or look.width > known.width

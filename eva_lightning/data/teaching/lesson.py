@@ -10,9 +10,9 @@ from eva_lightning.agent.rollout import Agent, Job
 from eva_lightning.data.teaching.attempts import Attempts
 from eva_lightning.data.teaching.audits import Auditor, AuditRules
 from eva_lightning.data.teaching.bank import ExperienceBank
+from eva_lightning.data.teaching.bill import RunningBill
 from eva_lightning.data.teaching.coach import Coach
 from eva_lightning.data.teaching.coached_engine import CoachedEngine
-from eva_lightning.data.teaching.costs import CostBook
 from eva_lightning.data.teaching.filters import KeepRules, why_not
 from eva_lightning.data.teaching.hints import HintKind
 from eva_lightning.faults import UsageError
@@ -54,7 +54,7 @@ class Lesson:
             None if teaching.audits is None else Auditor(teaching.audits, agent.dialect, agent.world.describe)
         )
         metered = agent.engine.meter is not None or self.auditor is not None
-        self.costs = CostBook(book.cost, agent.engine.meter) if metered else None
+        self.bill = RunningBill(book.cost, agent.engine.meter) if metered else None
         self.coach: Coach | None = None
         if teaching.coach:
             self.coach = Coach(
@@ -75,13 +75,13 @@ class Lesson:
                 ),
             )
 
-    def settle(self, one: Trajectory) -> None:
+    def put_away(self, one: Trajectory) -> None:
         """Write a finished attempt to where it belongs."""
         if self.coach is not None:
             one = replace(one, hint=self.coach.hint(one))
             self.coach.forget(one)
-        if one.stop == "fault" and self.costs is not None:
-            self.costs.fault(one.faults[-1])
+        if one.stop == "fault" and self.bill is not None:
+            self.bill.fault(one.faults[-1])
         judged = self.coach is not None or not self.teaching.keep_all
         flaw = why_not(one, self.teaching.good, self.auditor) if judged else None
         if flaw is None and self.coach is not None:
@@ -92,8 +92,8 @@ class Lesson:
             self.book.drop(one, *flaw)
 
     def _objected(self, cause: str) -> None:
-        if self.costs is not None:
-            self.costs.objection(cause)
+        if self.bill is not None:
+            self.bill.objection(cause)
 
 
 def filled_bank(file: str | None, kept: Iterable[Trajectory], rules: KeepRules) -> ExperienceBank:

@@ -26,7 +26,7 @@ READ = "0.33.0"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class FinishedTurn:
     """A finished turn, as vLLM reports it."""
 
     prompt_ids: Sequence[int]

@@ -27,7 +27,7 @@ import torch
 from eva_lightning.device import own_card
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
 from eva_lightning.engines.hand_back import hand_back
-from eva_lightning.engines.vllm.adapter import Written, sampling_words
+from eva_lightning.engines.vllm.adapter import FinishedTurn, sampling_words
 from eva_lightning.engines.vllm.in_process import InProcess
 from eva_lightning.engines.vllm.lockstep import Asked, Lockstep
 from eva_lightning.engines.vllm.settings import VLLMSettings
@@ -363,18 +363,20 @@ class VLLMEngine(RefreshedEngine):
         except EngineFault as refused:
             hand_back(self._turns.pop(turn.number).future, refused)
 
-    def _settle(self, number: str, outcome: Written | EngineFault) -> None:
+    def _settle(self, number: str, outcome: FinishedTurn | EngineFault) -> None:
         """A turn has ended. One of another rank, and one that was dropped, is nobody's business here."""
         turn = self._turns.pop(number, None)
         if turn is None:
             return
-        hand_back(turn.future, self._utterance(turn, outcome) if isinstance(outcome, Written) else outcome)
+        hand_back(
+            turn.future, self._utterance(turn, outcome) if isinstance(outcome, FinishedTurn) else outcome
+        )
 
     def _drop(self, number: str) -> None:
         if self._turns.pop(number, None) is not None:
             self._vllm.abort(number)
 
-    def _utterance(self, turn: _Turn, written: Written) -> Utterance:
+    def _utterance(self, turn: _Turn, written: FinishedTurn) -> Utterance:
         assert self.renderer is not None
         if list(written.prompt_ids) != self.renderer.expand(turn.ids, turn.frames):
             raise RuntimeError("vLLM read another prompt than ours: its expanded ids differ from our own")

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from eva_lightning.device import wait_for
 from eva_lightning.engines.vllm.adapter import (
-    Written,
+    FinishedTurn,
     check_version,
     engine_words,
     environment,
@@ -147,14 +147,14 @@ class InProcess:
         """Whether anything is being written."""
         return bool(self._engine.has_unfinished_requests())
 
-    def step(self) -> list[tuple[str, Written]]:
+    def step(self) -> list[tuple[str, FinishedTurn]]:
         """One more token for everybody; the turns that ended with it."""
         done = []
         for output in self._engine.step():
             if output.finished:
                 said = output.outputs[0]
                 spans = said.weight_versions or ()
-                written = Written(
+                written = FinishedTurn(
                     prompt_ids=output.prompt_token_ids,
                     token_ids=tuple(said.token_ids),
                     logprobs=tuple(

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from eva_lightning.engines.vllm.adapter import Written
+from eva_lightning.engines.vllm.adapter import FinishedTurn
 from eva_lightning.engines.vllm.in_process import InProcess
 from eva_lightning.faults import EngineFault, UsageError, first_line
 from eva_lightning.video.decoder import Pixels
@@ -101,7 +101,7 @@ class Lockstep:
 
     def tick(
         self, vllm: InProcess, begun: Sequence[Asked], dropped: Sequence[str], leaves: bool
-    ) -> list[tuple[str, Written | EngineFault]] | None:
+    ) -> list[tuple[str, FinishedTurn | EngineFault]] | None:
         """One more token for the whole group, together with all other ranks of it.
 
         Args:
@@ -117,7 +117,7 @@ class Lockstep:
         sent = [self._known.pack(one) for one in begun]
         news = _News(begun=sent, dropped=list(dropped), leaves=leaves, wrote=self._wrote)
         everyone = self._exchange(news)
-        done: list[tuple[str, Written | EngineFault]] = []
+        done: list[tuple[str, FinishedTurn | EngineFault]] = []
         for one in (one for rank in everyone for one in rank.begun):
             try:
                 vllm.add(one.number, one.ids, self._known.unpack(one), one.names, one.words)

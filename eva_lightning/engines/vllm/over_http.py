@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from eva_lightning.engines.http_json import HttpJson
-from eva_lightning.engines.vllm.adapter import Written, environment, is_read_only, read_version
+from eva_lightning.engines.vllm.adapter import FinishedTurn, environment, is_read_only, read_version
 from eva_lightning.engines.vllm.plugin import TRANSFER
 from eva_lightning.engines.vllm.settings import VLLMSettings
 
@@ -63,14 +63,14 @@ def generate_body(ids: Sequence[int], images: Sequence[tuple[str, str | None]], 
     return body
 
 
-def read_reply(reply: Any) -> Written:
+def read_reply(reply: Any) -> FinishedTurn:
     """A finished turn out of the server's reply. KeyError, IndexError or TypeError if it is none."""
     choice = reply["choices"][0]
     if choice["finish_reason"] not in ("stop", "length"):
         raise KeyError(f"finish_reason {choice['finish_reason']!r}")
     spans = choice.get("weight_versions") or ()
     cached = ((reply.get("usage") or {}).get("prompt_tokens_details") or {}).get("cached_tokens")
-    return Written(
+    return FinishedTurn(
         prompt_ids=reply["prompt_token_ids"],
         token_ids=tuple(choice["token_ids"]),
         logprobs=tuple(one["logprob"] for one in choice["logprobs"]["content"]),
@@ -86,7 +86,7 @@ def device_push(url: str, weights: Callable[[], Iterable[tuple[str, Tensor]]], t
     from vllm.distributed.weight_transfer.clients import HTTPVLLMWeightSyncClient
     from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
 
-    class Source(WeightSource):  # type: ignore[misc]
+    class OwnWeights(WeightSource):  # type: ignore[misc]
         """Our weights in vLLM's words: 0.33 made a property of `metadata` and renamed the iteration."""
 
         def _metadata(self) -> list[Any]:
@@ -112,7 +112,7 @@ def device_push(url: str, weights: Callable[[], Iterable[tuple[str, Tensor]]], t
         init = NCCLTrainerInitInfo(
             master_address=get_ip(), master_port=get_open_port(), world_size=1 + ranks, rank=0
         )
-    sender = WeightTransferTrainerFactory.trainer_init(init, client=client, source=Source())
+    sender = WeightTransferTrainerFactory.trainer_init(init, client=client, source=OwnWeights())
     try:
         sender.send_weights()
     finally:

@@ -21,7 +21,7 @@ from eva_lightning.device import own_card
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
-from eva_lightning.engines.vllm.adapter import Written, check_version, sampling_words
+from eva_lightning.engines.vllm.adapter import FinishedTurn, check_version, sampling_words
 from eva_lightning.engines.vllm.over_http import GENERATE, generate_body, read_reply
 from eva_lightning.engines.vllm.weight_push import Transfer, push, usual_transfer
 from eva_lightning.faults import EngineFault, UsageError
@@ -152,7 +152,7 @@ class VLLMServerEngine(RefreshedEngine):
                 faults=tuple(notes),
             )
 
-    def _ask(self, server: _Server, context: Context, sampling: Sampling) -> Written:
+    def _ask(self, server: _Server, context: Context, sampling: Sampling) -> FinishedTurn:
         """One turn from one server; asked again while it is busy. Unreachable if it is to be taken out."""
         assert self.renderer is not None
         words = sampling_words(sampling, self.renderer.banned_ids, self.renderer.end_ids, {})

@@ -1,7 +1,7 @@
 """The agreement of engine and policy: their probabilities compared, before and after new weights.
 
 Every number is a difference between the log-probs an engine reported and those the trainer finds for the same
-tokens. What the numbers mean for a user is said by the verdicts at the end. No part of a training run.
+tokens. What the numbers mean for a user is said by the findings at the end. No part of a training run.
 """
 
 from __future__ import annotations

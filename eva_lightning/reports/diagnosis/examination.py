@@ -26,7 +26,7 @@ from eva_lightning.reports.diagnosis.agreement import (
     vision_change,
     whole_float32,
 )
-from eva_lightning.reports.diagnosis.verdict import Verdict
+from eva_lightning.reports.diagnosis.finding import Finding
 
 NO_COPY = "does not apply: this engine writes with the policy's own weights"
 NO_SLEEP = "not on this machine: vLLM sleeps on GPUs only"
@@ -72,8 +72,8 @@ def examine(policy: Policy, engine: Engine) -> Examination:
     return seen
 
 
-def verdicts(seen: Examination) -> list[Verdict]:
-    """One verdict a measurement."""
+def findings(seen: Examination) -> list[Finding]:
+    """One finding a measurement."""
     rows = [
         _agreement(f"log-probs, frames: {images}", found, seen.dtype, "compare the versions above")
         for images, found in seen.by_images.items()
@@ -83,18 +83,18 @@ def verdicts(seen: Examination) -> list[Verdict]:
     rows += _refreshing(seen)
     if seen.fault:
         rows.append(
-            Verdict(
+            Finding(
                 name="engine", level="problem", found="failed, the rest is not measured", advice=seen.fault
             )
         )
     return rows
 
 
-def _refreshing(seen: Examination) -> list[Verdict]:
+def _refreshing(seen: Examination) -> list[Finding]:
     """What only an engine with its own copy of the weights can get wrong."""
     names = ("after new weights", "after a new vision tower", "after sleep")
     if not seen.refreshed:
-        return [Verdict(name=name, level="ok", found=NO_COPY) for name in names]
+        return [Finding(name=name, level="ok", found=NO_COPY) for name in names]
     rows = []
     if seen.after_push is not None:
         advice = "weights do not arrive whole: do not train with this engine"
@@ -106,14 +106,14 @@ def _refreshing(seen: Examination) -> list[Verdict]:
         rows.append(_agreement(names[2], seen.after_sleep, seen.dtype, advice))
     elif not seen.fault:
         found = STAYS_AWAKE if torch.cuda.is_available() else NO_SLEEP
-        rows.append(Verdict(name=names[2], level="ok", found=found))
+        rows.append(Finding(name=names[2], level="ok", found=found))
     return rows
 
 
-def _agreement(name: str, found: Agreement, dtype: torch.dtype, advice: str) -> Verdict:
+def _agreement(name: str, found: Agreement, dtype: torch.dtype, advice: str) -> Finding:
     bound = f"largest <= {FLOAT32_LARGEST:g}" if dtype == torch.float32 else f"mean <= {HALF_MEAN:g}"
     good = found.good(dtype)
-    return Verdict(
+    return Finding(
         name=name,
         level="ok" if good else "problem",
         found=f"largest {found.largest:.1e}, mean {found.mean:.1e}, {found.tokens} tokens "
@@ -122,14 +122,14 @@ def _agreement(name: str, found: Agreement, dtype: torch.dtype, advice: str) -> 
     )
 
 
-def _vision(name: str, change: VisionChange, dtype: torch.dtype) -> Verdict:
+def _vision(name: str, change: VisionChange, dtype: torch.dtype) -> Finding:
     told = f"from the new one {change.new.largest:.1e}, from the old one {change.old.largest:.1e}"
     match change.seen(dtype):
         case True:
-            return Verdict(name=name, level="ok", found=f"known frames are seen anew ({told})")
+            return Finding(name=name, level="ok", found=f"known frames are seen anew ({told})")
         case None:
-            return Verdict(name=name, level="note", found=f"the change is too small to tell ({told})")
-    return Verdict(
+            return Finding(name=name, level="note", found=f"the change is too small to tell ({told})")
+    return Finding(
         name=name,
         level="problem",
         found=f"known frames are not seen anew ({told})",
@@ -137,15 +137,15 @@ def _vision(name: str, change: VisionChange, dtype: torch.dtype) -> Verdict:
     )
 
 
-def _greedy(found: Likeness, dtype: torch.dtype) -> Verdict:
+def _greedy(found: Likeness, dtype: torch.dtype) -> Finding:
     said = f"{found.equal} of {found.total} conversations as the trainer writes them"
     if found.equal == found.total:
-        return Verdict(name="likeliest tokens", level="ok", found=said)
+        return Finding(name="likeliest tokens", level="ok", found=said)
     if dtype == torch.float32:
-        return Verdict(
+        return Finding(
             name="likeliest tokens",
             level="problem",
             found=said,
             advice="evaluation will differ from the trainer's: compare the versions above",
         )
-    return Verdict(name="likeliest tokens", level="note", found=f"{said}; rounding decides between near ties")
+    return Finding(name="likeliest tokens", level="note", found=f"{said}; rounding decides between near ties")

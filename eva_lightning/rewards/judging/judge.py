@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.engines.asking import ask, some_at_once
 from eva_lightning.engines.base import Engine, Sampling
+from eva_lightning.engines.single_turn import ask, some_at_once
 from eva_lightning.faults import EngineFault, EngineRefusal, Fault, UsageError
 from eva_lightning.records import FrameRef
-from eva_lightning.rewards.judging.rubric import Case, Rubric, Verdict
+from eva_lightning.rewards.judging.rubric import Case, Reading, Rubric
 from eva_lightning.rewards.judging.rulings import Ruling, Rulings, key_of
 from eva_lightning.video.decoder import Pixels
 
@@ -113,12 +113,12 @@ class Judge:
         progress(recalled)
         unknown = {key: case for key, case in zip(keys, cases, strict=True) if key not in settled}
 
-        async def settle(key: str) -> Ruling | Fault:
+        async def rule_on(key: str) -> Ruling | Fault:
             ruling = await self._ruling(key, unknown[key], name)
             progress(many[key])
             return ruling
 
-        asking = [partial(settle, key) for key in unknown]
+        asking = [partial(rule_on, key) for key in unknown]
         heard = await some_at_once(self.engine, asking, self.concurrency)
         self._refuse_if_given_up()
         settled |= zip(unknown, heard, strict=True)
@@ -134,14 +134,14 @@ class Judge:
             return self._gone
         self.costs.asked += 1
         try:
-            verdict = await self._verdict(case)
+            reading = await self._reading(case)
         except Fault as fault:
             return self._note(fault)
         self._silent_in_a_row = 0
         ruling = Ruling(
             key=key,
-            verdict=verdict.word,
-            reason=verdict.reason,
+            verdict=reading.word,
+            reason=reading.reason,
             judge=name or type(self.engine).__name__,
             rubric=self.rubric.title,
         )
@@ -166,7 +166,7 @@ class Judge:
         if self._gone is not None:
             raise self._gone
 
-    async def _verdict(self, case: Case) -> Verdict:
+    async def _reading(self, case: Case) -> Reading:
         """What the judge says, asked twice if need be."""
         clips = {clip.id: clip for clip in case.clips}
 
@@ -180,8 +180,8 @@ class Judge:
         for message in (parts, (*parts, self.rubric.reminder)):
             self.costs.reminded += message is not parts
             reply = await ask(self.engine, message, pixels, self.sampling, timeout=self.timeout)
-            verdict = None if reply.cut else self.rubric.read(reply.text)
-            if verdict is not None:
-                return verdict
+            reading = None if reply.cut else self.rubric.read(reply.text)
+            if reading is not None:
+                return reading
             said = reply.text
         raise Unreadable(f"the judge's reply could not be read, twice; the second: {said[:120]!r}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from eva_lightning.engines.asking import json_of
+from eva_lightning.engines.single_turn import json_of
 from eva_lightning.records import Clip, Part
 
 LONGEST = 2000
@@ -27,7 +27,7 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Reading:
     """A reply that could be read."""
 
     word: str
@@ -72,7 +72,7 @@ class Rubric:
         """The whole message."""
         return (*case.parts, f"\n\n{self.question}\n{self.form}")
 
-    def read(self, reply: str) -> Verdict | None:
+    def read(self, reply: str) -> Reading | None:
         """The verdict of a reply: one JSON object of a verdict and a reason, fenced or not; else None."""
         try:
             row = json_of(reply)
@@ -84,4 +84,4 @@ class Rubric:
         if not isinstance(word, str) or not isinstance(reason, str) or len(reason) > LONGEST:
             return None
         word = word.strip().lower()
-        return Verdict(word=word, reason=" ".join(reason.split())) if word in self.values else None
+        return Reading(word=word, reason=" ".join(reason.split())) if word in self.values else None

@@ -6,7 +6,7 @@ import pytest
 
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.data.exchange import sharegpt, trl
-from eva_lightning.data.exchange.ours import conversation_of, trajectory_of
+from eva_lightning.data.exchange.lossless import conversation_of, trajectory_of
 from eva_lightning.files.encoding import FieldError
 from eva_lightning.records import Message, Observation, Score, Turn
 from tests.making import frame, task, trajectory

@@ -99,8 +99,8 @@ def test_a_good_row_is_a_task_about_the_unseen_video_with_evidence_and_gold(vide
         assert one.options[one.letters.index(one.answer.value)] == "pink"
     (path,) = videos.iterdir()
     assert first.clips == (Clip(id=path.stem, path=str(path.resolve())),)
-    order = asked[0][1]["messages"][0]["content"]
-    assert sum(part["type"] == "image_url" for part in order) == 3
+    commission = asked[0][1]["messages"][0]["content"]
+    assert sum(part["type"] == "image_url" for part in commission) == 3
     for said in (
         "What colour?",
         "Right answer: B",
@@ -108,8 +108,8 @@ def test_a_good_row_is_a_task_about_the_unseen_video_with_evidence_and_gold(vide
         "1 frame at 3.0 s",
         "Write 2 new",
     ):
-        assert said in order[0]["text"]
-    assert len(asked) == 1 + 2 * 2  # an order, and two short calls for each task
+        assert said in commission[0]["text"]
+    assert len(asked) == 1 + 2 * 2  # a commission, and two short calls for each task
 
 
 def test_open_failures_bring_open_questions_with_words_or_numbers(videos):
@@ -228,7 +228,7 @@ def test_what_is_missing_is_asked_for_again(videos):
     assert len(found.tasks) == 2 and Counter(causes(found)) == {"not JSON": 1}
 
 
-def test_orders_follow_the_failures_and_the_videos_of_failures_are_left_out(videos):
+def test_commissions_follow_the_failures_and_the_videos_of_failures_are_left_out(videos):
     (path,) = videos.iterdir()
     own = [Failure(task=task(clips=(Clip(id="v", path=str(path)),)), cause="wrong")]
     author = TeacherAuthor(ScriptedEngine(Script().here), str(videos))

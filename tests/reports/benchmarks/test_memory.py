@@ -16,7 +16,7 @@ from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.records import FrameRef
 from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
-from eva_lightning.reports.benchmarks.telling import report
+from eva_lightning.reports.benchmarks.tables import report
 from tests.making import task
 
 ROOT = Path(__file__).parents[3]

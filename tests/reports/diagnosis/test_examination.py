@@ -19,8 +19,8 @@ from eva_lightning.reports.diagnosis.agreement import (
     compare,
 )
 from eva_lightning.reports.diagnosis.conversations import make_probe, picture, write_probes
-from eva_lightning.reports.diagnosis.examination import examine, verdicts
-from eva_lightning.reports.diagnosis.verdict import problems
+from eva_lightning.reports.diagnosis.examination import examine, findings
+from eva_lightning.reports.diagnosis.finding import problems
 
 FAR = Agreement(largest=0.5, mean=0.1, tokens=100)
 NEAR = Agreement(largest=1e-6, mean=1e-7, tokens=100)
@@ -73,7 +73,7 @@ class Noting(Copying):
 def examined(policy, engine):
     seen = examine(policy, engine)
     engine.close()
-    return seen, {verdict.name: verdict for verdict in verdicts(seen)}
+    return seen, {finding.name: finding for finding in findings(seen)}
 
 
 def test_frames_of_a_probe_are_spread_over_its_turns_and_always_look_the_same():
@@ -138,7 +138,7 @@ def test_an_engine_that_takes_all_weights_passes_and_nothing_is_changed_for_good
 def test_a_vision_tower_that_never_arrives_is_found(policy):
     engine = Copying(policy, takes=lambda name: not name.startswith("model.visual."))
     seen, rows = examined(policy, engine)
-    wrong = [verdict.name for verdict in problems(rows.values())]
+    wrong = [finding.name for finding in problems(rows.values())]
     assert wrong == ["after new weights", "after a new vision tower"]
     assert seen.vision_change.seen(torch.float32) is False
     assert seen.vision_change.old.largest < 1e-4  # it wrote by the old one
@@ -149,7 +149,7 @@ def test_wrong_weights_from_the_start_are_found(policy):
     engine = Copying(policy)
     with changed(policy, amount=0.05):
         _, rows = examined(policy, engine)
-    wrong = {verdict.name for verdict in problems(rows.values())}
+    wrong = {finding.name for finding in problems(rows.values())}
     assert {"log-probs, frames: 0", "log-probs, frames: 1", "likeliest tokens"} <= wrong
 
 

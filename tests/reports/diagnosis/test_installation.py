@@ -13,7 +13,7 @@ from eva_lightning.reports.diagnosis.installation import check_installation
 
 
 def rows(**settings):
-    return {verdict.name: verdict for verdict in check_installation(**settings)}
+    return {finding.name: finding for finding in check_installation(**settings)}
 
 
 def test_here_everything_that_is_needed_fits():
@@ -29,7 +29,7 @@ def test_here_everything_that_is_needed_fits():
         "vllm",
         "threads",
     } <= set(found)
-    assert not [verdict for verdict in found.values() if verdict.level == "problem"]
+    assert not [finding for finding in found.values() if finding.level == "problem"]
 
 
 def test_ranges_are_those_of_pyproject():

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from eva_lightning.engines.asking import ask
 from eva_lightning.engines.checkpoint_engine import CheckpointEngine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.engines.server_engine import ServerEngine
+from eva_lightning.engines.single_turn import ask
 from eva_lightning.faults import EngineFault, Fault, UsageError
 from eva_lightning.files.store import read
 from eva_lightning.rewards.judging.judge import Costs, Judge, Unreadable

@@ -4,7 +4,7 @@ import pytest
 
 from eva_lightning.data.selection.sufficiency import SUFFICIENCY, case_of
 from eva_lightning.records import Clip
-from eva_lightning.rewards.judging.rubric import Case, Rubric, Verdict
+from eva_lightning.rewards.judging.rubric import Case, Reading, Rubric
 from eva_lightning.rewards.judging.rulings import key_of
 from tests.making import frame, task, trajectory
 
@@ -36,7 +36,7 @@ def test_only_the_form_that_was_asked_for_is_a_verdict(reply, word):
 
 
 def test_a_reason_is_one_line():
-    assert YES_NO.read('{"verdict": "yes", "reason": " red,\\n  I  think "}') == Verdict(
+    assert YES_NO.read('{"verdict": "yes", "reason": " red,\\n  I  think "}') == Reading(
         word="yes", reason="red, I think"
     )
 

@@ -2,7 +2,7 @@
 
 import json
 
-from eva_lightning.data.teaching.costs import CostBook, Costs, Prices, cost_rows, read_costs
+from eva_lightning.data.teaching.bill import Bill, Prices, RunningBill, bill_rows, read_bill
 from eva_lightning.engines.meter import Meter, Usage
 
 FIRST = Usage(requests=3, prompt_tokens=2_000_000, written_tokens=500_000, images=4, seconds=1.5)
@@ -11,16 +11,16 @@ FIRST = Usage(requests=3, prompt_tokens=2_000_000, written_tokens=500_000, image
 def test_a_second_run_adds_to_the_first_and_nothing_need_be_closed(tmp_path):
     path = tmp_path / "a.cost.json"
     meter = Meter()
-    book = CostBook(path, meter)
+    book = RunningBill(path, meter)
     assert not path.exists()  # nothing was asked for yet
     meter.add(FIRST)
     book.fault("clips/a.mp4: is not a video; give another file")
     book.objection("dense")
     meter = Meter()
-    again = CostBook(path, meter)
+    again = RunningBill(path, meter)
     meter.add(Usage(requests=1, retries=2, failures={"HTTP 503": 2}))
     again.objection("dense")
-    assert read_costs(path) == Costs(
+    assert read_bill(path) == Bill(
         usage=FIRST + Usage(requests=1, retries=2, failures={"HTTP 503": 2}),
         faults={"is not a video": 1},
         objections={"dense": 2},
@@ -29,8 +29,8 @@ def test_a_second_run_adds_to_the_first_and_nothing_need_be_closed(tmp_path):
 
 
 def told(**more):
-    costs = Costs(usage=FIRST, faults={"HTTP 400": 1}, objections={"again": 1, "dense": 5})
-    return dict(cost_rows(costs, Prices(**more), kept=4))
+    bill = Bill(usage=FIRST, faults={"HTTP 400": 1}, objections={"again": 1, "dense": 5})
+    return dict(bill_rows(bill, Prices(**more), kept=4))
 
 
 def test_money_is_two_million_times_one_and_half_a_million_times_four():

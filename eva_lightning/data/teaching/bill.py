@@ -18,7 +18,7 @@ from eva_lightning.files.store import read, write
 
 
 @dataclass(frozen=True, kw_only=True)
-class Costs:
+class Bill:
     """The row of the file."""
 
     usage: Usage = field(default_factory=Usage)
@@ -44,20 +44,20 @@ class Prices:
         return (self.read * usage.prompt_tokens + self.written * usage.written_tokens) / 1e6
 
 
-class CostBook:
+class RunningBill:
     """Adds to what earlier runs cost. Written whole after every reply: a killed run has told all it knew."""
 
     def __init__(self, path: str | Path, meter: Meter | None) -> None:
         self.path = Path(path)
-        self._before = read_costs(self.path)
+        self._before = read_bill(self.path)
         self._faults, self._objections = Counter(self._before.faults), Counter(self._before.objections)
         self._lock = threading.Lock()
         self._meter = meter or Meter()
         self._meter.on_change = self._save
 
     @property
-    def costs(self) -> Costs:
-        return Costs(
+    def bill(self) -> Bill:
+        return Bill(
             usage=self._before.usage + self._meter.usage,
             faults=dict(self._faults),
             objections=dict(self._objections),
@@ -77,18 +77,18 @@ class CostBook:
 
     def _save(self) -> None:
         with self._lock:
-            costs = self.costs
-            write(self.path, [replace(costs, usage=_rounded(costs.usage))])
+            bill = self.bill
+            write(self.path, [replace(bill, usage=_rounded(bill.usage))])
 
 
-def read_costs(path: Path) -> Costs:
+def read_bill(path: Path) -> Bill:
     """What earlier runs cost; nothing where there were none."""
-    return next(iter(read(path, Costs)), Costs()) if path.exists() else Costs()
+    return next(iter(read(path, Bill)), Bill()) if path.exists() else Bill()
 
 
-def cost_rows(costs: Costs, prices: Prices, kept: int) -> list[list[str]]:
+def bill_rows(bill: Bill, prices: Prices, kept: int) -> list[list[str]]:
     """All of it, name and figure. `kept` is how many trajectories there are to share the bill."""
-    usage = costs.usage
+    usage = bill.usage
     rows = [
         ["requests", f"{usage.requests:,}"],
         ["tries again", f"{usage.retries:,}"],
@@ -106,8 +106,8 @@ def cost_rows(costs: Costs, prices: Prices, kept: int) -> list[list[str]]:
         rows.append(["money per trajectory kept", f"{money / kept:,.4f}" if kept else "-"])
     for kind, counts in (
         ("failed request", usage.failures),
-        ("fault", costs.faults),
-        ("objection", costs.objections),
+        ("fault", bill.faults),
+        ("objection", bill.objections),
     ):
         rows += [
             [f"{kind}: {cause}", f"{count:,}"]

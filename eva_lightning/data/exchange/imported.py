@@ -17,8 +17,7 @@ from eva_lightning.agent.worlds.base import World
 from eva_lightning.data.exchange.conversation import Conversation, Said
 from eva_lightning.faults import VideoError
 from eva_lightning.files.encoding import FieldError
-from eva_lightning.records import PATCH, Clip, FrameRef, Message, Observation, Task, Trajectory, Turn
-from eva_lightning.records import Part as Shown
+from eva_lightning.records import PATCH, Clip, FrameRef, Message, Observation, Part, Task, Trajectory, Turn
 from eva_lightning.video.sampling import snap
 
 NO_IMAGE = Clip(id="no image")
@@ -108,7 +107,7 @@ def fitted(height: int, width: int, tokens: int | None) -> tuple[int, int]:
 def _question(opening: Sequence[Said]) -> str:
     """The words of the first user turn."""
     asked = next((one for one in opening if one.role == "user"), None)
-    words = "".join(part for part in asked.parts if part is not None).strip() if asked else ""
+    words = "".join(piece for piece in asked.pieces if piece is not None).strip() if asked else ""
     if not words:
         raise FieldError("messages: no question; the first turn of the user has no words")
     return words
@@ -116,7 +115,7 @@ def _question(opening: Sequence[Said]) -> str:
 
 def _digest(opening: Sequence[Said], images: Sequence[str]) -> str:
     """The same for what was asked in the same words about the same images."""
-    shown = images[: sum(part is None for one in opening for part in one.parts)]
+    shown = images[: sum(piece is None for one in opening for piece in one.pieces)]
     asked = repr(([(one.role, one.spelled) for one in opening], list(shown)))
     return hashlib.blake2b(asked.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
@@ -133,7 +132,7 @@ def _turns(rest: Sequence[Said], shown: Iterator[FrameRef], dialect: Dialect) ->
             continue
         if turns and turns[-1].observation is None:
             raise FieldError("messages: two turns of the model in a row; want what it saw in between")
-        if None in one.parts:
+        if None in one.pieces:
             raise FieldError("messages: a turn of the model holds an image; a model here writes words")
         text = _words(one, dialect)
         turns.append(Turn(text=text, calls=dialect.parse(text).calls))
@@ -143,8 +142,8 @@ def _turns(rest: Sequence[Said], shown: Iterator[FrameRef], dialect: Dialect) ->
 def _words(one: Said, dialect: Dialect) -> str:
     """A turn as this dialect would have it: its words, then its calls."""
     calls = [dialect.call(call.name, **call.arguments) for call in one.calls]
-    return "\n".join([*(["".join(part or "" for part in one.parts)] if one.parts else []), *calls])
+    return "\n".join([*(["".join(piece or "" for piece in one.pieces)] if one.pieces else []), *calls])
 
 
-def _filled(one: Said, shown: Iterator[FrameRef]) -> tuple[Shown, ...]:
-    return tuple(next(shown) if part is None else part for part in one.parts)
+def _filled(one: Said, shown: Iterator[FrameRef]) -> tuple[Part, ...]:
+    return tuple(next(shown) if piece is None else piece for piece in one.pieces)

@@ -14,10 +14,10 @@ from PIL import Image
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.cli import main
 from eva_lightning.files.store import located, read
-from eva_lightning.policy.demonstrations import tokenized
 from eva_lightning.policy.inputs import lay_out, trajectory_inputs
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.policy.logprobs import token_logprobs
+from eva_lightning.policy.tokenized import tokenized
 from eva_lightning.records import Clip, Trajectory
 from eva_lightning.video.opening import open_decoder
 from eva_lightning.video.pyav_decoder import PyAVDecoder

@@ -1,4 +1,4 @@
-"""One-off questions to any engine: a message, a reply, nothing remembered.
+"""A single turn with any engine: a message, a reply, nothing remembered.
 
 Teachers, examiners and judges ask this way; what is asked, and what a reply means, is said by them. The agent
 loop is elsewhere.

@@ -5,7 +5,7 @@ import pytest
 from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.reports.benchmarks.benchmark import Benchmark, Published
 from eva_lightning.reports.benchmarks.result import result_of
-from eva_lightning.reports.benchmarks.telling import measures, report
+from eva_lightning.reports.benchmarks.tables import measures, report
 from eva_lightning.reports.comparison import estimate
 from tests.making import task, trajectory
 

@@ -1,4 +1,4 @@
-"""The forms of rows: which one a row has, and a row of any form as a trajectory.
+"""Row forms: which one a row has, and a row of any form as a trajectory.
 
 Counts what happened on the way; files and columns of each form are others' business.
 """
@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from eva_lightning.data.exchange import sharegpt, trl
 from eva_lightning.data.exchange.conversation import Conversation
-from eva_lightning.data.exchange.foreign import Reader
-from eva_lightning.data.exchange.ours import conversation_of, trajectory_of
+from eva_lightning.data.exchange.imported import Reader
+from eva_lightning.data.exchange.lossless import conversation_of, trajectory_of
 from eva_lightning.data.exchange.pictures import PictureFolder
 from eva_lightning.files.encoding import FieldError, decode
 from eva_lightning.files.store import located, portable

@@ -1,4 +1,4 @@
-"""The tables of a benchmark's results: beside the published rows, and with what is not counted.
+"""The tables of a benchmark: its results beside the published rows, and what it does not count.
 
 Arithmetic and text only. Every accuracy names its denominator: the questions that were answered without a
 fault of ours. Rows that could not be asked stand below it, by cause.

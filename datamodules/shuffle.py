@@ -1,6 +1,6 @@
-"""The order in which the records of a source are served: pass after pass, without end.
+"""A shuffle says in which order the records of a source are served: pass after pass, without end.
 
-Each pass is in its own seeded shuffle.
+Each pass is mixed anew by the seed.
 
 Numbers only; what they stand for, batches and ranks are the loader's business.
 """
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Sequence
 
 
-class Order:
+class Shuffle:
     """Every number once a pass. No number comes again before all others have been there."""
 
     def __init__(self, numbers: Sequence[int], seed: str) -> None:

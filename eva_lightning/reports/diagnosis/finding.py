@@ -11,7 +11,7 @@ Level = Literal["ok", "note", "problem"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Finding:
     """One thing that was looked at."""
 
     name: str
@@ -24,20 +24,20 @@ class Verdict:
     """What to do; empty if nothing needs to be done."""
 
 
-def lines(verdicts: Sequence[Verdict]) -> str:
-    """Verdicts as aligned lines.
+def lines(findings: Sequence[Finding]) -> str:
+    """Findings as aligned lines.
 
-    >>> print(lines([Verdict(name="torch", level="note", found="2.13.0", advice="take 2.14")]))
+    >>> print(lines([Finding(name="torch", level="note", found="2.13.0", advice="take 2.14")]))
     note     torch  2.13.0: take 2.14
     """
-    widest = max((len(verdict.name) for verdict in verdicts), default=0)
+    widest = max((len(finding.name) for finding in findings), default=0)
     return "\n".join(
-        f"{verdict.level:<7}  {verdict.name:<{widest}}  {verdict.found}"
-        + (f": {verdict.advice}" if verdict.advice else "")
-        for verdict in verdicts
+        f"{finding.level:<7}  {finding.name:<{widest}}  {finding.found}"
+        + (f": {finding.advice}" if finding.advice else "")
+        for finding in findings
     )
 
 
-def problems(verdicts: Iterable[Verdict]) -> list[Verdict]:
+def problems(findings: Iterable[Finding]) -> list[Finding]:
     """Those that must be solved."""
-    return [verdict for verdict in verdicts if verdict.level == "problem"]
+    return [finding for finding in findings if finding.level == "problem"]

@@ -16,9 +16,9 @@ from eva_lightning.video.decoder import Pixels
 _HEIGHT, _LABEL, _GAP, _WIDEST = 112, 14, 4, 1600
 
 
-def save_strip(trajectory: Trajectory, pixels: Callable[[FrameRef], Pixels], path: str | Path) -> int:
+def save_contact_sheet(trajectory: Trajectory, pixels: Callable[[FrameRef], Pixels], path: str | Path) -> int:
     """Write the PNG; the number of frames on it. A trajectory that saw nothing writes no file."""
-    sheet = strip(trajectory, pixels)
+    sheet = contact_sheet(trajectory, pixels)
     if sheet is None:
         return 0
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def save_strip(trajectory: Trajectory, pixels: Callable[[FrameRef], Pixels], pat
     return sum(map(len, _looks(trajectory)))
 
 
-def strip(trajectory: Trajectory, pixels: Callable[[FrameRef], Pixels]) -> Image.Image | None:
+def contact_sheet(trajectory: Trajectory, pixels: Callable[[FrameRef], Pixels]) -> Image.Image | None:
     """The picture; None for a trajectory that saw nothing."""
     rows = [_row(frames, pixels) for frames in _looks(trajectory)]
     if not rows:

@@ -16,7 +16,7 @@ from pathlib import PurePath
 from typing import Any
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
-from eva_lightning.data.exchange.conversation import Conversation, Part, Said, bend, cut
+from eva_lightning.data.exchange.conversation import Conversation, Piece, Said, bend, cut
 from eva_lightning.data.exchange.pictures import frame_name
 from eva_lightning.files.encoding import FieldError, decode, encode, json_problem
 from eva_lightning.records import FrameRef, Message, StopReason, Trajectory
@@ -31,7 +31,7 @@ def conversation_of(
     """A trajectory as a conversation. `images` are the files of its frames in order, if there are any."""
     original = trajectory.messages
     said = tuple(
-        Said(role=one.role, parts=tuple(bend(p) if isinstance(p, str) else None for p in one.parts))
+        Said(role=one.role, pieces=tuple(bend(p) if isinstance(p, str) else None for p in one.parts))
         for one in original
     )
     conversation = Conversation(said=said)
@@ -63,11 +63,11 @@ def trajectory_of(conversation: Conversation, dialect: Dialect) -> tuple[Traject
     words, folders = row.pop("words", None), row.pop("pictures")
     parts, opening = row.pop("parts"), row.pop("opening", None)
     edited = words != _fingerprint(conversation.said)
-    said = [one.parts for one in conversation.said]
+    said = [one.pieces for one in conversation.said]
     if not edited:
         said = [tuple(parts.get(str(place), held)) for place, held in enumerate(said)]
     shown = _shown(conversation, said, frames, folders)
-    messages = [tuple(next(shown) if part is None else part for part in held) for held in said]
+    messages = [tuple(next(shown) if piece is None else piece for piece in held) for held in said]
     begin = Conversation(said=conversation.said, opening=opening).begin
     row["prompt"] = [
         encode(Message(role=one.role, parts=held))
@@ -108,17 +108,17 @@ def _answer(trajectory: Trajectory, dialect: Dialect) -> str | None:
     return dialect.parse(trajectory.turns[-1].text).answer if trajectory.turns else None
 
 
-def _not_plain(original: Sequence[Message], said: Sequence[Said]) -> Iterator[tuple[int, list[Part]]]:
-    """Messages whose parts can not be cut out of their spelling again.
+def _not_plain(original: Sequence[Message], said: Sequence[Said]) -> Iterator[tuple[int, list[Piece]]]:
+    """Messages whose pieces can not be cut out of their spelling again.
 
     They are texts that speak of <image>, or that were in several pieces.
     """
     for place, (message, spoken) in enumerate(zip(original, said, strict=True)):
-        parts: list[Part] = [part if isinstance(part, str) else None for part in message.parts]
-        again: list[Part] = list(cut(spoken.spelled))
-        whole = ["".join(part or "" for part in again)] if message.role == "assistant" else again
-        if parts not in (again, whole):
-            yield place, parts
+        pieces: list[Piece] = [part if isinstance(part, str) else None for part in message.parts]
+        again: list[Piece] = list(cut(spoken.spelled))
+        whole = ["".join(piece or "" for piece in again)] if message.role == "assistant" else again
+        if pieces not in (again, whole):
+            yield place, pieces
 
 
 def _fingerprint(said: Sequence[Said]) -> str:
@@ -151,12 +151,12 @@ def _read_extra(text: str) -> dict[str, Any]:
 
 def _shown(
     conversation: Conversation,
-    said: Sequence[Sequence[Part]],
+    said: Sequence[Sequence[Piece]],
     frames: Sequence[FrameRef],
     folders: Mapping[str, str],
 ) -> Iterator[FrameRef]:
     """The frames where the messages speak of images: by the names of the files, or else in order."""
-    wanted = sum(part is None for held in said for part in held)
+    wanted = sum(piece is None for held in said for piece in held)
     if folders and conversation.images is not None:
         known = {(folders.get(frame.clip), frame_name(frame)): frame for frame in frames}
         frames = []
