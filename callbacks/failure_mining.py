@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from eva_lightning.modules.contracts import Collecting
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
@@ -24,6 +23,7 @@ from eva_lightning.data.mining.world_author import WorldAuthor
 from eva_lightning.engines.background import Background
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.encoding import decode, encode
+from eva_lightning.modules.contracts import Collecting
 from eva_lightning.ranks import gathered
 from eva_lightning.records import Task
 

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from eva_lightning.modules.contracts import Collecting
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from eva_lightning.engines.base import RefreshedEngine
 from eva_lightning.faults import UsageError
+from eva_lightning.modules.contracts import Collecting
 from eva_lightning.policy.merged_weights import is_sharded, merged_weights
 
 if TYPE_CHECKING:

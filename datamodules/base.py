@@ -10,10 +10,10 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Generic
 
 import lightning
-from eva_lightning.datamodules.record_loader import Batch, Pool, Record, RecordLoader
-from eva_lightning.datamodules.sources import Source, Sources, as_sources, read_tasks
 from lightning.pytorch.trainer.states import TrainerFn
 
+from eva_lightning.datamodules.record_loader import Batch, Pool, Record, RecordLoader
+from eva_lightning.datamodules.sources import Source, Sources, as_sources, read_tasks
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 

@@ -6,11 +6,11 @@ business.
 
 from __future__ import annotations
 
-from eva_lightning.datamodules.base import RecordData
-from eva_lightning.datamodules.sources import Source
 from lightning.pytorch.trainer.states import TrainerFn
 
 from eva_lightning.data.intake.intake import BrokenRow
+from eva_lightning.datamodules.base import RecordData
+from eva_lightning.datamodules.sources import Source
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 from eva_lightning.reports.benchmarks.benchmark import Benchmark, read_benchmark

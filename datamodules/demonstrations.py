@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from eva_lightning.datamodules.base import RecordData
-from eva_lightning.datamodules.sources import Source, Sources, read_trajectories
 from lightning.pytorch.utilities import rank_zero_info
 
 from eva_lightning.data.selection.outcome import outcome
+from eva_lightning.datamodules.base import RecordData
+from eva_lightning.datamodules.sources import Source, Sources, read_trajectories
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Trajectory
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from eva_lightning.datamodules.base import RecordData
 from eva_lightning.datamodules.sources import Source, Sources, read_trajectories
-
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Trajectory
 

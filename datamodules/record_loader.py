@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from eva_lightning.datamodules.shuffle import Shuffle
-
 from eva_lightning.faults import UsageError
 from eva_lightning.files.encoding import decode, encode
 from eva_lightning.records import Task, Trajectory

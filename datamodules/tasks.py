@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from eva_lightning.datamodules.base import RecordData
 from eva_lightning.datamodules.record_loader import Pool
 from eva_lightning.datamodules.sources import Source, Sources, read_tasks
-
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 

@@ -14,7 +14,6 @@ from time import perf_counter
 from typing import Any
 
 import lightning
-from eva_lightning.modules.contracts import Refresher
 
 from eva_lightning.agent.config import AgentConfig, default_dialect, default_tools
 from eva_lightning.agent.dialects.base import Dialect
@@ -26,6 +25,7 @@ from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.engines.background import Background
 from eva_lightning.engines.base import Engine, RefreshedEngine
 from eva_lightning.faults import UsageError
+from eva_lightning.modules.contracts import Refresher
 from eva_lightning.ranks import gathered
 from eva_lightning.records import FrameRef, Task, Trajectory
 from eva_lightning.reports.metrics import trajectory_metrics

@@ -10,10 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from eva_lightning.modules.acting import EvaluationConfig
-from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer, obey
-from eva_lightning.modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
-from eva_lightning.modules.stepping import SteppingModule
 from torch.optim.lr_scheduler import LambdaLR
 
 from eva_lightning.agent.config import AgentConfig
@@ -21,6 +17,10 @@ from eva_lightning.device import use_device
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import UsageError
+from eva_lightning.modules.acting import EvaluationConfig
+from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer, obey
+from eva_lightning.modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
+from eva_lightning.modules.stepping import SteppingModule
 from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.packing import PackingConfig
 from eva_lightning.records import Trajectory

@@ -14,15 +14,15 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from eva_lightning.modules.base import PolicyModule
-from eva_lightning.modules.contracts import Foreseeing
-from eva_lightning.modules.reference import Reference
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from eva_lightning.agent.rollout import Stopwatch
 from eva_lightning.engines.background import Background
 from eva_lightning.faults import Fault, UsageError
+from eva_lightning.modules.base import PolicyModule
+from eva_lightning.modules.contracts import Foreseeing
+from eva_lightning.modules.reference import Reference
 from eva_lightning.objectives.advantages import Advantage, GRPOAdvantage
 from eva_lightning.objectives.credit import Credit, credit, groups_of
 from eva_lightning.objectives.policy_gradient import PolicyGradientSettings, policy_gradient

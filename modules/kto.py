@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from eva_lightning.modules.base import PolicyModule
-from eva_lightning.modules.reference import Reference
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from eva_lightning.faults import UsageError
+from eva_lightning.modules.base import PolicyModule
+from eva_lightning.modules.reference import Reference
 from eva_lightning.objectives.kto import (
     KTOSettings,
     MarkedData,

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from eva_lightning.modules.long_adamw import LongAdamW
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from eva_lightning.modules.long_adamw import LongAdamW
 
 
 @dataclass(kw_only=True)

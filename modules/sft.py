@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eva_lightning.modules.base import PolicyModule
 from torch import Tensor
 
+from eva_lightning.modules.base import PolicyModule
 from eva_lightning.objectives.cross_entropy import cross_entropy
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.policy.inputs import MicroBatch

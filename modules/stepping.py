@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from eva_lightning.modules.acting import ActingModule
-from eva_lightning.modules.optimizing import OptimizerConfig
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from eva_lightning.faults import Fault
+from eva_lightning.modules.acting import ActingModule
+from eva_lightning.modules.optimizing import OptimizerConfig
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.objectives.totals import Totals
 from eva_lightning.policy.inputs import MicroBatch, TrajectoryInputs, lay_out, trajectory_inputs

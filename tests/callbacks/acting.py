@@ -6,10 +6,10 @@ One batch is one iteration of `steps` optimizer steps under manual optimisation,
 import lightning
 import numpy as np
 import torch
-from eva_lightning.modules.base import PolicyModule
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
+from eva_lightning.modules.base import PolicyModule
 from tests.making import trajectory
 
 

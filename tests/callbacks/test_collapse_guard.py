@@ -1,8 +1,8 @@
 import warnings
 
 import pytest
-from eva_lightning.callbacks import CollapseGuard, IterationCheckpoint
 
+from eva_lightning.callbacks import CollapseGuard, IterationCheckpoint
 from tests.callbacks.acting import Acting, fit
 
 

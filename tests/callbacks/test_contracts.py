@@ -3,8 +3,9 @@
 import ast
 from pathlib import Path
 
-import eva_lightning.callbacks
 import pytest
+
+import eva_lightning.callbacks
 
 FILES = sorted(Path(eva_lightning.callbacks.__file__).parent.glob("*.py"))
 MODULE = {"pl_module", "module"}

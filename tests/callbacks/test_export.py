@@ -2,12 +2,12 @@ import json
 
 import pytest
 import torch
-from eva_lightning.callbacks import HuggingFaceExport
-from eva_lightning.callbacks.export import COMPANIONS
 from peft import PeftModel
 from safetensors import safe_open
 from transformers import AutoProcessor, AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
+from eva_lightning.callbacks import HuggingFaceExport
+from eva_lightning.callbacks.export import COMPANIONS
 from eva_lightning.faults import UsageError
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from tests.callbacks.acting import Acting, fit

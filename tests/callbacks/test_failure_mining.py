@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from eva_lightning.callbacks import FailureMining, IterationCheckpoint, RolloutRefresh
-from eva_lightning.datamodules import TaskData
 from lightning.pytorch import Callback
 
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.rollout import Limits
+from eva_lightning.callbacks import FailureMining, IterationCheckpoint, RolloutRefresh
 from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written
 from eva_lightning.data.mining.teacher_author import TeacherAuthor
 from eva_lightning.data.mining.world_author import WorldAuthor
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import build_world
+from eva_lightning.datamodules import TaskData
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.store import read

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from eva_lightning.callbacks import IterationCheckpoint
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from eva_lightning.callbacks import IterationCheckpoint
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import place, point, remove, sweep
 from tests.callbacks.acting import Acting, fit

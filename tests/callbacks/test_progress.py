@@ -2,9 +2,9 @@ import io
 import sys
 
 import pytest
+
 from eva_lightning.callbacks import AgentProgressBar, IterationCheckpoint
 from eva_lightning.callbacks.progress import total_iterations
-
 from tests.callbacks.acting import Acting, fit, loader, trainer
 
 METRICS = {"train/loss": 0.25, "train/reward": [0.5, 1.5], "train/frames": 12.0, "train/other": 9.0}

@@ -1,11 +1,11 @@
 """Weights reach the engine when they should: told by what it wrote, and by what the trainer thinks of it."""
 
 import pytest
-from eva_lightning.callbacks import IterationCheckpoint, RolloutRefresh
-from eva_lightning.datamodules.base import InOrder
 
+from eva_lightning.callbacks import IterationCheckpoint, RolloutRefresh
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
+from eva_lightning.datamodules.base import InOrder
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.rewards.base import Reward

@@ -1,7 +1,7 @@
 import pytest
+
 from eva_lightning.callbacks import Throughput
 from eva_lightning.callbacks.throughput import measures
-
 from tests.callbacks.acting import Acting, fit
 
 

@@ -1,12 +1,12 @@
 import html
 
 import pytest
-from eva_lightning.callbacks import TrajectoryLog
-from eva_lightning.callbacks.trajectory_log import spread
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugin_util import markdown_to_safe_html
 
+from eva_lightning.callbacks import TrajectoryLog
+from eva_lightning.callbacks.trajectory_log import spread
 from eva_lightning.faults import VideoError
 from eva_lightning.files import store
 from eva_lightning.records import Observation, Score, ToolCall, Trajectory, Turn

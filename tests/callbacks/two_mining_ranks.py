@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import torch
-from eva_lightning.callbacks import FailureMining
-from eva_lightning.datamodules import TaskData
 from lightning.pytorch import Callback
 
+from eva_lightning.callbacks import FailureMining
 from eva_lightning.data.mining.world_author import WorldAuthor
+from eva_lightning.datamodules import TaskData
 from tests.modules.stages import Coin, make, trainer
 
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from eva_lightning.datamodules import DemonstrationData, FeedbackData, Source, TaskData
-from eva_lightning.datamodules.base import InOrder
 
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
+from eva_lightning.datamodules import DemonstrationData, FeedbackData, Source, TaskData
+from eva_lightning.datamodules.base import InOrder
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import write
 from eva_lightning.records import Clip, Turn

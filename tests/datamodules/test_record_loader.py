@@ -3,8 +3,8 @@
 from collections import Counter
 
 import pytest
-from eva_lightning.datamodules.record_loader import Pool, RecordLoader
 
+from eva_lightning.datamodules.record_loader import Pool, RecordLoader
 from eva_lightning.faults import UsageError
 from tests.making import task, trajectory
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
-from eva_lightning.datamodules import TaskData
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
+from eva_lightning.datamodules import TaskData
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import write
 from tests.making import task

@@ -3,7 +3,6 @@ letter.
 """
 
 from eva_lightning.callbacks import RolloutRefresh
-
 from eva_lightning.rewards.base import Reward
 from tests.modules.stages import Watching, fit, make
 

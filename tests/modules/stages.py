@@ -9,8 +9,6 @@ from dataclasses import replace
 
 import lightning
 import torch
-from eva_lightning.modules import GRPOModule, KTOModule, SFTModule
-from eva_lightning.modules.optimizing import OptimizerConfig
 from lightning.pytorch import Callback, Trainer
 from torch.utils.data import DataLoader
 
@@ -21,6 +19,8 @@ from eva_lightning.agent.tools.frame_select import FrameSelect
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.engines.scripted_engine import ScriptedEngine
+from eva_lightning.modules import GRPOModule, KTOModule, SFTModule
+from eva_lightning.modules.optimizing import OptimizerConfig
 from eva_lightning.objectives.kto import KTOSettings
 from eva_lightning.objectives.policy_gradient import PolicyGradientSettings
 from eva_lightning.policy.loading import Lora, PolicyConfig

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from eva_lightning.modules import kto
 
 from eva_lightning.faults import UsageError
+from eva_lightning.modules import kto
 from eva_lightning.objectives.kto import KTOSettings, mismatched
 from eva_lightning.policy.inputs import trajectory_inputs
 from tests.modules.stages import ONE_EACH, PER_TOKEN, Batches, Watching, fit, make, marked, trainer

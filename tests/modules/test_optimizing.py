@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from eva_lightning.modules.long_adamw import LongAdamW, halves, joined
-from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer
 from torch.optim import AdamW
 
+from eva_lightning.modules.long_adamw import LongAdamW, halves, joined
+from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer
 from tests.modules.stages import Batches, Watching, fit, make, trainer
 
 SMALL = {"lr": 1e-6, "betas": (0.9, 0.95), "weight_decay": 0.1}

@@ -6,9 +6,9 @@ import time
 from dataclasses import replace
 
 import pytest
+
 from eva_lightning.callbacks import IterationCheckpoint, RolloutRefresh
 from eva_lightning.datamodules import TaskData
-
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.objectives.policy_gradient import PolicyGradientSettings

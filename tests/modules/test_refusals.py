@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from eva_lightning.modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 from eva_lightning.faults import UsageError
+from eva_lightning.modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.policy.packing import PackingConfig
 from tests.modules.stages import fit, make

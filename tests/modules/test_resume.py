@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from eva_lightning.callbacks import IterationCheckpoint
-from eva_lightning.datamodules import TaskData
 
+from eva_lightning.callbacks import IterationCheckpoint
 from eva_lightning.cli import main
+from eva_lightning.datamodules import TaskData
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import EngineFault, Fault
 from eva_lightning.files.store import write

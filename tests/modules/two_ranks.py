@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import torch
-from eva_lightning.callbacks import RolloutRefresh
-from eva_lightning.modules import GRPOModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.distributed.fsdp import fully_shard
 
+from eva_lightning.callbacks import RolloutRefresh
 from eva_lightning.data.synthesis.world import load_world
+from eva_lightning.modules import GRPOModule
 from tests.modules.copied import Shelf
 from tests.modules.stages import (
     NO_CLIP,

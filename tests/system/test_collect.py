@@ -11,13 +11,13 @@ import sys
 import time
 
 import pytest
-from eva_lightning.datamodules.feedback import FeedbackData
 
 from eva_lightning.agent.dialects.eva import SYSTEM
 from eva_lightning.cli import main
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.data.teaching.bill import read_bill
+from eva_lightning.datamodules.feedback import FeedbackData
 from eva_lightning.engines.vllm.adapter import installed
 from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory

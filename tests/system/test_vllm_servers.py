@@ -8,9 +8,9 @@ import time
 
 import pytest
 import torch
-from eva_lightning.callbacks import IterationCheckpoint
 from lightning.pytorch import Callback
 
+from eva_lightning.callbacks import IterationCheckpoint
 from eva_lightning.cli import main
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world

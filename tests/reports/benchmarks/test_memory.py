@@ -7,12 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from eva_lightning.modules.acting import ActingModule, EvaluationConfig
-
 from eva_lightning.agent.config import AgentConfig
 from eva_lightning.agent.rollout import Limits
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, World
 from eva_lightning.engines.scripted_engine import ScriptedEngine
+from eva_lightning.modules.acting import ActingModule, EvaluationConfig
 from eva_lightning.records import FrameRef
 from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
