@@ -123,8 +123,11 @@ def config(world, tiny_folder, tmp_path):
                 "init_args": {
                     "policy": {"path": str(tiny_folder), "dtype": "float32"},
                     "attempts": 4,
-                    "limits": {"turns": 1, "turn_tokens": 6, "total_tokens": 512},
-                    "agent": {"overview": {"frames": 1}, "tools": []},
+                    "agent": {
+                        "overview": {"frames": 1},
+                        "tools": [],
+                        "limits": {"turns": 1, "turn_tokens": 6, "total_tokens": 512},
+                    },
                     "rewards": [reward, {"class_path": "FormatReward"}],
                 },
             },
