@@ -57,9 +57,11 @@ def test_a_rollout_calls_it_and_the_frame_is_the_one_that_was_asked_for(folder):
 @pytest.mark.parametrize("line", [line for text in blocks("bash") for line in text.splitlines()])
 def test_a_line_of_the_page_runs(line, folder):
     words = shlex.split(line)
+    words += ["--agent.limits.turn_tokens=8"] if words[1] == "ask" else []
     said = run(folder, "-m", "eva_lightning", *words[1:])
     if words[1] == "ask":
-        assert "What is on the table?" in said and "- second: the moment to look at" in said
+        prompt = int(said.partition("= prompt ")[2].split()[0])
+        assert "What is on the table?" in said and prompt > 400  # the plain opening has some 70
     if words[1] == "collect":
         made = list(read(folder / "zoomed.jsonl", Trajectory))
         assert made and all("- second: the moment to look at" in one.prompt[0].text for one in made)
