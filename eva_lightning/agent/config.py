@@ -5,7 +5,7 @@ What None stands for is said here and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 from eva_lightning.agent.dialects.base import Dialect
@@ -81,8 +81,9 @@ def default_tools() -> list[Tool]:
 
 
 def _plainly(thing: object) -> dict[str, Any]:
-    """A class and what it was given, as far as JSON can say it."""
-    return {"class": type(thing).__name__} | {name: _json(value) for name, value in vars(thing).items()}
+    """A class and what it was given, as far as JSON can say it; its private matters are nobody's."""
+    known = {name: _json(value) for name, value in vars(thing).items() if not name.startswith("_")}
+    return {"class": type(thing).__name__} | known
 
 
 def flat(facts: dict[str, Any]) -> dict[str, Any]:
@@ -103,4 +104,5 @@ def _json(value: object) -> Any:
         return value
     if isinstance(value, list | tuple):
         return [_json(one) for one in value]
-    return _plainly(value) if hasattr(value, "__dict__") else str(value)
+    # Of other objects the kind alone: an address would be another one in the run that goes on.
+    return _plainly(value) if is_dataclass(value) else type(value).__name__

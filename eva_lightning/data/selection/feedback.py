@@ -124,7 +124,7 @@ def _flaw(one: Trajectory, rules: FeedbackRules) -> tuple[MarkCause, str] | None
     if flaw is not None:
         return flaw
     evidence = one.task.evidence
-    if evidence and not one.evidence_met:
+    if evidence and one.perceived and not one.evidence_met:
         return "off evidence", f"saw nothing of {', '.join(map(str, evidence))}"
     looks = [look for turn in one.turns if turn.observation for look in _looks(turn.observation)]
     return _density(looks, rules.density) or _insufficiency(one)

@@ -125,6 +125,12 @@ def test_who_only_listens_is_held_against_the_seconds_that_were_heard():
     assert causes(heard(15, 18, clip="w")) == ["off evidence"]
 
 
+def test_where_nobody_knows_what_a_call_looked_at_it_is_not_held_against_it():
+    """Chat data of others: words came back, and no tool of ours wrote a span."""
+    turn = Turn(text="look", observation=Observation(parts=("a cup",)))
+    assert causes(replace(attempt(), turns=[turn, Turn(text="answer")])) == ["good"]
+
+
 def test_a_frame_of_another_clip_proves_nothing():
     two = task(
         clips=(Clip(id="v", path="v.mp4"), Clip(id="w", path="w.mp4")), extra={"evidence": [["w", 10, 20]]}
