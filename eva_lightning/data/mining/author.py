@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.data.mining.causes import Failure
 from eva_lightning.records import Task
@@ -73,8 +74,8 @@ class TaskAuthor(ABC):
     stopped: bool = False
     """Set from another thread: nobody wants the rest."""
 
-    def settle(self, folder: Path, world: World) -> None:
-        """Where new clips may be written, and through what videos are read, unless it was told before."""
+    def settle(self, folder: Path, world: World, dialect: Dialect) -> None:
+        """Where new clips may be written, and how the agent that failed reads videos and spells answers."""
 
     @abstractmethod
     def write(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written, unheard
@@ -75,18 +76,22 @@ class TeacherAuthor(TaskAuthor):
         self.examples, self.per_reply, self.window, self.frames = examples, per_reply, window, frames
         self.side, self.timeout, self.concurrency = side, timeout, concurrency
         self.max_tokens, self.temperature, self.verify = max_tokens, temperature, verify
-        self._world: World | None = None
+        self._settled: tuple[World, Dialect] | None = None
 
-    def settle(self, folder: Path, world: World) -> None:
-        self._world = world
+    def settle(self, folder: Path, world: World, dialect: Dialect) -> None:
+        self._settled = world, dialect
+
+    @property
+    def settled(self) -> tuple[World, Dialect]:
+        """Through which world to read videos, and how answers are spelled."""
+        if self._settled is None:
+            raise UsageError("TeacherAuthor: it was not told through which world to read videos")
+        return self._settled
 
     @property
     def teacher(self) -> Teacher:
-        if self._world is None:
-            raise UsageError("TeacherAuthor: it was not told through which world to read videos")
-        return Teacher(
-            self.engine, self._world, side=self.side, timeout=self.timeout, concurrency=self.concurrency
-        )
+        world, _ = self.settled
+        return Teacher(self.engine, world, side=self.side, timeout=self.timeout, concurrency=self.concurrency)
 
     def write(
         self, failures: Sequence[Failure], count: int, seed: int, progress: Callable[[int], None] = unheard
@@ -118,7 +123,8 @@ class TeacherAuthor(TaskAuthor):
     def examine(self, tasks: Sequence[Task]) -> Written:
         if not self.verify or not tasks:
             return Written(tasks=tuple(tasks))
-        return examine(tasks, self.teacher, self.frames)
+        _, dialect = self.settled
+        return examine(tasks, self.teacher, dialect, self.frames)
 
     def close(self) -> None:
         self.engine.close()

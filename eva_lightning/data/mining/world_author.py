@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written, unheard
@@ -57,7 +58,7 @@ class WorldAuthor(TaskAuthor):
         self.folder: Path | None = None if folder is None else Path(folder)
         self.per_clip = per_clip
 
-    def settle(self, folder: Path, world: World) -> None:
+    def settle(self, folder: Path, world: World, dialect: Dialect) -> None:
         self.folder = folder if self.given_folder is None else Path(self.given_folder)
 
     def write(
