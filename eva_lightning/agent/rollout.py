@@ -19,7 +19,7 @@ from eva_lightning.agent.overview import Overview
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
-from eva_lightning.faults import Fault, ToolError
+from eva_lightning.faults import Fault, ToolError, UsageError
 from eva_lightning.records import FrameRef, Message, Observation, Part, Task, Trajectory, Turn
 
 
@@ -61,6 +61,14 @@ class Agent:
     """When it must stop."""
     temperature: float = 1.0
     """0 takes the likeliest token."""
+
+    def __post_init__(self) -> None:
+        if self.world.has_pictures:
+            return
+        wanting = [f"the tool {tool.name} fetches frames" for tool in self.tools if tool.wants_pictures]
+        wanting += ["an overview shows frames"] if self.overview else []
+        if wanting:
+            raise UsageError(f"{wanting[0]}, and {type(self.world).__name__} has no pictures; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +230,7 @@ async def _observe(
             problems.append(str(mistake))
         else:
             findings.append(found)
-            room -= found.tokens
+            room -= found.tokens + _tokens_of(found.words, agent)
     watch.looking += time.perf_counter() - began
     observation = Observation(
         parts=agent.dialect.observation(trajectory.task, findings, problems),
@@ -266,8 +274,12 @@ def _context(trajectory: Trajectory, place: int, world: World) -> Context:
 
 def _text_cost(parts: Sequence[Part], agent: Agent) -> int:
     """Tokens of the text of a tool message, and of the chat template around it."""
-    text = "".join(part for part in parts if isinstance(part, str))
-    return 16 + (agent.engine.renderer.count(text) if agent.engine.renderer else len(text) // 4)
+    return 16 + _tokens_of("".join(part for part in parts if isinstance(part, str)), agent)
+
+
+def _tokens_of(text: str, agent: Agent) -> int:
+    """Where no ids are kept, four characters count as one token."""
+    return agent.engine.renderer.count(text) if agent.engine.renderer else len(text) // 4
 
 
 def _used(trajectory: Trajectory) -> int:
