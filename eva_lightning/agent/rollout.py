@@ -237,6 +237,8 @@ async def _observe(
         error="; ".join(problems) or None,
         frames_cut=sum(found.frames_cut for found in findings),
         spans=tuple(span for found in findings for span in found.spans),
+        worked=len(findings),
+        elsewhere=sum(found.elsewhere for found in findings),
     )
     _append(trajectory, turn, observation, before, agent)
 

@@ -32,6 +32,11 @@ def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = 
         "faults": float(len(trajectories) - len(sound)),
         "rescued": float(sum(bool(one.faults) for one in sound)),
     }
+    asked = [pair for one in sound for pair in calls_worked(one)]
+    if asked:
+        metrics["calls_worked"] = sum(worked for worked, _ in asked) / sum(calls for _, calls in asked)
+    if any(one.elsewhere for one in sound):
+        metrics["elsewhere"] = _mean([float(one.elsewhere) for one in sound])
     if by_source:
         for source in sorted({one.task.source for one in sound}):
             means = _means([one for one in sound if one.task.source == source])
@@ -44,6 +49,21 @@ def well_formed(trajectory: Trajectory) -> bool:
     """Every turn was a call that worked or an answer."""
     observed = [turn.observation for turn in trajectory.turns if turn.observation]
     return trajectory.stop == "answered" and all(one.error is None for one in observed)
+
+
+def calls_worked(trajectory: Trajectory) -> list[tuple[int, int]]:
+    """Of each turn that was answered: its calls that were carried out, and its calls.
+
+    What could not be read as a call counts as one. Where nobody counted, all of a turn's calls worked, or
+    none.
+    """
+    counts = []
+    for turn in trajectory.turns:
+        if turn.observation is not None:
+            calls, worked = max(len(turn.calls), 1), turn.observation.worked
+            whole = 0 if turn.observation.error else calls
+            counts.append((whole if worked is None else worked, calls))
+    return counts
 
 
 def frames_cut(trajectory: Trajectory) -> int:

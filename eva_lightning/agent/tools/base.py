@@ -31,6 +31,9 @@ class Findings:
     spans: tuple[Span, ...] = ()
     """What was looked at or listened to, clamped to the clip."""
 
+    elsewhere: int = 0
+    """Visual tokens that another model read for this call, and that never enter the conversation."""
+
     @property
     def words(self) -> str:
         """What it adds to the conversation beside frames and their labels."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_lightning.faults import Fault
-from eva_lightning.records import Clip, FrameRef
+from eva_lightning.records import PATCH, Clip, FrameRef
 from eva_lightning.video.decoder import Pixels
 
 
@@ -81,6 +81,13 @@ class Look:
     """Pixels; None where there are no pictures."""
     width: int | None = None
     """Pixels; None where there are no pictures."""
+
+    @property
+    def visual_tokens(self) -> int:
+        """What its frames cost whoever looks at them; none where there are no pictures."""
+        if self.height is None or self.width is None:
+            return 0
+        return len(self.times) * (self.height // PATCH) * (self.width // PATCH)
 
 
 class World(ABC):

@@ -61,7 +61,8 @@ class Observe(Tool):
         asked, second = call.arguments["clips"], call.arguments["second"]
         looks = [Look(clip=clip, times=(second,)) for clip in clips if clip.id in asked]
         spans = tuple(Span(clip=look.clip.id, start=second, end=second) for look in looks)
-        return Findings(text=await world.tell(looks, call.arguments["focus"]), spans=spans)
+        told = await world.tell(looks, call.arguments["focus"])
+        return Findings(text=told, spans=spans, elsewhere=sum(look.visual_tokens for look in looks))
 
 
 class Roomy(Observe):
@@ -79,12 +80,15 @@ def call(second=15, clips=("left", "right")):
     return DIALECT.call("observe", clips=list(clips), second=second, focus="food")
 
 
-def run(*turns, tool=None, renderer=None):
+def run(*turns, tool=None, renderer=None, world=None):
     def author(context):
         return turns[sum(message.role == "assistant" for message in context.messages)]
 
     agent = Agent(
-        engine=ScriptedEngine(author, renderer), dialect=DIALECT, tools=[tool or Observe()], world=Told()
+        engine=ScriptedEngine(author, renderer),
+        dialect=DIALECT,
+        tools=[tool or Observe()],
+        world=world or Told(),
     )
     question = task(clips=CLIPS, question="What follows?", options=("an egg", "a lid"), value="A")
     (one,) = asyncio.run(rollout([Job(task=question)], agent))
@@ -172,6 +176,22 @@ def test_a_clip_without_pictures_among_others_is_told_to_the_model():
     (one,) = asyncio.run(rollout([Job(task=task(clips=CLIPS))], agent))
     assert one.stop == "answered" and {one.clip for one in one.frames} == {"right"}
     assert one.turns[0].observation.error == "'left' has no pictures, so there are no frames to fetch"
+
+
+def test_what_another_model_reads_for_the_agent_is_counted_beside_its_conversation():
+    class Described(StillWorld):
+        async def tell(self, looks, focus):
+            return "two pans"
+
+    class Sized(Observe):
+        async def run(self, call, clips, world, room):
+            looks = [Look(clip=clip, times=(1.0, 2.0), height=56, width=84) for clip in clips]
+            told = await world.tell(looks, "pans")
+            return Findings(text=told, elsewhere=sum(look.visual_tokens for look in looks))
+
+    one = run(call() + call(), DIALECT.reply("A"), tool=Sized(), world=Described())
+    assert (one.elsewhere, one.visual_tokens) == (2 * 2 * 2 * 6, 0)  # calls, clips, frames, squares
+    assert run(call(), DIALECT.reply("A")).elsewhere == 0  # nobody looks in a world of words
 
 
 def test_what_a_world_does_not_have_is_a_fault_that_says_so():
