@@ -136,7 +136,7 @@ def test_a_cancelled_turn_holds_nobody_up(engine):
     before = engine.spent.written
     after = asyncio.run(asyncio.wait_for(run(), 30))
     assert len(after.token_ids) == 4 and engine.spent.written - before <= 204
-    assert not engine._call(engine._vllm.busy)
+    assert not engine.thread.call(engine.thread.vllm.busy)
 
 
 def test_what_can_not_be_written_is_refused_in_a_line_and_the_others_go_on(engine):
@@ -173,7 +173,7 @@ def test_what_vllm_refuses_itself_stops_its_own_turn_only(engine):
 
 def test_a_conversation_is_read_once_over_its_turns(engine):
     """Blocks of 32 tokens are found again: of each earlier prompt and turn all but what fills no block."""
-    engine._call(engine._vllm.forget)
+    engine.thread.call(engine.thread.vllm.forget)
     read, cached = engine.spent.read, engine.spent.cached
     (record,) = write_probes(engine, [make_probe("long", 12, turns=4)], Sampling(max_tokens=24))
     prompts = [len(record.prompt_ids)]
@@ -190,8 +190,8 @@ def test_a_conversation_is_read_once_over_its_turns(engine):
 def test_a_frame_is_known_by_its_name_and_its_pixels_are_prepared_once(policy, engine):
     """Under a known name other pixels change nothing, even where no prefix is known."""
     prepared = []
-    engine._call(engine._vllm.forget)
-    processor = engine._vllm._engine.renderer.mm_processor
+    engine.thread.call(engine.thread.vllm.forget)
+    processor = engine.thread.vllm._engine.renderer.mm_processor
     original = type(processor)._call_hf_processor
 
     def counted(self, data, words):

@@ -103,7 +103,7 @@ def refusals(engine):
 def dropping(engine):
     """Rank 0 soon gives up a turn of 1,900 tokens: how often vLLM was stepped."""
     steps = 0
-    step = engine._vllm.step
+    step = engine.thread.vllm.step
 
     def counted():
         nonlocal steps
@@ -114,14 +114,14 @@ def dropping(engine):
         asked = engine.write(context(engine), Sampling(max_tokens=1900))
         await asyncio.wait_for(asked, 0.3)
 
-    engine._vllm.step = counted
+    engine.thread.vllm.step = counted
     with engine.awake():
         if RANK == 0:
             with suppress(TimeoutError):
                 asyncio.run(give_up())
         else:
             outcomes(engine, (3, 20))
-    engine._vllm.step = step
+    engine.thread.vllm.step = step
     return steps
 
 
@@ -150,10 +150,10 @@ def ending(engine):
 
 def breaking(engine):
     """vLLM breaks on rank 1 and closes nothing: rank 0 waits inside of its own, where no socket wakes it."""
-    close = engine._vllm.close
+    close = engine.thread.vllm.close
     if RANK == 1:
-        engine._vllm.step = lambda: 1 // 0
-        engine._vllm.close = dist.barrier
+        engine.thread.vllm.step = lambda: 1 // 0
+        engine.thread.vllm.close = dist.barrier
     found = ending(engine)
     if RANK == 0:
         dist.barrier()
@@ -166,7 +166,7 @@ def breaking(engine):
 def dying(engine):
     """The process of rank 1 dies while rank 0 waits for what it has to tell."""
     if RANK == 1:
-        engine._lockstep.tick = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        engine.thread.lockstep.tick = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     found = ending(engine)
     engine.close()
     return found
