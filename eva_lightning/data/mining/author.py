@@ -15,6 +15,7 @@ from typing import Literal
 from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.data.mining.causes import Failure
+from eva_lightning.engines.single_turn import unheard
 from eva_lightning.records import Task
 
 RejectionCause = Literal[
@@ -64,10 +65,6 @@ class Written:
     """The rest."""
 
 
-def unheard(count: int) -> None:
-    """Progress that nobody wants to hear of."""
-
-
 class TaskAuthor(ABC):
     """Writes tasks. It may run in a thread beside the training, so it shares no engine with it."""
 
@@ -87,7 +84,7 @@ class TaskAuthor(ABC):
         failures and seed give the same tasks, as far as that is in the author's hands.
         """
 
-    def examine(self, tasks: Sequence[Task]) -> Written:
+    def vet(self, tasks: Sequence[Task]) -> Written:
         """Its own doubts about tasks that passed all other checks.
 
         An author that knows its answers has none.

@@ -16,12 +16,13 @@ from pathlib import Path
 from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written, unheard
+from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written
 from eva_lightning.data.mining.causes import Cluster, Failure, clustered, shares
-from eva_lightning.data.mining.examiner import examine
-from eva_lightning.data.mining.replies import Commission, read_reply
+from eva_lightning.data.mining.replies import Commission, read_rows
 from eva_lightning.data.mining.teacher import Teacher
+from eva_lightning.data.mining.vetting import vet
 from eva_lightning.engines.base import Engine
+from eva_lightning.engines.single_turn import unheard
 from eva_lightning.faults import EngineFault, UsageError, VideoError
 from eva_lightning.records import Clip, Part, Span, Task
 from eva_lightning.scoring import canonical
@@ -120,11 +121,11 @@ class TeacherAuthor(TaskAuthor):
             rejected=tuple(row for row in rows if isinstance(row, Rejected)),
         )
 
-    def examine(self, tasks: Sequence[Task]) -> Written:
+    def vet(self, tasks: Sequence[Task]) -> Written:
         if not self.verify or not tasks:
             return Written(tasks=tuple(tasks))
         _, dialect = self.settled
-        return examine(tasks, self.teacher, dialect, self.frames)
+        return vet(tasks, self.teacher, dialect, self.frames)
 
     def close(self) -> None:
         self.engine.close()
@@ -169,7 +170,7 @@ class TeacherAuthor(TaskAuthor):
         if said.cut:
             reason = f"the reply was not over after {self.max_tokens} tokens"
             return [Rejected(cause="cut short", reason=reason, text=said.text)]
-        return read_reply(said.text, commission)
+        return read_rows(said.text, commission)
 
 
 def _request(examples: Sequence[Failure], commission: Commission, duration: float) -> Part:

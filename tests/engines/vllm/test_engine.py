@@ -13,7 +13,7 @@ from eva_lightning.engines.vllm.engine import VLLMEngine
 from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.records import Clip, FrameRef, Message, Task, Trajectory, Turn
-from eva_lightning.reports.diagnosis.agreement import compare
+from eva_lightning.reports.diagnosis.agreement import agreement_of
 from eva_lightning.reports.diagnosis.conversations import make_probe, picture, write_probes
 
 CLOSE = 5e-5
@@ -62,7 +62,7 @@ def apart(policy, asked, said, temperature=1.0):
         prompt_ids=list(asked.ids),
         turns=[turn],
     )
-    return compare(policy, [record], temperature=temperature).largest
+    return agreement_of(policy, [record], temperature=temperature).largest
 
 
 def test_64_conversations_at_once_have_the_trainer_s_logprobs(policy, engine):
@@ -70,7 +70,7 @@ def test_64_conversations_at_once_have_the_trainer_s_logprobs(policy, engine):
     assert sorted({len(one.frames) for one in written}) == list(range(13))
     assert {one.rounds for one in written} == {1, 2, 3, 4}
     assert {frame.visual_tokens for one in written for frame in one.frames} == {1, 5, 6, 16, 18}
-    found = compare(policy, written)
+    found = agreement_of(policy, written)
     assert found.tokens == sum(len(turn.token_ids) for one in written for turn in one.turns) > 3000
     assert found.largest <= CLOSE
 
@@ -81,13 +81,13 @@ def test_the_likeliest_tokens_are_those_of_the_trainer_s_own_generation(policy, 
     theirs, ours = (write_probes(one, PROBES, greedy) for one in (engine, own))
     own.close()
     assert [one.token_ids for one in theirs] == [one.token_ids for one in ours]
-    assert compare(policy, theirs, temperature=0.0).largest <= CLOSE
+    assert agreement_of(policy, theirs, temperature=0.0).largest <= CLOSE
 
 
 def test_a_tempered_turn_has_the_logprobs_of_the_tempered_distribution(policy, engine):
     written = write_probes(engine, PROBES[:16], Sampling(temperature=0.7, max_tokens=24))
-    assert compare(policy, written, temperature=0.7).largest <= CLOSE
-    assert compare(policy, written, temperature=1.0).largest > 0.1
+    assert agreement_of(policy, written, temperature=0.7).largest <= CLOSE
+    assert agreement_of(policy, written, temperature=1.0).largest > 0.1
 
 
 def test_banned_tokens_are_never_drawn(policy, engine):

@@ -22,7 +22,7 @@ from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.records import Message
-from eva_lightning.reports.diagnosis.agreement import VISION, changed, compare
+from eva_lightning.reports.diagnosis.agreement import VISION, agreement_of, changed
 from eva_lightning.reports.diagnosis.conversations import make_probe, write_probes
 
 SMALL = VLLMSettings(max_length=2048, batch_tokens=2048, max_frames=16, max_frame_tokens=64)
@@ -57,7 +57,7 @@ def round_of(policy, engine, conversations):
     """So many conversations of this rank, and how well they agree with the trainer."""
     probes = [make_probe(f"{RANK}-{i}", 3 * i, seed=7 * i + RANK) for i in range(conversations)]
     written = write_probes(engine, probes, SAMPLING)
-    return written, compare(policy, written) if written else None
+    return written, agreement_of(policy, written) if written else None
 
 
 def told(policy, engine, conversations):
@@ -79,7 +79,7 @@ def pushes(policy, engine):
             engine.take_weights(lambda: merged_weights(policy.backbone), engine.policy_version + 1)
             written, new = round_of(policy, engine, 3)
         versions = {turn.weight_version for one in written for turn in one.turns}
-        found.append({"new": new, "old": compare(policy, written), "versions": versions})
+        found.append({"new": new, "old": agreement_of(policy, written), "versions": versions})
     engine.take_weights(lambda: merged_weights(policy.backbone), 3)
     return found
 

@@ -1,4 +1,4 @@
-"""The examiner: whether a task needs its evidence, and no more, in a teacher's opinion; two short calls."""
+"""Vetting: whether a task needs its evidence, and no more, in a teacher's opinion; two short calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHORT = 128
 """Tokens of an answer."""
 
 
-def examine(tasks: Sequence[Task], teacher: Teacher, dialect: Dialect, frames: int) -> Written:
+def vet(tasks: Sequence[Task], teacher: Teacher, dialect: Dialect, frames: int) -> Written:
     """Keep what the teacher answers rightly from `frames` frames of the evidence, and wrongly without any.
 
     A lucky guess without frames costs a good task now and then; the other way round would cost the policy a
