@@ -22,19 +22,20 @@ class CollapseSigns:
     truncated: float = 0.3
     """The largest share of trajectories that a limit ended, of turns or of tokens; 1 does not watch it."""
     zero_variance_share: float = 0.8
-    """The largest share of groups whose rewards are all equal while the mean accuracy is below `solved`; 1
-    does not watch it."""
-    solved: float = 0.8
-    """The accuracy from which groups may agree: they agree that the questions are easy."""
+    """The largest share of groups whose rewards are all equal, while accuracy is below `solved`; 1 does not
+    watch it."""
     clip_high: float = 0.2
     """The largest share of tokens whose ratio the upper clip holds; 1 does not watch it."""
     mismatch: float = 0.03
     """The largest divergence (k3, a token) of the engine that wrote from the policy that learns; 0.01 suits
     text without images. Infinity does not watch it."""
     entropy_fall: float = 0.5
-    """The largest share of its entropy that the policy may lose within `window`; 1 does not watch it."""
+    """The largest share of its entropy that the policy may lose within `window`, while accuracy is below
+    `solved`; 1 does not watch it."""
     window: int = 20
     """Iterations over which the fall of the entropy is measured."""
+    solved: float = 0.8
+    """The accuracy from which attempts may agree, and the policy may be sure of itself: it is right."""
 
     def __post_init__(self) -> None:
         if self.window < 1:
@@ -42,8 +43,10 @@ class CollapseSigns:
 
     def found(self, metrics: Mapping[str, float], entropies: Sequence[float] = ()) -> dict[str, str]:
         """What is wrong, by name. `entropies` are those of the last iterations, this one's last."""
-        shares = self._too_low(metrics) | self._too_high(metrics) | self._flat(metrics)
-        return shares | self._fallen(entropies)
+        signs = self._too_low(metrics) | self._too_high(metrics)
+        if metrics.get("train/accuracy", 0.0) < self.solved:
+            signs |= self._flat(metrics) | self._fallen(entropies)
+        return signs
 
     def _too_low(self, metrics: Mapping[str, float]) -> dict[str, str]:
         floors = {
@@ -71,7 +74,7 @@ class CollapseSigns:
 
     def _flat(self, metrics: Mapping[str, float]) -> dict[str, str]:
         flat = metrics.get("train/zero_variance_share", 0.0)
-        if flat <= self.zero_variance_share + _SLACK or metrics.get("train/accuracy", 0.0) >= self.solved:
+        if flat <= self.zero_variance_share + _SLACK:
             return {}
         told = f"in {flat:.0%} of groups all rewards are equal: nothing is learned from them"
         return {"zero_variance_share": told}

@@ -43,6 +43,7 @@ def test_each_sign_is_told_once_after_three_iterations(tmp_path, metrics, words)
         {"train/entropy": [2.0, 1.5, 1.1]},
         {"train/zero_variance_share": 0.8},
         {"train/zero_variance_share": 1.0, "train/accuracy": 0.9},
+        {"train/entropy": [2.0, 0.1], "train/accuracy": 0.9},
     ],
 )
 def test_what_is_sound_or_brief_or_not_logged_is_left_alone(tmp_path, metrics):

@@ -1,4 +1,4 @@
-"""Commands killed at some moment, as the kernel would, and taken up: what they leave is what they would have."""
+"""Commands killed at some moment, as the kernel would, and taken up: they leave what they would have left."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""A plan of faults: what goes wrong where is decided by a seed and by what is asked, never by time or order."""
+"""A plan of faults: what goes wrong is decided by a seed and by what is asked, never by time or order."""
 
 import hashlib
 import json

@@ -41,7 +41,7 @@ class Ground:
 
 
 def lay_ground(folder):
-    """Two worlds of three clips, a policy that can look and answer after a fashion, the oracle's trajectories."""
+    """Two worlds of three clips, a policy that can look and answer after a fashion, what the oracle did."""
     settings = ScriptSettings(duration=(30, 30), height=112, width=112, fps=2)
     families = ["colour_at", "mark_at"]
     world = build_world(folder / "world", 3, settings, families=families, open_share=1.0)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Zygote:
-    """Runs commands, one at a time: `with Zygote() as zygote: zygote.run(["fit", ...], folder / "said.txt")`."""
+    """Runs commands, one at a time: `with Zygote() as zygote: zygote.run(["fit", ...], file)`."""
 
     def __enter__(self):
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
