@@ -99,9 +99,7 @@ def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "stopped": len(stopped),
         "iterations_after_onset": round(mean(delays), 2) if delays else None,
         "worst": max(delays, default=None),
-        "rolled_back": sum(
-            any("looked" in one for one in _signs(each)) or bool(_signs(each)) for each in runs
-        ),
+        "rollbacks": sum(BACK in told for one in runs for told in one["rolled_back"]["told"]),
     }
 
 

@@ -2,8 +2,8 @@
 
 Fifty seeded plans over fit (three stages), collect and test, in which the engine, the decoder, a judge, a
 teacher or the disk fails, hangs or is late; and fifty runs of fit and test killed at a random moment and
-taken up. What must hold is said in `tests/system/faults`. A sound plan has no problem; an exact kill ends with
-the same parameters, optimizer and files, bit for bit, as the run that was left alone.
+taken up. What must hold is said in `tests/system/faults`. A sound plan has no problem; an exact kill ends
+with the same parameters, optimizer and files, bit for bit, as the run that was left alone.
 """
 
 from __future__ import annotations

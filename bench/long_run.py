@@ -1,8 +1,8 @@
 """A long run: does memory grow, do handles or threads: `python bench/long_run.py [--json] [--rerun]`.
 
 2,000 iterations of GRPO through `eva fit`, with everything that a run has by default (TensorBoard, trajectory
-log, checkpoints) and a policy that looks at real clips. Resident memory, open files and threads are read every
-ten iterations; the slope is that of a straight line through the last three quarters, for each hundred
+log, checkpoints) and a policy that looks at real clips. Resident memory, open files and threads are read
+every ten iterations; the slope is that of a straight line through the last three quarters, for each hundred
 iterations.
 """
 
