@@ -18,6 +18,9 @@ REACHED = (0.3, 0.5, 0.7)
 OVERLAPS = ("overlap", *(f"overlap>={least}" for least in REACHED))
 """The measures of interval answers: the mean IoU, and the share that reaches each of these."""
 
+LIMITED = ("turn_cut", "token_limit", "turn_limit")
+"""The ends that a limit makes."""
+
 
 def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = False) -> dict[str, float]:
     """Means over the sound trajectories; with `by_source` accuracy and frames of each family, too."""
@@ -27,6 +30,7 @@ def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = 
         "looked": _mean([float(one.looked) for one in sound]),
         "well_formed": _mean([float(well_formed(one)) for one in sound]),
         "answered": _mean([float(one.stop == "answered") for one in sound]),
+        "truncated": _mean([float(one.stop in LIMITED) for one in sound]),
         "frames_cut": _mean([float(frames_cut(one)) for one in sound]),
         "written_tokens": _mean([float(one.ledger.written) for one in sound]),
         "faults": float(len(trajectories) - len(sound)),
