@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.faults import EngineFault
-from eva_lightning.files.encoding import json_problem
+from eva_lightning.files.foreign_json import json_problem
 from eva_lightning.records import FrameRef, Message, Part
 from eva_lightning.video.decoder import Pixels
 

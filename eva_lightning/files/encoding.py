@@ -7,13 +7,14 @@ It knows nothing of files; `store.py` adds the file and the line.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import types
 import typing
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from eva_lightning.files.foreign_json import unfit
 
 T = TypeVar("T")
 
@@ -59,6 +60,9 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
 def _decode(kind: Any, value: Any, path: str) -> Any:
     origin = get_origin(kind)
     if kind is Any:
+        why = unfit(value)
+        if why is not None:
+            raise FieldError(f"{path or 'row'}: {why}")
         return value
     if origin is Literal:
         if value not in get_args(kind):
@@ -143,11 +147,3 @@ def _join(path: str, name: str) -> str:
 def _wrong(path: str, value: Any, wanted: str) -> FieldError:
     shown = repr(value)
     return FieldError(f"{path or 'row'}: {shown[:60]}{'...' if len(shown) > 60 else ''} is not {wanted}")
-
-
-def json_problem(problem: Exception) -> str:
-    """What is wrong with a text that is no JSON, or more than Python reads of it."""
-    if isinstance(problem, json.JSONDecodeError):
-        return f"{problem.msg} at column {problem.colno}"
-    deep = isinstance(problem, RecursionError)
-    return "nested too deeply" if deep else "a number of thousands of digits"

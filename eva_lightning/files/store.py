@@ -19,7 +19,8 @@ from typing import Any, BinaryIO, Literal, TextIO, TypeVar
 
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
-from eva_lightning.files.encoding import FieldError, decode, encode, json_problem
+from eva_lightning.files.encoding import FieldError, decode, encode
+from eva_lightning.files.foreign_json import json_problem
 from eva_lightning.records import Task, Trajectory
 
 T = TypeVar("T")

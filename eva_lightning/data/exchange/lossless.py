@@ -18,7 +18,8 @@ from typing import Any
 from eva_lightning.agent.dialects.base import Dialect, Parsed
 from eva_lightning.data.exchange.conversation import Conversation, Piece, Said, bend, cut
 from eva_lightning.data.exchange.pictures import frame_name
-from eva_lightning.files.encoding import FieldError, decode, encode, json_problem
+from eva_lightning.files.encoding import FieldError, decode, encode
+from eva_lightning.files.foreign_json import json_problem
 from eva_lightning.records import FrameRef, Message, StopReason, Trajectory
 
 VERSION = 1

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from eva_lightning.data.exchange.conversation import Call, Piece, Said, cut
-from eva_lightning.files.encoding import FieldError, json_problem
+from eva_lightning.files.encoding import FieldError
+from eva_lightning.files.foreign_json import json_problem
 from eva_lightning.records import Role
 
 ROLES: dict[str, Role] = {

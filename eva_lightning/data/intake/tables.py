@@ -19,7 +19,7 @@ from typing import Any
 
 from eva_lightning.data.intake.bad_row import BadRow
 from eva_lightning.faults import UsageError, first_line
-from eva_lightning.files.encoding import json_problem
+from eva_lightning.files.foreign_json import json_problem
 
 
 @dataclass(frozen=True, kw_only=True)
