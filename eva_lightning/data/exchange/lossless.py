@@ -139,8 +139,12 @@ def _read_extra(text: str) -> dict[str, Any]:
     for field, kind in (("frames", list), ("turns", list), ("pictures", dict), ("parts", dict)):
         if not isinstance(row.setdefault(field, kind()), kind):
             raise FieldError(f"eva.{field}: want {'a list' if kind is list else 'an object'}")
-    if not isinstance(row.get("opening"), int | None):
+    opening = row.get("opening")
+    if not isinstance(opening, int | None) or isinstance(opening, bool) or (opening or 0) < 0:
         raise FieldError("eva.opening: want a number of messages")
+    for clip, name in row["pictures"].items():
+        if not isinstance(name, str):
+            raise FieldError(f"eva.pictures.{clip}: want the name of a folder")
     for place, held in row["parts"].items():
         if not isinstance(held, list) or not all(isinstance(one, str | None) for one in held):
             raise FieldError(f"eva.parts.{place}: want a list of texts and nulls")
