@@ -145,5 +145,8 @@ def _join(path: str, name: str) -> str:
 
 
 def _wrong(path: str, value: Any, wanted: str) -> FieldError:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except RecursionError:  # it was read from a lower place in the stack
+        shown = f"a {type(value).__name__} nested too deeply"
     return FieldError(f"{path or 'row'}: {shown[:60]}{'...' if len(shown) > 60 else ''} is not {wanted}")
