@@ -51,8 +51,8 @@ def test_frames_of_several_calls_are_counted_through():
 
 
 def test_a_frame_on_show_from_just_before_a_second_carries_that_second():
-    for time, second in ((36.97, 37), (36.90, 36)):
-        parts = EvaDialect("seconds").observation(task(), [glimpses(time)], [])
+    for seconds, second in ((36.97, 37), (36.90, 36)):
+        parts = EvaDialect("seconds").observation(task(), [glimpses(seconds)], [])
         assert f"\nFrame 0 at {second} seconds:" in str(parts[0])
 
 
