@@ -16,7 +16,7 @@ from eva_lightning.records import Answer, Task
 from eva_lightning.timecode import clock, parse_seconds
 
 LONGEST = 2000
-"""Characters of an open answer that are compared word by word: some 300 words, where one is a sentence or two."""
+"""Characters of an open answer that are compared word by word: 300 words, where one is a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +150,8 @@ def _order(task: Task, gold: Answer, said: str) -> Verdict:
 
 def _told(letters: Sequence[str]) -> str:
     """Letters or numbers in a line, however many an agent wrote, and however long."""
-    told = ", ".join(letter[:20] for letter in letters[:26])
-    return f"{told}, and {len(letters) - 26} more" if len(letters) > 26 else told
+    told = ", ".join(letters[:26])
+    return told if len(letters) <= 26 and len(told) <= 100 else f"{told:.100}... ({len(letters)} of them)"
 
 
 def _named(task: Task, gold: Answer, said: str) -> tuple[str, ...]:

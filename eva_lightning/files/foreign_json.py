@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 DEPTH = 32
-"""Lists and objects within each other. Python's own limit is its stack, in which who writes it stands deeper."""
+"""Lists and objects within each other. Python's own limit is its stack, and writers stand deeper in it."""
 
 DIGITS = 18
 """Of a whole number: what fits into 64 bits wherever it goes."""

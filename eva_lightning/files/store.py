@@ -25,7 +25,7 @@ from eva_lightning.files.foreign_json import json_problem
 from eva_lightning.records import Task, Trajectory
 
 LONGEST = 64 * 2**20
-"""Characters of a line. A trajectory of 100,000 tokens takes some two million; what is longer is another file."""
+"""Characters of a line. A trajectory of 100,000 tokens takes some two million."""
 
 T = TypeVar("T")
 Shown = TypeVar("Shown", Task, Trajectory)

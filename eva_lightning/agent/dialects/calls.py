@@ -1,7 +1,7 @@
 """Calls as JSON between tags, read within bounds that all dialects share: how many, how long, how deep.
 
-A turn is read from begin to end once, however it is spelled, because all trajectories share one event loop. What
-is refused is told in words the model can act on; what a call means is the tool's business.
+A turn is read from begin to end once, however it is spelled, because all trajectories share one event loop.
+What is refused is told in words the model can act on; what a call means is the tool's business.
 """
 
 from __future__ import annotations
