@@ -67,6 +67,8 @@ def _in_block(block: str) -> Iterator[ToolCall | str]:
         except ValueError as problem:
             yield f"the tool call is not JSON ({problem})"
             return
+        if value == []:
+            yield "the tool call is empty"
         for one in value if isinstance(value, list) else [value]:
             yield _call(one, block[position:end])
         position = _after_space(block, end)

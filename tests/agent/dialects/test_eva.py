@@ -101,6 +101,8 @@ def test_arguments_may_be_json_inside_a_string():
     [
         ("<tool_call>{broken</tool_call>", "not JSON"),
         ("<tool_call></tool_call>", "is empty"),
+        ("<tool_call>[]</tool_call>", "is empty"),
+        ("<tool_call>" + "[]" * 30_000 + "</tool_call>", "more than 32 calls"),
         ('<tool_call>{"tool": "frame_select"}</tool_call>', "frame_select has no arguments"),
         ('<tool_call>{"arguments": {}}</tool_call>', "does not name its tool"),
         ("<tool_call>[1]</tool_call>", "must be an object"),
