@@ -36,9 +36,9 @@ def main() -> int:
     campaign, began = Campaign(seed=words.seed), time.monotonic()
     while campaign.inputs < words.inputs:
         campaign.run(min(20_000, words.inputs - campaign.inputs))
+        keep(campaign, words.folder)
         found = figures(campaign)
         print(f"{time.monotonic() - began:.0f} s: {found}", file=sys.stderr, flush=True)
-    keep(campaign, words.folder)
     show(campaign)
     found = figures(campaign)
     if words.json:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from eva_lightning.files.foreign_json import unfit
+from eva_lightning.files.foreign_json import is_whole, unfit
 
 T = TypeVar("T")
 
@@ -75,6 +75,8 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, dict):
             raise _wrong(path, value, "an object")
+        if not all(map(is_whole, value)):
+            raise FieldError(f"{path or 'row'}: half a character")
         return {
             key: _decode(get_args(kind)[1], v, f"{path}.{key}" if path else key) for key, v in value.items()
         }
@@ -93,6 +95,8 @@ def _decode_plain(kind: Any, value: Any, path: str) -> Any:
         return None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise _wrong(path, value, kind.__name__)
+    if kind is str and not is_whole(value):
+        raise FieldError(f"{path or 'row'}: half a character")
     if kind is float and not math.isfinite(value):
         raise _wrong(path, value, "a finite number")
     return value

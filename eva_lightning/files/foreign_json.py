@@ -72,7 +72,7 @@ def unfit(value: Any) -> str | None:
                 below += one
             elif isinstance(one, float) and not math.isfinite(one):
                 return f"{one} is no number in JSON"
-            elif isinstance(one, str) and not _is_whole(one):
+            elif isinstance(one, str) and not is_whole(one):
                 return "half a character"
         depth += any(isinstance(one, (dict, list)) for one in level)
         if depth > DEPTH:
@@ -81,15 +81,8 @@ def unfit(value: Any) -> str | None:
     return None
 
 
-def _fit(value: Any) -> Any:
-    why = unfit(value)
-    if why is not None:
-        raise Unfit(why)
-    return value
-
-
-def _is_whole(text: str) -> bool:
-    """JSON spells characters beyond the first 65,536 in halves; one half alone is none."""
+def is_whole(text: str) -> bool:
+    """Whether a file can hold a text: JSON may spell a character in halves, and one half alone is none."""
     if text.isascii():
         return True
     try:
@@ -97,6 +90,13 @@ def _is_whole(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _fit(value: Any) -> Any:
+    why = unfit(value)
+    if why is not None:
+        raise Unfit(why)
+    return value
 
 
 def _constant(name: str) -> NoReturn:

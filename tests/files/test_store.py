@@ -184,6 +184,28 @@ def test_what_could_not_be_written_again_is_not_read(tmp_path, value, said):
         store.read(tmp_path / "t.jsonl", Task)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('"question":"What colour?"', '"question":"\\ud83d"', "question: half a character"),
+        ('"options":["red"', '"options":["\\ude00"', r"options\[0\]: half a character"),
+    ],
+)
+def test_half_a_character_is_no_text(tmp_path, before, after, said):
+    row = store.line(task())
+    assert before in row
+    (tmp_path / "t.jsonl").write_text(row.replace(before, after))
+    with pytest.raises(UsageError, match=f"t.jsonl:1: {said}"):
+        store.read(tmp_path / "t.jsonl", Task)
+
+
+def test_half_a_character_names_no_score(tmp_path):
+    row = store.line(trajectory(scores={"accuracy": Score(value=1.0)})).replace('"accuracy"', '"\\ud83d"')
+    (tmp_path / "t.jsonl").write_text(row)
+    with pytest.raises(UsageError, match="t.jsonl:1: scores: half a character"):
+        store.read(tmp_path / "t.jsonl", Trajectory)
+
+
 def test_a_line_without_end_is_refused_before_it_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "LONGEST", 1000)
     rows = store.line(task()) * 2
