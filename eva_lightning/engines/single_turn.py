@@ -102,3 +102,7 @@ def _unfenced(bare: str) -> str:
         return bare
     title, line_end, inside = bare[3:-3].partition("\n")
     return inside if line_end and title.strip() in ("", "json") else bare
+
+
+def unheard(count: int) -> None:
+    """Progress that nobody wants to hear of."""

@@ -24,7 +24,7 @@ from eva_lightning.data.exchange.lossless import conversation_of
 from eva_lightning.data.exchange.row_forms import Inlet
 from eva_lightning.data.exchange.sharegpt import to_row
 from eva_lightning.data.mining.checks import checked
-from eva_lightning.data.mining.replies import Commission, read_reply
+from eva_lightning.data.mining.replies import Commission, read_rows
 from eva_lightning.data.teaching.audits import Auditor, AuditRules
 from eva_lightning.data.teaching.bank import story_of
 from eva_lightning.data.teaching.hints import leaked
@@ -177,7 +177,7 @@ def judged(text: str) -> Iterator[Any]:
 def commissioned(options: bool, text: str) -> Iterator[Any]:
     """A reply of a teacher that was asked for questions."""
     commission = Commission(clip=CLIPS[0], shown=(10.0, 20.0), count=2, options=options, source="", cause="")
-    read = read_reply(whole(text), commission)
+    read = read_rows(whole(text), commission)
     for one in read:
         if isinstance(one, Task):
             promise(all(span.start < span.end for span in one.evidence), "evidence that was not shown")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from eva_lightning.data.mining.author import Rejected
-from eva_lightning.data.mining.replies import Commission, read_reply
+from eva_lightning.data.mining.replies import Commission, read_rows
 from eva_lightning.files.encoding import decode
 from eva_lightning.files.store import line
 from eva_lightning.records import Clip, Span, Task
@@ -20,7 +20,7 @@ def row(**fields):
 
 
 def test_a_row_becomes_a_task():
-    (one,) = read_reply(json.dumps([row()]), COMMISSION)
+    (one,) = read_rows(json.dumps([row()]), COMMISSION)
     assert one.evidence == (Span(clip="v", start=11.0, end=12.0),)
     assert decode(Task, json.loads(line(one))) == one
 
@@ -29,13 +29,13 @@ def test_a_row_becomes_a_task():
     ("start", "end"), [(20.1, 20.3), (9.6, 9.8), (20.0, 20.4), (9.5, 10.0)], ids=lambda one: str(one)
 )
 def test_evidence_that_lies_beside_what_was_shown_is_off_the_clip(start, end):
-    (one,) = read_reply(json.dumps([row(start=start, end=end)]), COMMISSION)
+    (one,) = read_rows(json.dumps([row(start=start, end=end)]), COMMISSION)
     assert isinstance(one, Rejected) and one.cause == "off clip"
 
 
 @pytest.mark.parametrize("fields", [{"question": "Which \ud800?"}, {"answer": "\ud800"}, {"more": "\ud800"}])
 def test_half_a_character_is_no_json(fields):
-    (one,) = read_reply(json.dumps([row(**fields)]), COMMISSION)
+    (one,) = read_rows(json.dumps([row(**fields)]), COMMISSION)
     assert (one.cause, one.reason) == ("not JSON", "half a character")
 
 
@@ -52,10 +52,10 @@ def test_half_a_character_is_no_json(fields):
 )
 @pytest.mark.parametrize("options", [False, True])
 def test_what_is_wrong_with_a_row_is_said_in_a_line(reply, options):
-    (one,) = read_reply(reply, Commission(**(vars(COMMISSION) | {"options": options})))
+    (one,) = read_rows(reply, Commission(**(vars(COMMISSION) | {"options": options})))
     assert len(one.reason) < 300
 
 
 def test_a_row_nested_deeply_is_no_json():
-    (one,) = read_reply("[" * 900 + "]" * 900, COMMISSION)
+    (one,) = read_rows("[" * 900 + "]" * 900, COMMISSION)
     assert (one.cause, one.reason) == ("not JSON", "nested more than 32 deep")
