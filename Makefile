@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py
+FUZZERS := bench.fuzz_words
 READY := $(VENV)/.ready
 VLLM := $(VENV)/.vllm
 # Processes that share the tests; some tests start a vLLM or a trainer of their own, which takes up to 4 GB.
@@ -16,7 +17,7 @@ EXTRAS := $(if $(shell command -v nvidia-smi),dev$(,)cuda,dev$(,)cpu)
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help demo test check bench gpu vllm clean
+.PHONY: help demo test check bench fuzz gpu vllm clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -34,6 +35,9 @@ check: $(READY)  ## formatting, lint and types
 bench: $(VLLM)  ## performance, side by side with peers, as ratios
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
 	@for program in $(BENCHES); do $(BIN)/python $$program --json || exit 1; done
+
+fuzz: $(READY)  ## a million hostile texts through everything that reads words of a model (20 minutes)
+	@for program in $(FUZZERS); do $(BIN)/python -m $$program --json || exit 1; done
 
 gpu: $(VLLM)  ## the tests that need a GPU
 	@$(BIN)/python -m pytest -m gpu tests/gpu

@@ -13,14 +13,19 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, TextIO, TypeVar
 
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
-from eva_lightning.files.encoding import FieldError, decode, encode, json_problem
+from eva_lightning.files.encoding import FieldError, decode, encode
+from eva_lightning.files.foreign_json import json_problem
 from eva_lightning.records import Task, Trajectory
+
+LONGEST = 64 * 2**20
+"""Characters of a line. A trajectory of 100,000 tokens takes some two million."""
 
 T = TypeVar("T")
 Shown = TypeVar("Shown", Task, Trajectory)
@@ -138,7 +143,7 @@ def repair(path: str | Path) -> int:
     with path.open("rb+") as file:
         torn = _torn_bytes(file)
         file.seek(-torn, os.SEEK_END)
-        if torn and _is_row(file.read()):
+        if 0 < torn <= LONGEST and _is_row(file.read()):
             file.write(b"\n")
             return 0
         if torn:
@@ -176,7 +181,11 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         raise UsageError(f"{path}: {problem.strerror or problem}; give the path of a JSONL file") from None
     with file:
         try:
-            for number, text in enumerate(file, start=1):
+            for number, text in enumerate(iter(partial(file.readline, LONGEST + 1), ""), start=1):
+                if len(text) > LONGEST:
+                    raise UsageError(
+                        f"{path}:{number}: a line of more than {LONGEST} characters; want one record a line"
+                    )
                 if not text.endswith("\n") and not _is_row(text):
                     raise UsageError(
                         f"{path}:{number}: torn last line ({len(text)} characters, no newline): "

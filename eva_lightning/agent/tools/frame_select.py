@@ -22,6 +22,9 @@ from eva_lightning.video.sampling import Budget, plan
 LARGEST = 100.0
 """Size at which a larger one is the same: both are far above any budget, and a pixel count stays a number."""
 
+MOST = 1_000_000
+"""Frames from which on more are the same: no conversation has room for as many."""
+
 
 class FrameSelect(Tool):
     """Fetch frames of a range of seconds."""
@@ -106,7 +109,7 @@ def named_clip(arguments: Any, clips: Sequence[Clip]) -> Clip:
     for number, clip in enumerate(clips, start=1):
         if named in (clip.id, number, str(number)):
             return clip
-    raise ToolError(f"video is {named!r}; it must be one of {', '.join(clip.id for clip in clips)}")
+    raise ToolError(f"video is {named!r:.60}; it must be one of {', '.join(clip.id for clip in clips)}")
 
 
 def native_size(clip: Clip, facts: ClipFacts) -> tuple[int, int]:
@@ -134,7 +137,7 @@ def asked_count(arguments: Any) -> int:
         raise ToolError("nframes is missing")
     if count < 1 or count != int(count):
         raise ToolError(f"nframes is {count:g}; it must be a whole number, at least 1")
-    return int(count)
+    return int(min(count, MOST))
 
 
 def asked_resize(arguments: Any) -> float:
@@ -156,5 +159,5 @@ def _number(arguments: Any, name: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise ToolError(f"{name} is {value!r}; it must be a number")
+        raise ToolError(f"{name} is {value!r:.60}; it must be a number")
     return number

@@ -141,7 +141,7 @@ def test_open_failures_bring_open_questions_with_words_or_numbers(videos):
         ([choice(question=" ")], "not a task"),
         ([choice(question="why " * 500)], "not a task"),
         ([choice(start="early")], "not a task"),
-        ([choice(end=float("nan"))], "not a task"),
+        ([choice(end=float("nan"))], "not JSON"),
         ([choice(end=True)], "not a task"),
         ([choice(answer="blue")], "bad options"),
         ([choice() | {"options": ["pink"]}], "bad options"),
