@@ -202,6 +202,7 @@ class IterationCheckpoint(ModelCheckpoint):
     def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:
         """What `--ckpt_path last` means; the trainer asks before any other hook runs."""
         folder = self.folder(trainer)
+        atomic.restore(folder)
         link, numbers = folder / "last.ckpt", _numbered(folder)
         if link.exists():
             return {str(link.parent / link.readlink() if link.is_symlink() else link)}

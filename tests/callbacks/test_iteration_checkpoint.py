@@ -216,3 +216,13 @@ def test_folders_are_replaced_whole(tmp_path):
     sweep(tmp_path)
     remove(tmp_path / "a.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_checkpoint_folder_that_was_put_aside_and_never_replaced_is_the_last_one(tmp_path):
+    fit(tmp_path, Acting(), [IterationCheckpoint(every=2)], iterations=4)
+    only = tmp_path / "checkpoints/iteration-000004.ckpt"
+    (tmp_path / "checkpoints/iteration-000002.ckpt").unlink()
+    only.rename(only.with_name(f".{only.name}.aside"))
+    module = Acting()
+    fit(tmp_path, module, [IterationCheckpoint(every=2)], iterations=4, ckpt_path="last", max_epochs=2)
+    assert module.iteration == 8 and len(module.seen) == 4
