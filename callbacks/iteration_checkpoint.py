@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from eva_lightning.faults import UsageError
 from eva_lightning.files import atomic
+from eva_lightning.files.lock import sole_writer
 
 if TYPE_CHECKING:
     from eva_lightning.modules.base import PolicyModule
@@ -29,7 +31,8 @@ class IterationCheckpoint(ModelCheckpoint):
     """Writes a checkpoint every few iterations, at the end and when a run is told to stop.
 
     `--ckpt_path last` goes on from the newest one, `--ckpt_path best` reads the best one. A folder belongs to
-    one run: a new run refuses to start over the checkpoints of another.
+    one run: a new run refuses to start over the checkpoints of another, and one that another process is
+    still writing is refused before the policy is loaded.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class IterationCheckpoint(ModelCheckpoint):
         self.best_score: float | None = None
         self._busy = False  # in the middle of an iteration
         self._began: int | None = None  # iteration at which this fit began; None before it has
+        self._held = ExitStack()  # the lock of the run's folder
 
     @property
     def state_key(self) -> str:
@@ -83,6 +87,8 @@ class IterationCheckpoint(ModelCheckpoint):
         self.dirpath = str(folder)
         self.last_model_path = str(folder / "last.ckpt")
         self.best_model_path = str(folder / ("best.ckpt" if self.monitor else "last.ckpt"))
+        if stage == "fit" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._hold(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         folder = self.folder(trainer)
@@ -136,6 +142,10 @@ class IterationCheckpoint(ModelCheckpoint):
     def on_exception(  # type: ignore[override]
         self, trainer: Trainer, pl_module: PolicyModule, exception: BaseException
     ) -> None:
+        with self._held:  # what is written now is still ours to write
+            self._save_what_is_done(trainer, pl_module, exception)
+
+    def _save_what_is_done(self, trainer: Trainer, pl_module: PolicyModule, exception: BaseException) -> None:
         began, self._began = self._began, None
         if began is None or pl_module.iteration in (began, self.latest):
             return
@@ -155,6 +165,7 @@ class IterationCheckpoint(ModelCheckpoint):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._busy, self._began = False, None
+        self._held.close()
 
     # --- what ---------------------------------------------------------------------------------------------
 
@@ -163,6 +174,19 @@ class IterationCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.latest, self.best_score = state_dict.get("latest"), state_dict.get("best_score")
+
+    def _hold(self, trainer: Trainer) -> None:
+        """Be the only fit of this folder, or refuse on all ranks: none may wait for one that has left."""
+        refusal = None
+        if trainer.is_global_zero:
+            folder = Path(trainer.default_root_dir).expanduser().absolute()
+            try:
+                remedy = "end it, or give another trainer.default_root_dir"
+                self._held.enter_context(sole_writer(folder / "fit", remedy))
+            except UsageError as problem:
+                refusal = str(problem)
+        if refusal := trainer.strategy.broadcast(refusal):
+            raise UsageError(refusal)
 
     def _monitored(self, trainer: Trainer) -> float | None:
         value = trainer.callback_metrics.get(self.monitor or "")
