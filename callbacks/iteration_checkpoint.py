@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from eva_lightning.faults import UsageError
 from eva_lightning.files import atomic
+from eva_lightning.files.full_disk import writing
 from eva_lightning.files.lock import sole_writer
 
 if TYPE_CHECKING:
@@ -216,11 +217,17 @@ class IterationCheckpoint(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         path = self.folder(trainer) / name
-        trainer.save_checkpoint(atomic.part_of(path), weights_only=False)
-        if trainer.is_global_zero:
-            atomic.place(path)
-            if link:
-                atomic.point(path.with_name(link), path)
+        with writing(path, "make room, and go on with --ckpt_path last"):
+            try:
+                trainer.save_checkpoint(atomic.part_of(path), weights_only=False)
+                if trainer.is_global_zero:
+                    atomic.place(path)
+                    if link:
+                        atomic.point(path.with_name(link), path)
+            except BaseException:
+                if trainer.is_global_zero:
+                    atomic.discard(atomic.part_of(path))  # it takes room that there is none of
+                raise
         trainer.strategy.barrier("IterationCheckpoint")
 
     def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:

@@ -29,14 +29,14 @@ def appearing(path: Path, *, shared: bool = False) -> Iterator[Path]:
     processes may write at once, all of them the same: each has a part of its own.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}") if shared else part_of(path)
-    _discard(part)
+    discard(part)
     try:
         yield part
         if path.is_dir() and not part.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
         _rename(part, path)
     except BaseException:
-        _discard(part)
+        discard(part)
         raise
 
 
@@ -96,7 +96,7 @@ def remove(path: Path) -> None:
         shutil.rmtree(doomed)
 
 
-def _discard(part: Path) -> None:
+def discard(part: Path) -> None:
     """Remove a part; where that can not be, writing it says why, or has said so."""
     with suppress(OSError):
         remove(part)

@@ -13,6 +13,7 @@ from eva_lightning.callbacks import IterationCheckpoint
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import place, point, remove, sweep
 from tests.callbacks.acting import Acting, fit
+from tests.files.small_disk import small_disk
 
 ROOT = Path(__file__).parents[2]
 
@@ -274,3 +275,25 @@ def test_a_fit_that_failed_holds_its_folder_no_longer(tmp_path):
     assert not (tmp_path / "fit.lock").exists()
     fit(tmp_path, Acting(), [IterationCheckpoint(every=1)], ckpt_path="last")
     assert not (tmp_path / "fit.lock").exists()
+
+
+class Heavy(Acting):
+    """A megabyte of checkpoint from its third iteration on."""
+
+    def on_save_checkpoint(self, checkpoint):
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["ballast"] = torch.zeros(250_000 if self.iteration > 2 else 1)
+
+
+def test_a_checkpoint_that_has_no_room_is_one_line_and_the_one_before_it_is_whole(tmp_path):
+    told = (
+        r"iteration-000003\.ckpt: can not be written \(File too large\); make room, and go on with "
+        "--ckpt_path last$"
+    )
+    with small_disk(500_000), pytest.raises(UsageError, match=told):
+        fit(tmp_path, Heavy(), [IterationCheckpoint(every=1)])
+    assert names(tmp_path) == ["iteration-000001.ckpt", "iteration-000002.ckpt", "last.ckpt"]
+    assert load(tmp_path / "checkpoints/last.ckpt")["iteration"] == 2
+    module = Heavy()
+    fit(tmp_path, module, [IterationCheckpoint(every=1)], ckpt_path="last")
+    assert module.iteration == 4 and len(module.seen) == 2
