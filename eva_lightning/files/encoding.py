@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+from eva_lightning.files.row_version import current
+
 T = TypeVar("T")
 
 
@@ -39,7 +41,12 @@ def encode(record: Any) -> Any:
 
 
 def decode(cls: type[T], row: Any) -> T:
-    """The record of class `cls` that `encode` wrote, or FieldError."""
+    """The record of class `cls` that `encode` wrote, now or in an earlier version; or FieldError."""
+    if dataclasses.is_dataclass(cls) and isinstance(row, dict):
+        try:
+            row = current(cls, row)
+        except ValueError as problem:
+            raise FieldError(str(problem)) from None
     return typing.cast(T, _decode(cls, row, ""))
 
 

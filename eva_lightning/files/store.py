@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, TypeVar
@@ -21,6 +21,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
 from eva_lightning.files.encoding import FieldError, decode, encode, json_problem
 from eva_lightning.files.full_disk import writing
+from eva_lightning.files.row_version import stamped
 from eva_lightning.records import Task, Trajectory
 
 T = TypeVar("T")
@@ -66,7 +67,9 @@ def _opened(path: Path, part: Path, mode: Literal["wb", "ab"]) -> BinaryIO:
 
 def line(record: Any) -> str:
     """A record as one line of JSON."""
-    return json.dumps(encode(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+    row = encode(record)
+    row = stamped(row) if is_dataclass(record) else row  # rows of other trainers have a form of their own
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def located(record: Shown, root: str | Path) -> Shown:
