@@ -74,7 +74,7 @@ def demo(
     if engine == "vllm":
         check_version(installed())  # now, and not after ten minutes
     began, folder = time.perf_counter(), Path(out)
-    with sole_writer(folder, "give another --out"):
+    with sole_writer(folder.absolute(), "give another --out"):
         if fresh and folder.exists():
             _delete(folder)
         settings = {"seed": seed, "share": share, "engine": engine}

@@ -78,7 +78,7 @@ def world(
             "all of them held out, and a share between 0 and 1"
         )
     folder = Path(out)
-    with sole_writer(folder, "give another --out"):
+    with sole_writer(folder.absolute(), "give another --out"):
         with tqdm(total=videos, desc="clips", unit="clip") as bar:
             files = build_world(
                 folder,

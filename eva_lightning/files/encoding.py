@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from eva_lightning.files.row_version import current
-
 T = TypeVar("T")
 
 
@@ -41,12 +39,7 @@ def encode(record: Any) -> Any:
 
 
 def decode(cls: type[T], row: Any) -> T:
-    """The record of class `cls` that `encode` wrote, now or in an earlier version; or FieldError."""
-    if dataclasses.is_dataclass(cls) and isinstance(row, dict):
-        try:
-            row = current(cls, row)
-        except ValueError as problem:
-            raise FieldError(str(problem)) from None
+    """The record of class `cls` that `encode` wrote, or FieldError."""
     return typing.cast(T, _decode(cls, row, ""))
 
 

@@ -8,7 +8,12 @@ of the version before is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import is_dataclass
+from typing import Any, TypeVar
+
+from eva_lightning.files.encoding import FieldError, decode, encode
+
+T = TypeVar("T")
 
 VERSION = 1
 """Of the rows that are written now."""
@@ -17,18 +22,23 @@ OLDER: Mapping[int, Callable[[str, dict[str, Any]], dict[str, Any]]] = {}
 """For a version, what makes a row of it one of the next; it is told the name of the record's class."""
 
 
-def stamped(row: dict[str, Any]) -> dict[str, Any]:
-    """The row of a record, with its version where that says anything."""
-    return row if VERSION == 1 else {"version": VERSION, **row}
+def to_row(record: Any) -> Any:
+    """A record as JSON values, with its version where that says anything; what is no record has none."""
+    row = encode(record)
+    return row if VERSION == 1 or not is_dataclass(record) else {"version": VERSION, **row}
 
 
-def current(cls: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as it would be written now; ValueError if a later eva_lightning wrote it."""
+def from_row(cls: type[T], row: Any) -> T:
+    """The record that `to_row` made, now or in an earlier version; or FieldError."""
+    return decode(cls, _current(cls, row) if isinstance(row, dict) else row)
+
+
+def _current(cls: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
     version = row.get("version", 1)
     if type(version) is not int or version < 1:
-        raise ValueError(f"version: {version!r} is not a whole number from 1 on")
+        raise FieldError(f"version: {version!r} is not a whole number from 1 on")
     if version > VERSION:
-        raise ValueError(
+        raise FieldError(
             f"version: {version}, and rows are known up to {VERSION}; install the eva_lightning that wrote it"
         )
     rest = {key: value for key, value in row.items() if key != "version"}

@@ -12,16 +12,16 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
-from eva_lightning.files.encoding import FieldError, decode, encode, json_problem
+from eva_lightning.files.encoding import FieldError, json_problem
 from eva_lightning.files.full_disk import writing
-from eva_lightning.files.row_version import stamped
+from eva_lightning.files.row_version import from_row, to_row
 from eva_lightning.records import Task, Trajectory
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ def stream(path: str | Path, cls: type[T]) -> Iterator[T]:
     """The records of a file, one at a time; UsageError names file, line and field of the first bad row."""
     for number, row in _rows(Path(path)):
         try:
-            yield decode(cls, row)
+            yield from_row(cls, row)
         except FieldError as problem:
             raise UsageError(f"{path}:{number}: {problem}") from None
 
@@ -67,9 +67,7 @@ def _opened(path: Path, part: Path, mode: Literal["wb", "ab"]) -> BinaryIO:
 
 def line(record: Any) -> str:
     """A record as one line of JSON."""
-    row = encode(record)
-    row = stamped(row) if is_dataclass(record) else row  # rows of other trainers have a form of their own
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+    return json.dumps(to_row(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def located(record: Shown, root: str | Path) -> Shown:
