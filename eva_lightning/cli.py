@@ -30,6 +30,7 @@ COMMANDS = {
     "sift": "keep the tasks that are neither too easy nor out of reach",
     "label": "mark trajectories good or bad, for KTO",
     "augment": "new tasks of the kinds at which a policy failed",
+    "replay": "make trajectories again from their record, and say where they diverge",
     "view": "one page to read trajectories in a browser: filter them, see what was watched",
     "serve": "start a vLLM server that writes the turns of a policy in training",
     "compare": "put runs side by side: table, plot, TensorBoard layout",
