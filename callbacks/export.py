@@ -102,9 +102,9 @@ class HuggingFaceExport(Callback):
 
 def export(policy: Policy, config: PolicyConfig, folder: Path, *, adapter: bool = False) -> None:
     """Write one folder, replacing what has its name. The live model is only read."""
-    weights = _weights(policy, adapter, keep=True)
     with writing(folder, "make room, and go on with --ckpt_path last"), atomic.appearing(folder) as part:
         part.mkdir(parents=True)
+        weights = _weights(policy, adapter, keep=True)
         if adapter:
             _save_adapter(policy, config, weights, part)
         else:

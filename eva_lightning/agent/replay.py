@@ -97,7 +97,8 @@ def _observations(where: str, was: Observation | None, now: Observation | None) 
             yield Divergence(where=where, was=_short(was), now=_short(now))
         return
     yield from _parts(where, was.parts, now.parts)
-    for what in ("error", "frames_cut", "spans"):
+    counted = ("worked",) if was.worked is not None else ()  # earlier records do not tell
+    for what in ("error", "frames_cut", "spans", *counted):
         if getattr(was, what) != getattr(now, what):
             yield Divergence(
                 where=f"{where}, {what}", was=_said(getattr(was, what)), now=_said(getattr(now, what))

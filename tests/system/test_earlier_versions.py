@@ -59,7 +59,7 @@ def test_a_world_is_the_one_that_its_settings_say(kept):
     said = "--videos 2 --held_out 1 --per_family 1 --attempts 1 --settings.duration [30,30] --settings.fps 2"
     said += " --settings.height 112 --settings.width 112 --families [colour_at,when] --out ."
     assert main(["synthesize", "world", *said.split()]) == 0
-    for name in ("tasks.jsonl", "scripts.jsonl", "oracle.jsonl"):
+    for name in ("tasks.jsonl", "scripts.jsonl"):
         assert (kept / name).read_text() == (KEPT / name).read_text()
 
 
