@@ -22,7 +22,7 @@ from eva_lightning.data.mining.teacher_author import TeacherAuthor
 from eva_lightning.data.mining.world_author import WorldAuthor
 from eva_lightning.engines.background import Background
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.files.encoding import decode, encode
+from eva_lightning.files.row_version import from_row, to_row
 from eva_lightning.modules.contracts import Collecting
 from eva_lightning.ranks import gathered
 from eva_lightning.records import Task
@@ -147,16 +147,16 @@ class FailureMining(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "recent": [[at, encode(failure)] for at, failure in self._recent],
+            "recent": [[at, to_row(failure)] for at, failure in self._recent],
             "asked_at": self._asked_at,
-            "request": encode(self._request),
+            "request": to_row(self._request),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._recent = [(at, decode(Failure, row)) for at, row in state_dict["recent"]]
+        self._recent = [(at, from_row(Failure, row)) for at, row in state_dict["recent"]]
         self._asked_at = state_dict["asked_at"]
         request = state_dict["request"]
-        self._request = None if request is None else decode(Request, request)
+        self._request = None if request is None else from_row(Request, request)
 
     # --- asking and joining ---------------------------------------------------------------------------------
 

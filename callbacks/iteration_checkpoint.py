@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from eva_lightning.faults import UsageError
 from eva_lightning.files import atomic
+from eva_lightning.files.full_disk import writing
+from eva_lightning.files.lock import sole_writer
 
 if TYPE_CHECKING:
     from eva_lightning.modules.base import PolicyModule
@@ -29,7 +32,8 @@ class IterationCheckpoint(ModelCheckpoint):
     """Writes a checkpoint every few iterations, at the end and when a run is told to stop.
 
     `--ckpt_path last` goes on from the newest one, `--ckpt_path best` reads the best one. A folder belongs to
-    one run: a new run refuses to start over the checkpoints of another.
+    one run: a new run refuses to start over the checkpoints of another, and one that another process is
+    still writing is refused before the policy is loaded.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class IterationCheckpoint(ModelCheckpoint):
         self.best_score: float | None = None
         self._busy = False  # in the middle of an iteration
         self._began: int | None = None  # iteration at which this fit began; None before it has
+        self._held = ExitStack()  # the lock of the run's folder
 
     @property
     def state_key(self) -> str:
@@ -99,6 +104,8 @@ class IterationCheckpoint(ModelCheckpoint):
         self.dirpath = str(folder)
         self.last_model_path = str(folder / "last.ckpt")
         self.best_model_path = str(folder / ("best.ckpt" if self.monitor else "last.ckpt"))
+        if stage == "fit" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._hold(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         folder = self.folder(trainer)
@@ -152,6 +159,10 @@ class IterationCheckpoint(ModelCheckpoint):
     def on_exception(  # type: ignore[override]
         self, trainer: Trainer, pl_module: PolicyModule, exception: BaseException
     ) -> None:
+        with self._held:  # what is written now is still ours to write
+            self._save_what_is_done(trainer, pl_module, exception)
+
+    def _save_what_is_done(self, trainer: Trainer, pl_module: PolicyModule, exception: BaseException) -> None:
         began, self._began = self._began, None
         if began is None or pl_module.iteration in (began, self.latest):
             return
@@ -171,6 +182,7 @@ class IterationCheckpoint(ModelCheckpoint):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._busy, self._began = False, None
+        self._held.close()
 
     # --- what ---------------------------------------------------------------------------------------------
 
@@ -179,6 +191,19 @@ class IterationCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.latest, self.best_score = state_dict.get("latest"), state_dict.get("best_score")
+
+    def _hold(self, trainer: Trainer) -> None:
+        """Be the only fit of this folder, or refuse on all ranks: none may wait for one that has left."""
+        refusal = None
+        if trainer.is_global_zero:
+            folder = Path(trainer.default_root_dir).expanduser().absolute()
+            try:
+                remedy = "end it, or give another trainer.default_root_dir"
+                self._held.enter_context(sole_writer(folder / "fit", remedy))
+            except UsageError as problem:
+                refusal = str(problem)
+        if refusal := trainer.strategy.broadcast(refusal):
+            raise UsageError(refusal)
 
     def _monitored(self, trainer: Trainer) -> float | None:
         value = trainer.callback_metrics.get(self.monitor or "")
@@ -200,16 +225,23 @@ class IterationCheckpoint(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         path = self.folder(trainer) / name
-        trainer.save_checkpoint(atomic.part_of(path), weights_only=False)
-        if trainer.is_global_zero:
-            atomic.place(path)
-            if link:
-                atomic.point(path.with_name(link), path)
+        with writing(path, "make room, and go on with --ckpt_path last"):
+            try:
+                trainer.save_checkpoint(atomic.part_of(path), weights_only=False)
+                if trainer.is_global_zero:
+                    atomic.place(path)
+                    if link:
+                        atomic.point(path.with_name(link), path)
+            except BaseException:
+                if trainer.is_global_zero:
+                    atomic.discard(atomic.part_of(path))  # it takes room that there is none of
+                raise
         trainer.strategy.barrier("IterationCheckpoint")
 
     def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:
         """What `--ckpt_path last` means; the trainer asks before any other hook runs."""
         folder = self.folder(trainer)
+        atomic.restore(folder)
         link, numbers = folder / "last.ckpt", _numbered(folder)
         if link.exists():
             return {str(link.parent / link.readlink() if link.is_symlink() else link)}

@@ -18,6 +18,7 @@ from eva_lightning.engines.base import Engine
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.modules.acting import EvaluationConfig
+from eva_lightning.modules.checkpoint_version import refuse_unknown, stamp
 from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer, obey
 from eva_lightning.modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
 from eva_lightning.modules.stepping import SteppingModule
@@ -144,8 +145,10 @@ class PolicyModule(SteppingModule):
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
         checkpoint["iteration"] = self.iteration
+        stamp(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        refuse_unknown(checkpoint)
         ours = self.state_dict().keys()
         strange = [name for name in checkpoint.get("state_dict", ()) if name not in ours]
         if strange:  # nothing would be loaded, and nothing said

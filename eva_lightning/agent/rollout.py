@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
 from eva_lightning.agent.overview import Overview
@@ -20,6 +21,7 @@ from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
 from eva_lightning.faults import Fault, ToolError, UsageError
+from eva_lightning.files.identity import identity
 from eva_lightning.records import FrameRef, Message, Observation, Task, ToolCall, Trajectory, Turn
 
 
@@ -271,10 +273,14 @@ class _Attempt:
         """What the engine is to go on writing."""
         clips = {clip.id: clip for clip in self.task.clips}
 
+        @cache  # asked for every frame of a turn
+        def origin(clip_id: str) -> tuple[object, ...]:
+            clip = clips[clip_id]
+            file = identity(clip.path) if clip.path else (self.task.id, clip.id)
+            return *file, clip.begin or 0.0
+
         def name(frame: FrameRef) -> str:
-            clip = clips[frame.clip]
-            where = (clip.path or f"{self.task.id}/{clip.id}", clip.begin or 0.0)
-            return f"{derive_seed(*where, frame.time, frame.height, frame.width):016x}"
+            return f"{derive_seed(*origin(frame.clip), frame.time, frame.height, frame.width):016x}"
 
         return Context(
             messages=self.made.messages,

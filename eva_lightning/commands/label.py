@@ -16,6 +16,7 @@ from eva_lightning.commands.second_opinion import choose_judge, mark_with
 from eva_lightning.data.selection.balance import thinned
 from eva_lightning.data.selection.feedback import FeedbackRules, Marked, mark
 from eva_lightning.faults import UsageError
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import located, portable, read, write
 from eva_lightning.objectives.kto import balancing_weight, recommended_band
 from eva_lightning.records import Trajectory
@@ -72,26 +73,27 @@ def label(
         )
     files = several(trajectories)
     refuse_to_overwrite(out, *files, *([judge_cache] if judge_cache else []))
-    made = [located(one, file.parent) for file in map(Path, files) for one in read(file, Trajectory)]
-    engine = choose_judge(judge_server, judge_name, judge_model, judge_cache, judge_concurrency)
-    if engine is None:
-        marks = mark(made, rules)
-    else:
-        cache = Path(judge_cache) if judge_cache else Path(out).with_suffix(".judged.jsonl")
-        marks = mark_with(engine, made, rules, cache, judge_concurrency, make_world(agent, decoder))
-    marked = [one.trajectory for one in marks if one.trajectory.desirable is not None]
-    if not marked:
-        raise UsageError(
-            f"{', '.join(files)}: none of {len(made)} trajectories can be marked; they need a gold answer "
-            "and an end other than a fault"
-        )
-    kept = marked if share is None else thinned(marked, share, seed)
-    root = Path(out).parent
-    write(out, [portable(one, root) for one in kept])
-    print(_causes(marks))
-    thin = "" if share is None else f", {len(kept)} kept for a share of {share:.0%}"
-    print(f"\n{len(marked)} of {len(made)} trajectories marked{thin} in {out}")
-    print(_balance(kept))
+    with sole_writer(out, "give another --out"):
+        made = [located(one, file.parent) for file in map(Path, files) for one in read(file, Trajectory)]
+        engine = choose_judge(judge_server, judge_name, judge_model, judge_cache, judge_concurrency)
+        if engine is None:
+            marks = mark(made, rules)
+        else:
+            cache = Path(judge_cache) if judge_cache else Path(out).with_suffix(".judged.jsonl")
+            marks = mark_with(engine, made, rules, cache, judge_concurrency, make_world(agent, decoder))
+        marked = [one.trajectory for one in marks if one.trajectory.desirable is not None]
+        if not marked:
+            raise UsageError(
+                f"{', '.join(files)}: none of {len(made)} trajectories can be marked; they need a gold "
+                "answer and an end other than a fault"
+            )
+        kept = marked if share is None else thinned(marked, share, seed)
+        root = Path(out).parent
+        write(out, [portable(one, root) for one in kept])
+        print(_causes(marks))
+        thin = "" if share is None else f", {len(kept)} kept for a share of {share:.0%}"
+        print(f"\n{len(marked)} of {len(made)} trajectories marked{thin} in {out}")
+        print(_balance(kept))
 
 
 def _causes(marks: Sequence[Marked]) -> str:

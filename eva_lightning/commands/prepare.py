@@ -19,6 +19,7 @@ from eva_lightning.data.intake.row_shape import RowShape
 from eva_lightning.data.intake.tables import Row, Table, every_row_of
 from eva_lightning.data.intake.video_folder import VideoFolder
 from eva_lightning.faults import UsageError
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import portable, write
 from eva_lightning.records import Task
 from eva_lightning.reports.summary import table as aligned
@@ -83,13 +84,14 @@ def prepare(
         _refuse_unknown(intake, files)  # in here: a file that is refused is not written
         _refuse_one_side(held_out, len(kept), len(intake.ids))
 
-    with tqdm(islice(named, limit), desc="preparing", unit="row") as bar:
-        count = write(out, prepared(bar))
-    print(_report(intake))
-    print(f"{count} tasks in {out}")
-    if held_out:
-        write(beside, kept)
-        print(f"{len(kept)} tasks in {beside}")
+    with sole_writer(out, "give another --out"):
+        with tqdm(islice(named, limit), desc="preparing", unit="row") as bar:
+            count = write(out, prepared(bar))
+        print(_report(intake))
+        print(f"{count} tasks in {out}")
+        if held_out:
+            write(beside, kept)
+            print(f"{len(kept)} tasks in {beside}")
 
 
 def _refuse_nothing(intake: Intake, files: Sequence[str]) -> None:

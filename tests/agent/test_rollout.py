@@ -252,3 +252,25 @@ def test_the_same_script_gives_the_same_bytes(renderer):
         "".join(map(store.line, run(call(), ANSWER, jobs=jobs, renderer=renderer))) for _ in range(2)
     )
     assert once == again
+
+
+def test_a_frame_of_a_clip_that_was_replaced_has_another_name(tmp_path):
+    names = []
+
+    def look_and_note(context):
+        names.extend(map(context.name, context.frames))
+        return ANSWER
+
+    def shown(path):
+        names.clear()
+        run(call(), look_and_note, jobs=[Job(task=task(clips=(Clip(id="v", path=path),)))])
+        return list(names)
+
+    clip = tmp_path / "v.mp4"
+    scripted, missing = shown(""), shown(str(clip))
+    clip.write_bytes(b"one")
+    before = shown(str(clip))
+    clip.write_bytes(b"another")
+    after = shown(str(clip))
+    assert len({*scripted, *missing, *before, *after}) == 8
+    assert after == shown(str(clip)) and all(len(name) == 16 for name in after)

@@ -58,7 +58,7 @@ def test_a_place_that_can_not_be_written_is_named(words, place, folder, capsys):
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("filename", ["a.png", None])
 def test_an_error_of_the_system_without_a_file_is_a_bug(grouped, filename, monkeypatch, capsys):
-    one = OSError(28, "No space left on device", filename)
+    one = OSError(9, "Bad file descriptor", filename)
     problem = ExceptionGroup("tasks", [one]) if grouped else one
 
     def break_down(name):
@@ -69,7 +69,7 @@ def test_an_error_of_the_system_without_a_file_is_a_bug(grouped, filename, monke
         with pytest.raises(type(problem)):
             main(["ask"])
     else:
-        assert refusal("ask", capsys).startswith("eva ask: a.png: can not be read or written (No space left")
+        assert refusal("ask", capsys).startswith("eva ask: a.png: can not be read or written (Bad file")
 
 
 @pytest.mark.parametrize("buffered", [True, False])

@@ -14,6 +14,7 @@ from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.cli import main
 from eva_lightning.files.store import write
 from eva_lightning.policy.tiny import build_tiny
+from tests.files.small_disk import small_disk
 
 
 @pytest.fixture
@@ -271,3 +272,18 @@ def test_a_checkpoint_of_another_policy_is_refused_in_one_line(shape, config, tm
         "eva fit: ckpt_path last: holds parameters of other number or size than this policy's; give the "
         "model that it was trained with"
     )
+
+
+def test_a_disk_that_takes_no_checkpoint_ends_a_fit_in_one_line(config, tmp_path, capsys):
+    with small_disk(100_000):
+        told = refused(config(), capsys)
+    assert told.startswith(
+        f"eva fit: {tmp_path}/checkpoints/iteration-000001.ckpt: can not be written (File too"
+    )
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_run_s_folder_that_can_not_be_made_ends_a_fit_in_one_line(config, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    told = refused([*config(), f"--trainer.default_root_dir={tmp_path / 'file' / 'run'}"], capsys)
+    assert told.startswith(f"eva fit: {tmp_path}/file/run") and "can not be" in told and "another" in told
