@@ -1,8 +1,8 @@
 """Weights to vLLM servers: pause, start, update, finish, empty the caches, resume.
 
 All servers get the same tensors in one pass over the policy, a bucket at a time, so that no second copy of
-the model is needed anywhere. A server that fails on the way is reported, and must not be asked again before
-it has been handed weights.
+the model is needed anywhere. What a server must not do twice is said to it once. A server that fails on the
+way is reported, and must not be asked again before it has been handed weights.
 """
 
 from __future__ import annotations
@@ -73,15 +73,17 @@ def push(
                 if problem is not None:
                     failed[server.url] = problem
 
-    everywhere(lambda server: server.post("/pause?mode=wait"))
+    everywhere(lambda server: server.post("/pause?mode=wait", again=True))
     if transfer == "shared_memory":
         _through_memory(servers, weights, version, bucket_bytes, everywhere)
     else:
         everywhere(lambda server: _from_device(server, weights, transfer, device))
-        everywhere(lambda server: server.post("/update_weight_version", {"new_version": str(version)}))
+        everywhere(
+            lambda server: server.post("/update_weight_version", {"new_version": str(version)}, again=True)
+        )
     for path in CACHES:
         everywhere(lambda server, path=path: _empty(server, path))  # type: ignore[misc]
-    everywhere(lambda server: server.post("/resume"))
+    everywhere(lambda server: server.post("/resume", again=True))
     return failed
 
 
@@ -96,7 +98,7 @@ def _from_device(server: HttpJson, weights: Weights, transfer: Transfer, device:
 
 
 def _empty(server: HttpJson, cache: str) -> None:
-    reply = server.post(cache)
+    reply = server.post(cache, again=True)
     if isinstance(reply, dict) and reply.get("success") is False:
         raise RuntimeError(f"{cache} did not succeed: something is still being written")
 
