@@ -1,7 +1,8 @@
 """A caller: somebody who waits for a reply while a thread asks for it, and who may leave.
 
-When he leaves, the thread is woken wherever it waits: in a pause, or for a server. Nothing is asked in the
-name of a caller who has left, so that a thread ends soon after nobody wants what it does.
+He leaves when nobody awaits the reply any more, or when the engine is closed. Then the thread is woken
+wherever it waits: in a pause, or for a server. Nothing is asked in the name of a caller who has left, so that
+a thread ends soon after nobody wants what it does.
 """
 
 from __future__ import annotations
@@ -65,10 +66,26 @@ class Caller:
                 self._socket = None
 
 
-async def in_thread(threads: ThreadPoolExecutor, work: Callable[[Caller], T]) -> T:
-    """What `work` makes in a thread, while it is awaited: its caller leaves when that is cancelled."""
-    caller = Caller()
-    try:
-        return await asyncio.get_running_loop().run_in_executor(threads, work, caller)
-    finally:
-        caller.leave()
+class Asking:
+    """Threads that ask, each in the name of a caller."""
+
+    def __init__(self, most: int, name: str) -> None:
+        """At most so many ask at once."""
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix=name)
+        self._callers: set[Caller] = set()
+
+    async def hear(self, work: Callable[[Caller], T]) -> T:
+        """What `work` makes in a thread, while it is awaited: its caller leaves when that is cancelled."""
+        caller = Caller()
+        self._callers.add(caller)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, caller)
+        finally:
+            self._callers.discard(caller)
+            caller.leave()
+
+    def close(self) -> None:
+        """Nobody waits any longer, so that the threads end: a process waits for them at its end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for caller in list(self._callers):
+            caller.leave()

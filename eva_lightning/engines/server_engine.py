@@ -12,12 +12,11 @@ import json
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
 
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
-from eva_lightning.engines.caller import Caller, in_thread
+from eva_lightning.engines.caller import Asking, Caller
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
 from eva_lightning.engines.meter import Meter, Usage, usage_of
@@ -68,10 +67,10 @@ class ServerEngine(Engine):
         self.retries = retries
         self.pause = pause
         self.tool_role = tool_role
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="server-engine")
+        self._asking = Asking(concurrency, "server-engine")
 
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
-        return await in_thread(self._threads, partial(self._write, context, sampling))
+        return await self._asking.hear(partial(self._write, context, sampling))
 
     def model_name(self) -> str:
         if self.model is None:
@@ -79,7 +78,7 @@ class ServerEngine(Engine):
         return self.model
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._asking.close()
 
     def _write(self, context: Context, sampling: Sampling, caller: Caller) -> Utterance:
         if self.model is None:

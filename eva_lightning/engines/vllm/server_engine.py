@@ -12,7 +12,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,7 +19,7 @@ import torch.distributed as dist
 
 from eva_lightning.device import own_card
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
-from eva_lightning.engines.caller import Caller, in_thread
+from eva_lightning.engines.caller import Asking, Caller
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
 from eva_lightning.engines.vllm.adapter import FinishedTurn, check_version, sampling_words
@@ -100,12 +99,12 @@ class VLLMServerEngine(RefreshedEngine):
         self._homes: OrderedDict[tuple[str, int], _Server] = OrderedDict()
         self._encoded: OrderedDict[str, str] = OrderedDict()
         self._encoded_bytes = 0
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="vllm-servers")
+        self._asking = Asking(concurrency, "vllm-servers")
         self._met = False
 
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         """The next turn of one conversation."""
-        return await in_thread(self._threads, partial(self._write, context, sampling))
+        return await self._asking.hear(partial(self._write, context, sampling))
 
     def take_weights(self, weights: Weights, version: int) -> None:
         """Hand the weights to every server that answers; one that was out is in again."""
@@ -131,7 +130,7 @@ class VLLMServerEngine(RefreshedEngine):
         self.policy_version = version
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._asking.close()
 
     # --- one turn, in a thread
 
