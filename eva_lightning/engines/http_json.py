@@ -12,11 +12,10 @@ import json
 import threading
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from eva_lightning.engines.caller import Caller, NobodyWaits
+from eva_lightning.engines.keys import Key, address_of
 from eva_lightning.engines.wire import Connection
-from eva_lightning.faults import UsageError
 
 MOST_BYTES = 64 * 2**20
 """A turn with all its ids and log-probs is well below a tenth of this."""
@@ -26,7 +25,7 @@ class Refused(Exception):
     """The server answered, but not with what was asked for."""
 
     def __init__(self, status: int, said: str) -> None:
-        super().__init__(f"HTTP {status}: {said[:300]}")
+        super().__init__(f"HTTP {status}: {said}")
         self.status = status
 
 
@@ -41,28 +40,29 @@ class HttpJson:
         self,
         url: str,
         timeout: float,
-        headers: dict[str, str] | None = None,
         *,
+        key: Key | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> None:
         """
         Args:
             url: Base address.
             timeout: Seconds for one whole reply, connecting and sending included.
-            headers: Sent with every question.
+            key: Shown to the server with every question, unless others could read it on the way.
             most_bytes: A longer reply is none.
         """
-        parts = urlsplit(url.rstrip("/"))
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{url!r} is no address of a server; want something like http://localhost:8000")
-        self.url = url.rstrip("/")
-        self.host = parts.hostname
+        parts = address_of(url)
+        self.url = url.strip().rstrip("/")
+        self.host = str(parts.hostname)
         self.timeout = timeout
         self.most_bytes = most_bytes
         self._secure = parts.scheme == "https"
         self._port = parts.port or (443 if self._secure else 80)
         self._prefix = parts.path
-        self._headers = {"Content-Type": "application/json", **(headers or {})}
+        self._key = key
+        self._headers = {"Content-Type": "application/json"}
+        if key is not None and key.may_go_to(parts):
+            self._headers["Authorization"] = f"Bearer {key.secret}"
         self._mine = threading.local()
 
     def get(self, path: str, timeout: float | None = None, *, caller: Caller | None = None) -> Any:
@@ -144,18 +144,29 @@ class HttpJson:
             reply = connection.getresponse()
             text = self._body(reply).decode(errors="replace")
         if reply.status != 200:
-            raise Refused(reply.status, text)
+            raise Refused(reply.status, self._without_key(text)[:300] + self._why(reply.status))
         try:
             return json.loads(text) if text else None
         except (ValueError, RecursionError):
-            raise Unreachable(f"it sent no JSON: {text[:200]}") from None
+            raise Unreachable(f"it sent no JSON: {self._without_key(text)[:200]}") from None
 
     def _body(self, reply: http.client.HTTPResponse) -> bytes:
         """All of it, and never more than is allowed."""
+        body: bytes | None
         if reply.length is None:
             body = reply.read(self.most_bytes + 1)
-        else:  # not read with a limit, which would take half a body for the whole
-            body = reply.read() if reply.length <= self.most_bytes else None
+        elif reply.length > self.most_bytes:
+            body = None
+        else:
+            body = reply.read()  # with a limit it would take half a body for the whole
         if body is None or len(body) > self.most_bytes:
             raise Unreachable(f"it sent more than {self.most_bytes:,} bytes")
         return body
+
+    def _without_key(self, text: str) -> str:
+        """What a server said may be written down; some quote the key that they were shown."""
+        return text if self._key is None else text.replace(self._key.secret, "***")
+
+    def _why(self, status: int) -> str:
+        kept_back = self._key is not None and "Authorization" not in self._headers
+        return f" ({self._key.kept_back})" if self._key and kept_back and status in (401, 403) else ""

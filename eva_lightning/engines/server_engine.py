@@ -19,6 +19,7 @@ from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.engines.caller import Asking, Caller
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.keys import key_in
 from eva_lightning.engines.meter import Meter, Usage, usage_of
 from eva_lightning.faults import EngineFault, EngineRefusal
 from eva_lightning.records import FrameRef, Message, Part
@@ -37,7 +38,7 @@ class ServerEngine(Engine):
         url: str,
         model: str | None = None,
         *,
-        api_key: str = "none",
+        key_variable: str | None = None,
         concurrency: int = 16,
         timeout: float = 600.0,
         retries: int = 4,
@@ -49,7 +50,8 @@ class ServerEngine(Engine):
         Args:
             url: Base address, for example http://localhost:8000 or http://localhost:8000/v1.
             model: Name of the served model; None asks the server for its first one.
-            api_key: Sent as a bearer token.
+            key_variable: Name of the environment variable that holds the key, for example OPENAI_API_KEY; to
+                another machine it is sent over https:// alone, unless EVA_KEY_OVER_HTTP=1. None sends none.
             concurrency: Requests under way at once.
             timeout: Seconds to wait for one reply, from connecting to its last byte.
             retries: Further tries after a connection error or a busy server.
@@ -59,9 +61,8 @@ class ServerEngine(Engine):
         """
         base = url.rstrip("/")
         self.url = base if base.endswith("/v1") else f"{base}/v1"
-        self._http = HttpJson(
-            self.url, timeout, {"Authorization": f"Bearer {api_key}"}, most_bytes=reply_mb * 2**20
-        )
+        key = key_in(key_variable)
+        self._http = HttpJson(self.url, timeout, key=key, most_bytes=reply_mb * 2**20)
         self.meter: Meter = Meter()
         self.model = model
         self.retries = retries

@@ -61,7 +61,7 @@ class _Received(io.RawIOBase):
 
     def readinto(self, room: Any) -> int | None:
         self._wire.socket.settimeout(_left(self._wire.until))
-        return self._raw.readinto(room)  # type: ignore[attr-defined, no-any-return]
+        return self._raw.readinto(room)
 
     def close(self) -> None:
         self._raw.close()

@@ -16,8 +16,10 @@ from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.keys import Key
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.engines.vllm.adapter import installed
+from eva_lightning.engines.vllm.guard import VARIABLE
 from eva_lightning.engines.vllm.server_engine import VLLMServerEngine
 from eva_lightning.faults import EngineFault, Fault, UsageError
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
@@ -111,6 +113,37 @@ class adapted:
         with torch.no_grad():
             for weight in self.weights:
                 weight.zero_()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/version"),
+        ("GET", "/v1/models"),
+        ("GET", "/get_world_size"),
+        ("GET", "/server_info"),
+        ("POST", "/inference/v1/generate"),
+        ("POST", "/pause?mode=wait"),
+        ("POST", "/collective_rpc"),
+        ("POST", "/init_weight_transfer_engine"),
+        ("POST", "/update_weights"),
+        ("POST", "/reset_prefix_cache"),
+    ],
+)
+def test_nothing_but_a_sign_of_life_is_for_those_who_do_not_show_the_token(method, path, pair):
+    for key in (None, Key(name="wrong", secret="guessed")):
+        stranger = HttpJson(pair[0].url, timeout=10, key=key)
+        assert stranger.get("/health") is None
+        with pytest.raises(Refused, match="HTTP 401: .*show the token"):
+            stranger.get(path) if method == "GET" else stranger.post(path, {})
+
+
+def test_a_trainer_without_the_token_is_told_which_one_it_lacks(policy, pair, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "another")
+    engine = VLLMServerEngine(policy, [pair[0].url])
+    with pytest.raises(EngineFault, match="HTTP 401.*give this process the EVA_SERVER_TOKEN"):
+        write_probes(engine, PROBES[:1], WORDS)
+    engine.close()
 
 
 def test_a_conversation_that_is_too_long_is_refused_in_one_line(engine):

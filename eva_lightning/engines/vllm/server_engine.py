@@ -22,8 +22,10 @@ from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utter
 from eva_lightning.engines.caller import Asking, Caller
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.keys import unquoted
 from eva_lightning.engines.vllm.adapter import FinishedTurn, check_version, sampling_words
 from eva_lightning.engines.vllm.over_http import GENERATE, generate_body, read_reply
+from eva_lightning.engines.vllm.server_token import VARIABLE, known_token
 from eva_lightning.engines.vllm.weight_push import Transfer, push, usual_transfer
 from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.loading import Policy
@@ -72,6 +74,7 @@ class VLLMServerEngine(RefreshedEngine):
         timeout: float = 600.0,
         patience: float = 120.0,
         bucket_mb: int = 256,
+        reply_mb: int = 64,
     ) -> None:
         """
         Args:
@@ -84,9 +87,13 @@ class VLLMServerEngine(RefreshedEngine):
             timeout: Seconds to wait for one turn.
             patience: Seconds to wait for a busy server, and for the first sign of life of one that starts.
             bucket_mb: Megabytes of weights on the way at once (shared_memory).
+            reply_mb: Megabytes of the longest reply that is read.
+
+        The token that `eva serve` wants to be shown is EVA_SERVER_TOKEN, or what it left in the user's file.
         """
         if not urls or len(set(urls)) != len(urls):
-            raise UsageError(f"urls is {urls}: want the address of at least one server, each once")
+            shown = [unquoted(url) for url in urls]
+            raise UsageError(f"urls is {shown}: want the address of at least one server, each once")
         self.policy = policy
         self.renderer = policy.renderer
         self.transfer = transfer or usual_transfer()
@@ -94,7 +101,8 @@ class VLLMServerEngine(RefreshedEngine):
         self.device = own_card()  # as seen by the thread that trains: a push has threads of its own
         self.patience = patience
         self.bucket_bytes = bucket_mb * 2**20
-        self.servers = [_Server(http=HttpJson(url, timeout)) for url in urls]
+        token, most = known_token(), reply_mb * 2**20
+        self.servers = [_Server(http=HttpJson(url, timeout, key=token, most_bytes=most)) for url in urls]
         self._lock = threading.Lock()
         self._homes: OrderedDict[tuple[str, int], _Server] = OrderedDict()
         self._encoded: OrderedDict[str, str] = OrderedDict()
@@ -262,6 +270,8 @@ class VLLMServerEngine(RefreshedEngine):
                 server.http.get("/health", timeout=10, caller=caller)
                 check_version(server.http.get("/version", timeout=10, caller=caller)["version"])
             except (Refused, Unreachable) as problem:
+                if isinstance(problem, Refused) and problem.status == 401:
+                    return f"{problem}; give this process the {VARIABLE} that the server was started with"
                 if time.monotonic() >= deadline:
                     return str(problem)
                 caller.pause(0.5)
