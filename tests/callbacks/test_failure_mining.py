@@ -261,7 +261,7 @@ def test_two_ranks_share_their_failures_and_add_the_same_tasks_after_the_same_ba
     finally:
         for one in running:
             one.kill()
-    left, right = (torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in (0, 1))
+    left, right = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert left["pool"] == right["pool"] and left["mining"] == right["mining"]
     added = left["pool"]["train"]["added"]
     joined, mined = added[0][0], {row["id"] for _, _, rows in added for row in rows}

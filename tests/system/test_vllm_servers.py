@@ -158,7 +158,7 @@ def test_a_conversation_that_is_too_long_is_refused_in_one_line(engine):
 def test_a_server_on_another_machine_is_no_place_for_shared_memory(policy):
     engine = VLLMServerEngine(policy, ["http://192.0.2.1:8000"], transfer="shared_memory", patience=0)
     engine._met = True
-    engine._examine = lambda server, patience: None
+    engine._examine = lambda server, patience, caller: None
     with pytest.raises(UsageError, match="is on another machine"):
         give(engine, policy, 1)
     engine.close()
@@ -235,11 +235,11 @@ def test_with_no_server_left_the_run_stops_in_one_line_and_can_be_resumed(pair, 
     with pytest.raises(Fault, match="no vLLM server is left.*--ckpt_path last"):
         checkpoints = [Killing(pair[1], 2), IterationCheckpoint(every=100)]
         school(world, tiny_folder, asking(pair), iterations=4, callbacks=checkpoints, **writing)
-    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)
+    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["iteration"] in (2, 3)
     module = make("grpo", tiny_folder, lr=4e-3, attempts=8, rewards=[Letters()])
     made = trainer(callbacks=[IterationCheckpoint()], **writing)
-    made.fit(module, Batches(*[list(world.tasks)] * 4), ckpt_path="last", weights_only=False)
+    made.fit(module, Batches(*[list(world.tasks)] * 4), ckpt_path="last", weights_only=True)
     assert module.iteration == 4
 
 
