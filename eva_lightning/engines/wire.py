@@ -12,6 +12,7 @@ import select
 import socket
 import ssl
 import time
+from functools import cache
 from typing import Any
 
 from eva_lightning.engines.caller import Caller
@@ -27,13 +28,13 @@ class Wire:
         if secure:
             with caller.waiting_on(self.socket):
                 self.socket.settimeout(_left(until))
-                context = ssl.create_default_context()
-                self.socket = context.wrap_socket(self.socket, server_hostname=host)
+                self.socket = _context().wrap_socket(self.socket, server_hostname=host)
 
     def stale(self) -> bool:
         """Whether the other side has hung up, or speaks unasked: nothing is to be said here any more."""
-        readable, _, _ = select.select([self.socket], [], [], 0)
-        return bool(readable)
+        poll = select.poll()  # select() knows no more than 1,024 open files
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     # --- what http.client calls
 
@@ -82,6 +83,12 @@ class Connection(http.client.HTTPConnection):
             self.sock = wire = Wire(self.host, self.port, secure=self._secure, until=until, caller=caller)
         wire.until = until
         return wire  # type: ignore[no-any-return]
+
+
+@cache
+def _context() -> ssl.SSLContext:
+    """Whom to believe who a server is; reading it takes longer than many a reply."""
+    return ssl.create_default_context()
 
 
 def _connected(host: str, port: int, until: float, caller: Caller) -> socket.socket:

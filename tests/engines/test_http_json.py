@@ -1,12 +1,17 @@
 """JSON over HTTP with servers that drip, never end, say nothing or hang up: all real ones."""
 
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 
 import pytest
 
+from eva_lightning.engines import wire
 from eva_lightning.engines.caller import Caller, NobodyWaits
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.keys import Key
 from tests.engines.sockets import WHOLE, hear, silent, speaking
 
 LONG = 20.0
@@ -168,3 +173,35 @@ def test_what_is_no_200_is_a_refusal():
 
     with speaking(busy) as url, pytest.raises(Refused, match="HTTP 503: busy"):
         HttpJson(url, timeout=10).get("/")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_over_tls_a_key_goes_along_and_a_stranger_is_not_believed(tmp_path, monkeypatch):
+    words = (
+        "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost -days 2"
+    )
+    subprocess.run(
+        ["openssl", *words.split(), "-keyout", tmp_path / "key", "-out", tmp_path / "crt"],
+        check=True,
+        capture_output=True,
+    )
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    heard = []
+
+    def script(connection, number, over):
+        with ours.wrap_socket(connection, server_side=True) as wrapped:
+            while asked := hear(wrapped):
+                heard.append(asked)
+                wrapped.sendall(WHOLE)
+
+    with speaking(script) as url:
+        http = HttpJson(
+            url.replace("http://127.0.0.1", "https://localhost"), 10, key=Key(name="K", secret="k1")
+        )
+        monkeypatch.setattr(wire, "_context", ssl.create_default_context)
+        with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+            http.get("/")
+        monkeypatch.setattr(wire, "_context", lambda: ssl.create_default_context(cafile=tmp_path / "crt"))
+        assert [http.post("/a", {"x": "y" * 2**20}), http.get("/b")] == [{"said": 1}] * 2
+    assert [b"Bearer k1" in one for one in heard] == [True, True] and len(heard[0]) > 2**20

@@ -1,5 +1,5 @@
-"""What the engine of many servers remembers of them, and what it makes of a turn that nobody waits for. The server
-is a stand-in that hears and is silent; tests/system/test_vllm_servers.py asks real ones.
+"""What the engine of many servers remembers of them, and a turn that nobody waits for. The server is one
+that hears and is silent; tests/system/test_vllm_servers.py asks real ones.
 """
 
 import asyncio
