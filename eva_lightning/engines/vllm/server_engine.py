@@ -24,7 +24,7 @@ from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
 from eva_lightning.engines.keys import unquoted
 from eva_lightning.engines.vllm.adapter import FinishedTurn, check_version, sampling_words
-from eva_lightning.engines.vllm.over_http import GENERATE, generate_body, read_reply
+from eva_lightning.engines.vllm.over_http import GENERATE, finished_turn, generate_body
 from eva_lightning.engines.vllm.server_token import VARIABLE, known_token
 from eva_lightning.engines.vllm.weight_push import Transfer, push, usual_transfer
 from eva_lightning.faults import EngineFault, UsageError
@@ -183,7 +183,7 @@ class VLLMServerEngine(RefreshedEngine):
             try:
                 body = generate_body(context.ids, images, words)
                 reply = server.http.post(GENERATE, body, caller=caller, again=True)  # its dice are in it
-                written = read_reply(reply)
+                written = finished_turn(reply)
             except Refused as refusal:
                 if any(url is None for _, url in images):  # it may have dropped one that we took for known
                     server.known.clear()
