@@ -19,8 +19,9 @@ from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.engines.caller import Asking, Caller
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
-from eva_lightning.engines.keys import key_in
+from eva_lightning.engines.keys import Key, address_of, is_here, key_in
 from eva_lightning.engines.meter import Meter, Usage, usage_of
+from eva_lightning.engines.vllm.server_token import known_token
 from eva_lightning.faults import EngineFault, EngineRefusal
 from eva_lightning.records import FrameRef, Message, Part
 from eva_lightning.video.decoder import Pixels
@@ -51,7 +52,8 @@ class ServerEngine(Engine):
             url: Base address, for example http://localhost:8000 or http://localhost:8000/v1.
             model: Name of the served model; None asks the server for its first one.
             key_variable: Name of the environment variable that holds the key, for example OPENAI_API_KEY; to
-                another machine it is sent over https:// alone, unless EVA_KEY_OVER_HTTP=1. None sends none.
+                another machine it is sent over https:// alone, unless EVA_KEY_OVER_HTTP=1. Where there is
+                none a server on this machine is shown the token of `eva serve`, and others nothing.
             concurrency: Requests under way at once.
             timeout: Seconds to wait for one reply, from connecting to its last byte.
             retries: Further tries after a connection error or a busy server.
@@ -61,7 +63,7 @@ class ServerEngine(Engine):
         """
         base = url.rstrip("/")
         self.url = base if base.endswith("/v1") else f"{base}/v1"
-        key = key_in(key_variable)
+        key = key_in(key_variable) or _token_of_a_neighbour(self.url)
         self._http = HttpJson(self.url, timeout, key=key, most_bytes=reply_mb * 2**20)
         self.meter: Meter = Meter()
         self.model = model
@@ -149,6 +151,11 @@ class ServerEngine(Engine):
         if body is None:
             return self._http.get(path, seconds, caller=caller)
         return self._http.post(path, body, seconds, caller=caller)
+
+
+def _token_of_a_neighbour(url: str) -> Key | None:
+    """A server on this machine may be one of ours."""
+    return known_token() if is_here(address_of(url).hostname or "") else None
 
 
 def _content(part: Part, pixels: Callable[[FrameRef], Pixels]) -> dict[str, Any]:

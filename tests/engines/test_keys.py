@@ -9,6 +9,7 @@ from eva_lightning.engines import keys
 from eva_lightning.engines.http_json import HttpJson, Refused
 from eva_lightning.engines.keys import Key, address_of, key_in
 from eva_lightning.engines.server_engine import ServerEngine
+from eva_lightning.engines.vllm.guard import VARIABLE
 from eva_lightning.faults import EngineRefusal, UsageError
 from tests.engines.sockets import WHOLE, hear, speaking
 
@@ -94,3 +95,17 @@ def test_an_address_with_a_password_is_refused_before_anything_is_written(url, t
     said = "".join(capfd.readouterr())
     assert SECRET not in said and "holds no user, password or key" in said
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_where_no_key_is_set_a_server_on_this_machine_is_shown_the_token_and_no_other(elsewhere, monkeypatch):
+    monkeypatch.setenv(VARIABLE, SECRET)
+    monkeypatch.delenv("MY_KEY", raising=False)
+    monkeypatch.setenv(keys.OPENLY, "1")
+    heard = []
+    models = b'{"data": [{"id": "m"}]}'
+    with speaking(
+        noting(heard, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(models), models))
+    ) as url:
+        assert ServerEngine(url, key_variable="MY_KEY").model_name() == "m"
+        assert ServerEngine(elsewhere(url)).model_name() == "m"
+    assert [SECRET.encode() in one for one in heard] == [True, False]

@@ -39,7 +39,7 @@ class Guard:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            said = b'{"error": "show the token that this server was started with"}'
+            said = b'{"error": "show the token that this server was started with, EVA_SERVER_TOKEN"}'
             headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(said))]
             await send({"type": "http.response.start", "status": 401, "headers": headers})
             await send({"type": "http.response.body", "body": said})
