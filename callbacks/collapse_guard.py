@@ -128,7 +128,7 @@ def _keepers(trainer: Trainer) -> list[IterationCheckpoint]:
 def _restore(trainer: Trainer, module: PolicyModule, file: Path) -> None:
     """Weights and optimizer of a checkpoint; the schedule of the learning rate stays where it is."""
     module.drop_ahead()  # the rollout in the background is written by what is given up
-    checkpoint = trainer.strategy.load_checkpoint(file, weights_only=False)
+    checkpoint = trainer.strategy.load_checkpoint(file, weights_only=True)
     trainer.strategy.load_model_state_dict(checkpoint, strict=False)
     trainer.strategy.load_optimizer_state_dict(checkpoint)
     schedule = module.lr_schedulers()

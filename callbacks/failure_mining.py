@@ -30,6 +30,9 @@ from eva_lightning.records import Task
 if TYPE_CHECKING:
     from eva_lightning.modules.base import PolicyModule
 
+PATIENCE = 10.0
+"""Seconds for an author to come to an end when training does."""
+
 AUTHORS = (TeacherAuthor, WorldAuthor)
 """Those that configs may name bare."""
 
@@ -140,7 +143,10 @@ class FailureMining(Callback):
     def teardown(self, trainer: Trainer, pl_module: PolicyModule, stage: str) -> None:  # type: ignore[override]
         self.author.stopped = True
         if self._work is not None:
-            self._work.wait(10.0)
+            self._work.wait(PATIENCE)
+            if not self._work.done:
+                self.author.close()  # else the process would wait at its end for what it still asks
+            self._tell_what_is_lost(self._work)
         self._work = None
 
     # --- what a resumed run must know -----------------------------------------------------------------------
@@ -225,6 +231,20 @@ class FailureMining(Callback):
             f"{len(written.rejected)} rejected" + (f" ({told})" if told else "")
         )
         rank_zero_info(said) if written.tasks else rank_zero_warn(said)
+
+    def _tell_what_is_lost(self, work: Background[Written]) -> None:
+        """Training is over and the author was at work: nobody will read what it writes."""
+        assert self._request is not None
+        if work.problem is not None:
+            state = f"failed: {type(work.problem).__name__}: {work.problem}"
+        elif work.done:
+            state = f"has {len(work.result().tasks)} new tasks that no iteration was left for"
+        else:
+            state = f"was still at work after {PATIENCE:g} s and was left"
+        rank_zero_warn(
+            f"FailureMining: the author, asked after iteration {self._request.iteration}, {state}; a run "
+            "that goes on with --ckpt_path last asks again"
+        )
 
     def _log(self, module: PolicyModule, numbers: dict[str, float]) -> None:
         named = {f"mining/{name.replace(' ', '_')}": value for name, value in numbers.items()}

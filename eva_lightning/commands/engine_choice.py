@@ -5,7 +5,6 @@ Also the server that other commands ask. Runs nothing.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -62,11 +61,15 @@ def choose_engine(
 def served(
     server: str, name: str | None, *, tool_role: ToolRole = "tool", concurrency: int = 16
 ) -> ServerEngine:
-    """A model behind an OpenAI-compatible server, which is sent OPENAI_API_KEY if that is set."""
+    """A model behind an OpenAI-compatible server, which is sent OPENAI_API_KEY if that is set.
+
+    To another machine over https:// alone, unless EVA_KEY_OVER_HTTP=1.
+    """
     from eva_lightning.engines.server_engine import ServerEngine
 
-    key = os.environ.get("OPENAI_API_KEY", "none")
-    return ServerEngine(server, name, api_key=key, concurrency=concurrency, tool_role=tool_role)
+    return ServerEngine(
+        server, name, key_variable="OPENAI_API_KEY", concurrency=concurrency, tool_role=tool_role
+    )
 
 
 def make_world(config: AgentConfig, decoder: DecoderChoice) -> World:

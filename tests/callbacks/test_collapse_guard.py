@@ -83,7 +83,7 @@ def test_it_goes_back_to_the_weights_from_before_and_on_with_the_next_tasks(tmp_
         fit(tmp_path, module, [guard, IterationCheckpoint(every=2, keep=3), weighing], iterations=10)
     assert weighing.seen == [1, 2, 3, 4, 5, 6, 4, 5, 6]
     assert module.iteration == 10 and module.seen == list(range(10))  # no task twice
-    last = torch.load(tmp_path / "checkpoints/iteration-000008.ckpt", weights_only=False)
+    last = torch.load(tmp_path / "checkpoints/iteration-000008.ckpt", weights_only=True)
     assert float(last["state_dict"]["weight"][0]) == 5
 
 
