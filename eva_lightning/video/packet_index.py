@@ -14,8 +14,7 @@ import tempfile
 import threading
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_lightning.faults import VideoError
+from eva_lightning.video.container import open_container, reading, video_stream
 
 Identity = tuple[str, int, int]
 """Path, modification time in ns and size: equal only for a file that did not change."""
@@ -173,38 +173,6 @@ def file_identity(path: str | Path) -> Identity:
     return os.path.abspath(path), stat.st_mtime_ns, stat.st_size
 
 
-@contextmanager
-def reading(path: str | Path) -> Iterator[None]:
-    """Whatever FFmpeg says of a file, said as one line that names the file."""
-    try:
-        yield
-    except VideoError:
-        raise
-    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-        # PyAV's errors repeat the path and the number; the words in between are what a person can use.
-        what = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise VideoError(
-            f"{path}: can not be read as a video ({what.lower()}); check that it plays, or fetch it again"
-        ) from error
-
-
-def open_container(path: str | Path, *, generated: bool = False) -> Any:
-    """An open file. Only local files: a playlist in disguise must not reach the network."""
-    options = {"protocol_whitelist": "file"}
-    if generated:
-        options["fflags"] = "+genpts"
-    with reading(path):
-        return av.open("file:" + os.path.abspath(path), options=options, metadata_errors="ignore")
-
-
-def video_stream(container: Any, path: str | Path) -> Any:
-    """The video stream of an open file; VideoError if it has none (a cover picture is none)."""
-    best = container.streams.best("video")
-    if best is None or best.disposition & av.stream.Disposition.attached_pic:
-        raise VideoError(f"{path}: has no video stream; give a file with pictures")
-    return best
-
-
 def build_index(path: str | Path) -> PacketIndex:
     """Read all packets of the video stream once."""
     with reading(path):
@@ -240,6 +208,8 @@ def _read_packets(container: Any, stream: Any) -> tuple[list[tuple[int, int, int
                 flags = int(packet.is_keyframe), int(packet.is_discard)
                 rows.append((packet.pts, rank, packet.duration or 0, *flags))
             rank += 1
+    except av.error.ExitError:
+        raise  # late, which is no end
     except av.error.FFmpegError:
         if not rows:
             raise

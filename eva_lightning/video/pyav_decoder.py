@@ -16,10 +16,11 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from eva_lightning.faults import VideoError
+from eva_lightning.video.container import reading
 from eva_lightning.video.decoder import Decoder, Frame, Pixels
 from eva_lightning.video.gop_reader import GopReader
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call, read_header, turned
-from eva_lightning.video.packet_index import packet_index, reading
+from eva_lightning.video.packet_index import packet_index
 
 STEPS_BACK = (1, 8, 64)
 """Key frames by which decoding begins earlier, in turn, if a frame did not come out; then from the start."""
