@@ -22,13 +22,16 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eva_lightning.faults import Fault, VideoError
+from eva_lightning.faults import Fault, UsageError, VideoError
 from eva_lightning.records import PATCH
+from eva_lightning.video.audio import read_audio
 from eva_lightning.video.decoder import Decoder, Device, Frame, VideoFacts
 from eva_lightning.video.decoder_pool import DecoderPool
 from eva_lightning.video.decoding_crew import DecodingCrew
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call
+from eva_lightning.video.isolation import Isolation
 from eva_lightning.video.opening import on_a_card, open_decoder
 from eva_lightning.video.orders import Key, Order, View, cut, threads_for
 from eva_lightning.video.packet_index import EPSILON, Identity, PacketIndex, file_identity, packet_index
@@ -73,6 +76,8 @@ class FrameStore:
         coarse: Coarse = "auto",
         max_frame_pixels: int = MAX_FRAME_PIXELS,
         index_dir: str | Path | None = None,
+        isolate: bool = False,
+        deadline: float = 120.0,
     ) -> None:
         """
         Args:
@@ -85,17 +90,20 @@ class FrameStore:
                 10 times cheaper, and the frame's true time is reported.
             max_frame_pixels: Files with larger native frames are refused.
             index_dir: Directory in which packet indexes are kept between runs; None keeps them in memory.
+            isolate: Read videos in processes of their own, one for each open file and of about 60 MB, so that
+                a file that crashes FFmpeg costs one request and not the run. By PyAV, on CPUs.
+            deadline: Seconds that such a process may take over one request; then it is ended, and replaced.
         """
         if cache_bytes < 0 or threads < 0:
             raise ValueError(f"cache_bytes {cache_bytes} and threads {threads} must not be negative")
         self._cache_bytes, self._threads, self._coarse = cache_bytes, threads, coarse
         self._index_dir = index_dir
-
-        self._device: Device = device
-        open_one = partial(
-            open_decoder, device=device, max_frame_pixels=max_frame_pixels, index_dir=index_dir
-        )
-        self._pool = DecoderPool(open_one, max_open)
+        if isolate and device not in ("auto", "pyav"):
+            raise UsageError(f"isolate reads videos by PyAV, on CPUs: device {device} does not go with it")
+        self._device: Device = "pyav" if isolate else device
+        self._max_frame_pixels = max_frame_pixels
+        self._isolation = Isolation(deadline, max_frame_pixels) if isolate else None
+        self._pool = DecoderPool(self._open_one, max_open)
         self._lock = threading.Lock()  # guards everything below
         self._kept: OrderedDict[Key, Frame] = OrderedDict()
         self._coming: dict[Key, Order] = {}
@@ -148,6 +156,10 @@ class FrameStore:
                 self._prefetcher = ThreadPoolExecutor(self._threads, thread_name_prefix="prefetch")
             self._prefetcher.submit(quietly)
 
+    def sound(self, path: str | Path, start: float, end: float) -> NDArray[np.float32]:
+        """The sound of a range of seconds, as `read_audio` gives it; nothing of it is kept."""
+        return (self._isolation.sound if self._isolation is not None else read_audio)(path, start, end)
+
     @property
     def stats(self) -> FrameStoreStats:
         with self._lock:
@@ -170,6 +182,8 @@ class FrameStore:
             prefetcher.shutdown(cancel_futures=True)
         self._crew.close()
         self._pool.close()
+        if self._isolation is not None:
+            self._isolation.close()
         with self._lock:
             self._kept.clear()
             self._bytes = 0
@@ -180,6 +194,21 @@ class FrameStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _open_one(self, path: str, threads: int) -> Decoder:
+        if self._isolation is not None:
+            return self._isolation.open(path, self._index(path), threads)
+        return open_decoder(
+            path,
+            self._device,
+            max_frame_pixels=self._max_frame_pixels,
+            index_dir=self._index_dir,
+            threads=threads,
+        )
+
+    def _index(self, path: str | Path) -> PacketIndex:
+        build = None if self._isolation is None else self._isolation.index
+        return packet_index(path, self._index_dir, build)
+
     def _serve(
         self, path: str | Path, times: Sequence[float], height: int, width: int, coarse: Coarse
     ) -> list[Frame]:
@@ -189,7 +218,7 @@ class FrameStore:
             return []
         identity = file_identity(path)
         check_call(identity[0], len(times), height, width)
-        index = packet_index(path, self._index_dir)
+        index = self._index(path)
         asked = _choose(index, times, coarse)
         shown = self._collect(View(identity, index, height, width), set(asked))
         return [shown[frame] for frame in asked]

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import zipfile
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,9 @@ MEMORY_ENTRIES = 128
 
 MAX_REORDER = 64
 """Frames are shown at most 16 places from where they are stored; more means the clock jumped."""
+
+ARRAYS = ("pts", "rank", "key", "key_pts", "key_rank")
+"""The fields of an index that are arrays."""
 
 _FORMAT = 1
 _lock = threading.Lock()
@@ -129,8 +132,15 @@ class PacketIndex:
         return max(key, 0)
 
 
-def packet_index(path: str | Path, cache_dir: str | Path | None = None) -> PacketIndex:
-    """The index of a file: from memory, from `cache_dir`, or by reading the file's packets once."""
+def packet_index(
+    path: str | Path,
+    cache_dir: str | Path | None = None,
+    build: Callable[[str | Path], PacketIndex] | None = None,
+) -> PacketIndex:
+    """The index of a file: from memory, from `cache_dir`, or by reading the file's packets once.
+
+    `build` reads them; None is `build_index`, here and now.
+    """
     identity = file_identity(path)
     with _lock:
         if identity in _memory:
@@ -145,7 +155,7 @@ def packet_index(path: str | Path, cache_dir: str | Path | None = None) -> Packe
             stored = Path(cache_dir) / _file_name(identity) if cache_dir is not None else None
             index = _load(stored) if stored is not None else None
             if index is None:
-                index = build_index(path)
+                index = (build or build_index)(path)
                 if stored is not None:
                     _save(stored, index)
             with _lock:
@@ -256,7 +266,7 @@ def _load(stored: Path) -> PacketIndex | None:
         with np.load(stored, allow_pickle=False) as arrays:
             scalars = arrays["scalars"]
             return PacketIndex(
-                **{name: arrays[name] for name in ("pts", "rank", "key", "key_pts", "key_rank")},
+                **{name: arrays[name] for name in ARRAYS},
                 end=int(arrays["end"]),
                 tick=float(scalars[0]),
                 generated=bool(scalars[1]),
@@ -276,11 +286,7 @@ def _save(stored: Path, index: PacketIndex) -> None:
         with tempfile.NamedTemporaryFile(dir=stored.parent, suffix=".part", delete=False) as part:
             np.savez(
                 part,
-                pts=index.pts,
-                rank=index.rank,
-                key=index.key,
-                key_pts=index.key_pts,
-                key_rank=index.key_rank,
+                **{name: getattr(index, name) for name in ARRAYS},
                 end=np.int64(index.end),
                 scalars=np.array([index.tick, float(index.generated)]),
             )

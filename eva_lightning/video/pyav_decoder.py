@@ -20,7 +20,7 @@ from eva_lightning.video.container import reading
 from eva_lightning.video.decoder import Decoder, Frame, Pixels
 from eva_lightning.video.gop_reader import GopReader
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call, read_header, turned
-from eva_lightning.video.packet_index import packet_index
+from eva_lightning.video.packet_index import PacketIndex, packet_index
 
 STEPS_BACK = (1, 8, 64)
 """Key frames by which decoding begins earlier, in turn, if a frame did not come out; then from the start."""
@@ -42,6 +42,7 @@ class PyAVDecoder(Decoder):
         max_frame_pixels: int = MAX_FRAME_PIXELS,
         index_dir: str | Path | None = None,
         threads: int = 1,
+        index: PacketIndex | None = None,
     ) -> None:
         """
         Args:
@@ -49,9 +50,10 @@ class PyAVDecoder(Decoder):
             max_frame_pixels: Files with larger native frames are refused before anything is decoded.
             index_dir: Directory in which packet indexes are kept between runs; None keeps them in memory.
             threads: Threads that decode one group of pictures: sooner, for somewhat more work in all.
+            index: Its packets, where they are known already.
         """
         self._path, self._max_frame_pixels = os.fspath(path), max_frame_pixels
-        self._index = packet_index(path, index_dir)
+        self._index = index or packet_index(path, index_dir)
         self._reader = GopReader(path, self._index, max_pixels=max_frame_pixels, threads=threads)
         self._scaler = VideoReformatter()
         self._replaced: dict[int, int] = {}

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, Sound, World
 from eva_lightning.faults import VideoError
 from eva_lightning.records import Clip, FrameRef
-from eva_lightning.video.audio import read_audio
 from eva_lightning.video.decoder import Pixels
 from eva_lightning.video.frame_store import FrameStore
 
@@ -55,7 +54,7 @@ class VideoWorld(World):
     def _hear(self, clip: Clip, start: float, end: float) -> Sound:
         begin, last = _bounds(clip, self.store.facts(clip.path).duration)
         start, end = max(start, 0.0), min(end, last - begin)
-        return Sound(start=start, end=end, waveform=read_audio(clip.path, begin + start, begin + end))
+        return Sound(start=start, end=end, waveform=self.store.sound(clip.path, begin + start, begin + end))
 
     def prefetch(self, clip: Clip, times: Sequence[float], height: int, width: int) -> None:
         begin = clip.begin or 0.0
