@@ -79,6 +79,7 @@ def collect(
     concurrency: int = 16,
     limit: int | None = None,
     video_root: str | None = None,
+    allow_outside: bool = False,
     decoder: DecoderChoice = "auto",
     coach: bool = False,
     hints: list[HintKind] | None = None,
@@ -114,7 +115,10 @@ def collect(
         seed: Dice; with the number of the attempt and the task's id they make the dice of a trajectory.
         concurrency: Trajectories under way at once.
         limit: Take so many tasks from the top of the file; None takes all.
-        video_root: Folder from which relative clip paths count; None is the folder of the file.
+        video_root: Folder from which relative clip paths count, and which no clip may leave (by .., a whole
+            path or a link). None is the folder of the file, and clips may lie anywhere: name the folder for
+            files of strangers.
+        allow_outside: Let clips leave video_root all the same.
         decoder: Which video decoder to use; auto takes the GPU where there is one.
         coach: Tell a model that does not know EVA's format how to call the tool and how to answer, and give
             it a hint. What it was told is not written: the trajectories have the plain opening.
@@ -138,7 +142,7 @@ def collect(
     _refuse_wrong_lessons(agent, coach, audit, hints, bank)
     file = task_file(tasks)
     refuse_to_overwrite(out, str(file))
-    questions = _told_apart(read_tasks(file, video_root, limit), file)
+    questions = _told_apart(read_tasks(file, video_root, limit, allow_outside), file)
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
     with sole_writer(out, "give another --out"):
         book = Attempts(out, jobs)
