@@ -16,7 +16,7 @@ EXTRAS := $(if $(shell command -v nvidia-smi),dev$(,)cuda,dev$(,)cpu)
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help demo test check bench gpu vllm clean
+.PHONY: help demo test check bench fuzz gpu vllm clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -34,6 +34,9 @@ check: $(READY)  ## formatting, lint and types
 bench: $(VLLM)  ## performance, side by side with peers, as ratios
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
 	@for program in $(BENCHES); do $(BIN)/python $$program --json || exit 1; done
+
+fuzz: $(READY)  ## damaged input by the thousand: nothing crashes, hangs or grows (2 minutes)
+	@$(BIN)/python bench/fuzz_videos.py --files 2000 --seed 0 --json
 
 gpu: $(VLLM)  ## the tests that need a GPU
 	@$(BIN)/python -m pytest -m gpu tests/gpu

@@ -30,7 +30,7 @@ class VideoFolder:
         self._known: dict[str, str | None] = {}
 
     def find(self, name: str) -> str:
-        """The file a row means: as it is named if it is in here, else the longest tail of its name that is."""
+        """The file a row means: as it is named if that lies in here, else the longest tail that does."""
         if name not in self._known:
             self._known[name] = self._look(name)
         path = self._known[name]
