@@ -45,8 +45,11 @@ from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
+from eva_lightning.reports.quarantine_list import keep as keep_list
+from eva_lightning.reports.quarantine_list import told
 from eva_lightning.reports.summary import by_source, summarize, summary_table, table
 from eva_lightning.scoring import score
+from eva_lightning.video.quarantine import Quarantine
 
 GOOD, AUDITS, USUAL = KeepRules(), AuditRules(), AgentConfig()
 LATER = (
@@ -94,8 +97,9 @@ def collect(
     """Let a policy or a teacher attempt every task of a file, and write the trajectories.
 
     Calling it again goes on where it stopped; attempts that a fault ended are made again. Beside --out lie,
-    where there is something to tell, what was dropped and why (.dropped.jsonl) and what all runs cost so far
-    (.cost.json), and the settings with which to go on (.settings.json).
+    where there is something to tell, what was dropped and why (.dropped.jsonl), what all runs cost so far
+    (.cost.json), the settings with which to go on (.settings.json) and the videos that failed too often in
+    the last run (.quarantine.jsonl).
 
     Args:
         tasks: JSONL file of tasks, or a folder of the embedded world (its tasks.jsonl).
@@ -157,6 +161,7 @@ def collect(
             settings["served_model"] = served_name or _name_on(server)
         book.settle(settings, if_known=LATER)
         made: list[Trajectory] = []
+        quarantine: Quarantine | None = None
         if left := book.left:
             teaching = Teaching(
                 coach=coach,
@@ -173,8 +178,14 @@ def collect(
                 else choose_engine(model, server, asked, engine, tool_role=tool_role, concurrency=concurrency)
             )
             who = make_agent(agent, writer, decoder)
+            quarantine = who.world.quarantine
+            if quarantine is not None:
+                book.quarantine.unlink(missing_ok=True)  # this run tries them again
+                keep_list(quarantine, book.quarantine)
             made = _roll(left, Lesson(teaching, who, left, book), book, concurrency)
         _report([*book.done.values(), *made], book, Prices(read=price_in, written=price_out))
+        if quarantine is not None and quarantine.left_out:
+            print(told(quarantine.left_out, book.quarantine))
         _refuse_nothing_but_faults(made)
 
 

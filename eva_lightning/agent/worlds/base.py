@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from eva_lightning.records import Clip, FrameRef
 from eva_lightning.video.decoder import Pixels
+from eva_lightning.video.quarantine import Quarantine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,11 @@ class World(ABC):
 
     def prefetch(self, clip: Clip, times: Sequence[float], height: int, width: int) -> None:
         """A hint that `look` will be asked for these; worlds that read nothing ignore it."""
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """The files that it does not open any more; None in a world that opens none."""
+        return None
 
     def close(self) -> None:
         """Give back files and threads."""

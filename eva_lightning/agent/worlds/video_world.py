@@ -13,6 +13,7 @@ from eva_lightning.faults import VideoError
 from eva_lightning.records import Clip, FrameRef
 from eva_lightning.video.decoder import Pixels
 from eva_lightning.video.frame_store import FrameStore
+from eva_lightning.video.quarantine import Quarantine
 
 
 class VideoWorld(World):
@@ -59,6 +60,10 @@ class VideoWorld(World):
     def prefetch(self, clip: Clip, times: Sequence[float], height: int, width: int) -> None:
         begin = clip.begin or 0.0
         self.store.prefetch(clip.path, [begin + time for time in times], height, width)
+
+    @property
+    def quarantine(self) -> Quarantine:
+        return self.store.quarantine
 
     def close(self) -> None:
         self.store.close()
