@@ -157,7 +157,7 @@ def fuzz(words: argparse.Namespace, folder: Path) -> dict[str, Any]:
             noted += any(note for _, note, _ in told.get("frames", ()))
             if not children[-1].alive:
                 children.append(Child(words.decoder, 86_400))
-                survived += survives(path, words.seconds)
+                survived += told["end"] in ("crash", "hang") and survives(path, words.seconds)
             elif words.decoder == "pyav" and number % ISOLATED_EVERY == 0:
                 again = look(isolated, str(path))
                 differing += any(again.get(key) != told.get(key) for key in ("end", "frames"))
@@ -189,7 +189,8 @@ def sound(found: dict[str, Any]) -> bool:
     """Whether nothing hung, no fault was nameless, and what killed a child did not kill an isolated store."""
     never = ("hang", "bug", "nameless", "wrong size", "isolated_differs")
     flat = found["files"] < 1000 or found["mb_per_1000_files"] < FLAT_MB
-    return not any(found[name] for name in never) and found["crash"] == found["isolated_survived"] and flat
+    killed = found["crash"] + found["hang"]
+    return not any(found[name] for name in never) and found["isolated_survived"] == killed and flat
 
 
 def main() -> int:

@@ -152,7 +152,7 @@ class FrameStore:
         return self._watched(path, [time], height, width, "never")[0]
 
     def prefetch(self, path: str | Path, times: Sequence[float], height: int, width: int) -> None:
-        """Decode on a thread of the store what `frames` will be asked for; failures show up and count there."""
+        """Decode on a thread of the store what `frames` will be asked for; failures count there alone."""
 
         def quietly() -> None:
             with suppress(Fault):

@@ -58,6 +58,7 @@ class PyAVDecoder(Decoder):
         self._scaler = VideoReformatter()
         self._replaced: dict[int, int] = {}
         self._good: dict[int, list[int]] = {}
+        self._unfit: set[int] = set()  # frames that did not come out when they alone were asked for
         try:
             header = read_header(self._reader.container, path, self._index, max_frame_pixels)
             self.facts = turned(header, self._first_rotation())
@@ -132,8 +133,19 @@ class PyAVDecoder(Decoder):
                 if frame in got or torn:
                     break
             if frame not in got:
-                self._replaced[frame] = self._neighbour(frame, got)
-        self._fetch({self._replaced[f] for f in lost if f in self._replaced} - got.keys(), height, width, got)
+                self._replace(frame, height, width, got)
+
+    def _replace(self, frame: int, height: int, width: int, got: dict[int, Frame]) -> None:
+        """Take the nearest good frame instead: one that comes out whoever asks for what else."""
+        self._unfit.add(frame)
+        for _ in range(NEIGHBOURHOOD):
+            other = self._neighbour(frame, got)
+            self._fetch({other} - got.keys(), height, width, got)
+            if other in got:
+                self._replaced[frame] = other
+                return
+            self._unfit.add(other)
+        raise self._hopeless(frame)
 
     def _neighbour(self, frame: int, got: Collection[int]) -> int:
         """The good frame that is nearest in time; of those in `got` where all around is damaged."""
@@ -148,11 +160,14 @@ class PyAVDecoder(Decoder):
                 break
         good = good or list(got)
         if not good:
-            raise VideoError(
-                f"{self._path}: nothing can be decoded around {self._index.time(frame):g} s; "
-                "the file is damaged: fetch it again"
-            )
+            raise self._hopeless(frame)
         return min(good, key=lambda other: abs(self._index.seconds[other] - self._index.seconds[frame]))
+
+    def _hopeless(self, frame: int) -> VideoError:
+        return VideoError(
+            f"{self._path}: nothing can be decoded around {self._index.time(frame):g} s; "
+            "the file is damaged: fetch it again"
+        )
 
     def _good_frames(self, key: int) -> list[int]:
         """Every frame between this key frame and the next that decodes without damage."""
@@ -164,7 +179,7 @@ class PyAVDecoder(Decoder):
             ticks = {int(self._index.pts[frame]): int(frame) for frame in inside}
             pictures = self._reader.read(key, ticks) if ticks else ()
             self._good[key] = [ticks[picture.pts] for picture in pictures]
-        return self._good[key]
+        return [frame for frame in self._good[key] if frame not in self._unfit]
 
     def _noted(self, frame: int, got: dict[int, Frame]) -> Frame:
         if frame not in self._replaced:
