@@ -84,8 +84,8 @@ def open_container(path: str | Path, *, generated: bool = False) -> Any:
             raise late(path, OPEN_SECONDS, "open") from None
         except av.error.ArgumentError as error:  # what FFmpeg says of a kind that is not in the list
             raise VideoError(
-                f"{path}: can not be read as a video (not of a kind that is opened here: {SPELLED}); "
-                "make one file of it: ffmpeg -i IN OUT.mp4"
+                f"{path}: can not be read as a video (not of a kind that is opened here: {SPELLED}; "
+                "or its begin is damaged); make one file of it: ffmpeg -i IN OUT.mp4"
             ) from error
 
 

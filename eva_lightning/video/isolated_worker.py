@@ -135,9 +135,10 @@ def _asked(wire: socket.socket, parent: int) -> bool:
 
 def main() -> None:
     """Take up the wire that the command line names."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever asks
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     try:
         with socket.socket(fileno=int(sys.argv[1])) as wire:
             serve(wire, float(sys.argv[2]))

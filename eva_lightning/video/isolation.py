@@ -47,6 +47,7 @@ class Worker:
                 [sys.executable, *words],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for whoever asks
                 env=os.environ
                 | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
                 | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
