@@ -55,12 +55,9 @@ class Worker:
         try:
             receive(self._wire, monotonic() + START_SECONDS)
         except (OSError, EOFError, ValueError):
-            raise Fault(f"the process that reads videos does not start ({self.end()}); see above") from None
-
-    @property
-    def pid(self) -> int:
-        """Number of the process."""
-        return self._process.pid
+            raise Fault(
+                f"the process that reads videos does not start ({self._ended()}); see above"
+            ) from None
 
     def ask(
         self, path: str, words: dict[str, Any], arrays: Sequence[NDArray[Any]] = ()
@@ -78,7 +75,7 @@ class Worker:
             ) from None
         except (OSError, EOFError, ValueError):
             raise VideoError(
-                f"{path}: reading it ended its worker ({self.end()}); the file is damaged: fetch it again"
+                f"{path}: reading it ended its worker ({self._ended()}); the file is damaged: fetch it again"
             ) from None
         except BaseException:  # an answer that nobody took would be taken for the next one
             self.end()
@@ -98,17 +95,19 @@ class Worker:
         """Whether it can be asked."""
         return self._process.poll() is None
 
-    def end(self) -> str:
-        """Kill it, and see it dead; how it ended if it did so by itself."""
+    def end(self) -> None:
+        """Kill it, and see it dead."""
         self._wire.close()
-        code = self._process.poll()
-        if code is None:
-            try:  # a crash closes the wire a moment before the process is gone
-                code = self._process.wait(0.2)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-                return "killed"
+        self._process.kill()
+        self._process.wait()
+
+    def _ended(self) -> str:
+        """How it ended by itself; one that is only silent is killed."""
+        try:  # a crash closes the wire a moment before the process is gone
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            code = -signal.SIGKILL
+        self.end()
         return signal.Signals(-code).name if code < 0 else f"exit status {code}"
 
 
