@@ -21,7 +21,7 @@ from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from eva_lightning.faults import UsageError
-from eva_lightning.files import atomic
+from eva_lightning.files.atomic import appearing
 from eva_lightning.policy.loading import Policy, PolicyConfig
 from eva_lightning.policy.merged_weights import is_sharded, merged_weights, whole
 
@@ -95,17 +95,15 @@ class HuggingFaceExport(Callback):
 
 def export(policy: Policy, config: PolicyConfig, folder: Path, *, adapter: bool = False) -> None:
     """Write one folder, replacing what has its name. The live model is only read."""
-    part = atomic.part_of(folder)
-    atomic.remove(part)
-    part.mkdir(parents=True)
-    weights = _weights(policy, adapter, keep=True)
-    if adapter:
-        _save_adapter(policy, config, weights, part)
-    else:
-        _save_quietly(policy, weights, part)
-    for name in COMPANIONS:
-        _copy(config, name, part / name)
-    atomic.place(folder)
+    with appearing(folder) as part:
+        part.mkdir(parents=True)
+        weights = _weights(policy, adapter, keep=True)
+        if adapter:
+            _save_adapter(policy, config, weights, part)
+        else:
+            _save_quietly(policy, weights, part)
+        for name in COMPANIONS:
+            _copy(config, name, part / name)
 
 
 def _weights(policy: Policy, adapter: bool, *, keep: bool) -> dict[str, Tensor]:

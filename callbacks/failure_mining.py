@@ -118,7 +118,7 @@ class FailureMining(Callback):
         self._asked_at = pl_module.iteration
 
     def on_train_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
-        self.author.settle(_folder(trainer), pl_module.world)
+        self.author.settle(_folder(trainer), pl_module.world, pl_module.dialect)
         self.author.stopped = False
         self._refuse_missing_clips(trainer)
         if self._request is not None and self._work is None:

@@ -76,6 +76,22 @@ class IterationCheckpoint(ModelCheckpoint):
         given = self.given_folder or Path(trainer.default_root_dir) / "checkpoints"
         return Path(given).expanduser().absolute()
 
+    def saved(self, trainer: Trainer) -> list[int]:
+        """The iterations whose checkpoints are there."""
+        return _numbered(self.folder(trainer))
+
+    def path_of(self, trainer: Trainer, iteration: int) -> Path:
+        return self.folder(trainer) / f"iteration-{iteration:06d}.ckpt"
+
+    def save(self, trainer: Trainer, iteration: int) -> None:
+        """Write a checkpoint of this iteration, in place of one that may be there. All ranks together."""
+        self.latest = iteration  # before it is written: it is part of what is written
+        self._write(trainer, self.path_of(trainer, iteration).name, "last.ckpt" if self.save_last else None)
+        if trainer.is_global_zero and self.keep is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            done = sorted(number for number in self.saved(trainer) if number <= iteration)
+            for number in done[: -self.keep]:
+                atomic.remove(self.path_of(trainer, number))
+
     # --- when ---------------------------------------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -112,7 +128,7 @@ class IterationCheckpoint(ModelCheckpoint):
         ending = pl_module.is_last_iteration() and not trainer.is_last_batch
         due = pl_module.iteration % self.every == 0 or (self.save_last and ending)
         if due and pl_module.iteration != self.latest:
-            self._save_iteration(trainer, pl_module.iteration)
+            self.save(trainer, pl_module.iteration)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Nothing: epochs do not matter here."""
@@ -130,7 +146,7 @@ class IterationCheckpoint(ModelCheckpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         if self.save_last and pl_module.iteration != self.latest and pl_module.iteration != self._began:
-            self._save_iteration(trainer, pl_module.iteration)
+            self.save(trainer, pl_module.iteration)
         self._began = None
 
     def on_exception(  # type: ignore[override]
@@ -149,7 +165,7 @@ class IterationCheckpoint(ModelCheckpoint):
             rank_zero_info(
                 f"stopped {where}: writing a checkpoint of iteration {done}; go on with --ckpt_path last"
             )
-            self._save_iteration(trainer, done)
+            self.save(trainer, done)
         else:
             rank_zero_warn(f"stopped {where}; the newest checkpoint: {newest}")
 
@@ -170,14 +186,6 @@ class IterationCheckpoint(ModelCheckpoint):
 
     def _better(self, value: float, than: float) -> bool:
         return value > than if self.mode == "max" else value < than
-
-    def _save_iteration(self, trainer: Trainer, iteration: int) -> None:
-        self.latest = iteration  # before it is written: it is part of what is written
-        self._write(trainer, f"iteration-{iteration:06d}.ckpt", "last.ckpt" if self.save_last else None)
-        if trainer.is_global_zero and self.keep is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            done = sorted(number for number in _numbered(self.folder(trainer)) if number <= iteration)
-            for number in done[: -self.keep]:
-                atomic.remove(self.folder(trainer) / f"iteration-{number:06d}.ckpt")
 
     def _save_best(self, trainer: Trainer, iteration: int) -> None:
         name = f"best-{iteration:06d}.ckpt"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from eva_lightning.agent.config import AgentConfig
 from eva_lightning.agent.rollout import Agent
+from eva_lightning.agent.worlds.base import World
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import UsageError
@@ -68,7 +69,11 @@ def served(
     return ServerEngine(server, name, api_key=key, concurrency=concurrency, tool_role=tool_role)
 
 
+def make_world(config: AgentConfig, decoder: DecoderChoice) -> World:
+    """The world of an agent; where its config names none it is video files, read by this decoder."""
+    return config.world or VideoWorld(FrameStore(device=decoder))
+
+
 def make_agent(config: AgentConfig, engine: Engine, decoder: DecoderChoice) -> Agent:
-    """The agent of a config; where that names no world it is video files, read by this decoder."""
-    world = config.world or VideoWorld(FrameStore(device=decoder))
-    return replace(config, world=world).agent(engine)
+    """The agent of a config, in that world."""
+    return replace(config, world=make_world(config, decoder)).agent(engine)

@@ -39,7 +39,8 @@ def sift_tasks(
 
     Make the attempts with `eva collect --attempts 8`, and those of --uniform with
     `eva collect --config eva/uniform.yaml`.
-    Attempts that `--keep good` dropped lie beside the others, and count; those that a fault ended do not.
+    Attempts that `--keep.only_good` dropped lie beside the others, and count; those that a fault ended do
+    not.
     Kept tasks say how often they were solved, in extra.solved: [right, attempts].
 
     Args:

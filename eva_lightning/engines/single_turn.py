@@ -103,3 +103,7 @@ def json_of(reply: str) -> Any:
         return json.loads(fenced.group(1) if fenced else bare)
     except (ValueError, RecursionError) as problem:
         raise ValueError(json_problem(problem)) from None
+
+
+def unheard(count: int) -> None:
+    """Progress that nobody wants to hear of."""

@@ -18,6 +18,9 @@ REACHED = (0.3, 0.5, 0.7)
 OVERLAPS = ("overlap", *(f"overlap>={least}" for least in REACHED))
 """The measures of interval answers: the mean IoU, and the share that reaches each of these."""
 
+LIMITED = ("turn_cut", "token_limit", "turn_limit")
+"""The ends that a limit makes."""
+
 
 def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = False) -> dict[str, float]:
     """Means over the sound trajectories; with `by_source` accuracy and frames of each family, too."""
@@ -27,11 +30,17 @@ def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = 
         "looked": _mean([float(one.looked) for one in sound]),
         "well_formed": _mean([float(well_formed(one)) for one in sound]),
         "answered": _mean([float(one.stop == "answered") for one in sound]),
+        "truncated": _mean([float(one.stop in LIMITED) for one in sound]),
         "frames_cut": _mean([float(frames_cut(one)) for one in sound]),
         "written_tokens": _mean([float(one.ledger.written) for one in sound]),
         "faults": float(len(trajectories) - len(sound)),
         "rescued": float(sum(bool(one.faults) for one in sound)),
     }
+    asked = [pair for one in sound for pair in calls_worked(one)]
+    if asked:
+        metrics["calls_worked"] = sum(worked for worked, _ in asked) / sum(calls for _, calls in asked)
+    if any(one.elsewhere for one in sound):
+        metrics["elsewhere"] = _mean([float(one.elsewhere) for one in sound])
     if by_source:
         for source in sorted({one.task.source for one in sound}):
             means = _means([one for one in sound if one.task.source == source])
@@ -44,6 +53,21 @@ def well_formed(trajectory: Trajectory) -> bool:
     """Every turn was a call that worked or an answer."""
     observed = [turn.observation for turn in trajectory.turns if turn.observation]
     return trajectory.stop == "answered" and all(one.error is None for one in observed)
+
+
+def calls_worked(trajectory: Trajectory) -> list[tuple[int, int]]:
+    """Of each turn that was answered: its calls that were carried out, and its calls.
+
+    What could not be read as a call counts as one. Where nobody counted, all of a turn's calls worked, or
+    none.
+    """
+    counts = []
+    for turn in trajectory.turns:
+        if turn.observation is not None:
+            calls, worked = max(len(turn.calls), 1), turn.observation.worked
+            whole = 0 if turn.observation.error else calls
+            counts.append((whole if worked is None else worked, calls))
+    return counts
 
 
 def frames_cut(trajectory: Trajectory) -> int:

@@ -95,13 +95,13 @@ def test_the_model_reads_its_mistake_and_recovers(mistake, message):
 
     (one,) = run(mistake, correct)
     assert one.stop == "answered"
-    assert message in one.turns[0].observation.error
+    assert message in one.turns[0].observation.error and one.turns[0].observation.worked == 0
     assert one.faults == []
 
 
 def test_of_two_calls_the_good_one_is_shown_and_the_bad_one_explained():
     (one,) = run(call() + call(nframes=0), ANSWER)
-    assert len(one.frames) == 2
+    assert len(one.frames) == 2 and one.turns[0].observation.worked == 1
     assert "at least 1" in one.turns[0].observation.error
 
 

@@ -99,11 +99,11 @@ def test_a_reader_that_leaves_ends_a_command_in_silence(buffered, folder):
             "events of 0 to 0 s: want at least 4 s, and the longest 2x the shortest",
         ),
         (
-            "collect --tasks tasks.jsonl --out w --keep good --good.frames 0",
+            "collect --tasks tasks.jsonl --out w --keep.only_good --keep.frames 0",
             "frames is 0: want 1 or more, or None",
         ),
         (
-            "collect --tasks tasks.jsonl --out w --audit --audits.density.frames_per_second 0",
+            "collect --tasks tasks.jsonl --out w --audit --audit.density.frames_per_second 0",
             "frames_per_second 0, long_seconds 60: want more than 0, and 0 or more",
         ),
         (

@@ -53,7 +53,7 @@ def test_a_server_follows_a_push(tiny_folder, tmp_path, transfer):
     from eva_lightning.engines.vllm.server_engine import VLLMServerEngine
     from eva_lightning.policy.loading import PolicyConfig, load_policy
     from eva_lightning.policy.merged_weights import merged_weights
-    from eva_lightning.reports.diagnosis.agreement import changed, compare
+    from eva_lightning.reports.diagnosis.agreement import agreement_of, changed
     from eva_lightning.reports.diagnosis.conversations import make_probe, write_probes
     from tests.system.vllm_servers import Server
 
@@ -72,7 +72,7 @@ def test_a_server_follows_a_push(tiny_folder, tmp_path, transfer):
             with changed(policy, amount=0.02, seed=version):
                 engine.take_weights(lambda: merged_weights(policy.backbone), version)
                 written = write_probes(engine, probes, Sampling(max_tokens=24))
-                assert compare(policy, written).mean < 0.02
+                assert agreement_of(policy, written).mean < 0.02
                 assert {one.weight_versions for one in written} == {(version,)}
         engine.close()
     finally:

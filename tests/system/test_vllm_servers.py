@@ -23,7 +23,7 @@ from eva_lightning.faults import EngineFault, Fault, UsageError
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.records import Message
-from eva_lightning.reports.diagnosis.agreement import FLOAT32_LARGEST, changed, compare
+from eva_lightning.reports.diagnosis.agreement import FLOAT32_LARGEST, agreement_of, changed
 from eva_lightning.reports.diagnosis.conversations import make_probe, write_probes
 from tests.modules.letters import Letters, school
 from tests.modules.stages import Batches, make, trainer
@@ -64,7 +64,7 @@ def give(engine, policy, version):
 def test_servers_write_what_the_policy_would_write(policy, engine):
     written = write_probes(engine, PROBES, WORDS)
     assert sum(len(one.frames) for one in written) == 2 * sum(range(13))
-    assert compare(policy, written).largest <= FLOAT32_LARGEST
+    assert agreement_of(policy, written).largest <= FLOAT32_LARGEST
     assert {one.weight_versions for one in written} == {(0,)}  # the checkpoint's own
     asked = [len({key for key, home in engine._homes.items() if home is one}) for one in engine.servers]
     # Each with the server that had least to do when it came; on a busy machine one is slower than the other.
@@ -88,7 +88,7 @@ def test_three_pushes_and_both_servers_follow(lora, tiny_folder, pair):
         with changed(policy, amount=0.02 * version, seed=version), adapted(policy, version):
             give(engine, policy, version)
             written = write_probes(engine, PROBES, WORDS)  # the same frames every time: nothing is remembered
-            assert compare(policy, written).largest <= FLOAT32_LARGEST
+            assert agreement_of(policy, written).largest <= FLOAT32_LARGEST
             assert {one.weight_versions for one in written} == {(version,)}
     give(engine, policy, 0)
     engine.close()

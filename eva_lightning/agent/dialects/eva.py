@@ -57,8 +57,9 @@ class EvaDialect(Dialect):
         about = []
         for clip, known in zip(task.clips, facts, strict=True):
             name = f"{clip.id}: " if len(task.clips) > 1 else ""
-            seconds, lines = int(max(known.duration - 0.5, 1)), min(known.height, known.width)
-            about.append(f"{name}Video Length: {seconds} seconds. Original video resolution: {lines}p. ")
+            seconds = int(max(known.duration - 0.5, 1))
+            size = f"Original video resolution: {min(known.size)}p. " if known.size else ""
+            about.append(f"{name}Video Length: {seconds} seconds. {size}")
         user = "".join(about) + task.text.strip()
         frames = tuple(glimpse.content for found in shown for glimpse in found.glimpses)
         system = self._system(tools, [clip.id for clip in task.clips])

@@ -15,7 +15,7 @@ from typing import Any
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import ClipFacts, World
 from eva_lightning.faults import ToolError
-from eva_lightning.records import PATCH, Clip, Span, ToolCall
+from eva_lightning.records import PATCH, Clip, FrameRef, Span, ToolCall
 from eva_lightning.timecode import parse_seconds
 from eva_lightning.video.sampling import Budget, plan
 
@@ -27,6 +27,7 @@ class FrameSelect(Tool):
     """Fetch frames of a range of seconds."""
 
     name = "frame_select"
+    wants_pictures = True
 
     def __init__(self, budget: Budget | None = None) -> None:
         """
@@ -55,6 +56,7 @@ class FrameSelect(Tool):
         arguments = call.arguments
         clip = named_clip(arguments, clips)
         facts = await asyncio.to_thread(world.describe, clip)
+        height, width = native_size(clip, facts)
         start, end = self.within(*asked_range(arguments), facts.duration)
         count = asked_count(arguments) if end > start else 1
         request = plan(
@@ -62,8 +64,8 @@ class FrameSelect(Tool):
             end,
             count,
             asked_resize(arguments),
-            height=facts.height,
-            width=facts.width,
+            height=height,
+            width=width,
             budget=self.budget,
             room=room,
         )
@@ -73,9 +75,10 @@ class FrameSelect(Tool):
             )
         moments = self.moments(request.times, facts)
         glimpses = await world.look(clip, moments, request.height, request.width)
+        frames = sum(isinstance(one.content, FrameRef) for one in glimpses)
         return Findings(
             glimpses=tuple(glimpses),
-            tokens=request.tokens,
+            tokens=request.tokens * frames // len(request.times),
             frames_cut=request.frames_cut,
             spans=(Span(clip=clip.id, start=start, end=end),),
         )
@@ -104,6 +107,13 @@ def named_clip(arguments: Any, clips: Sequence[Clip]) -> Clip:
         if named in (clip.id, number, str(number)):
             return clip
     raise ToolError(f"video is {named!r}; it must be one of {', '.join(clip.id for clip in clips)}")
+
+
+def native_size(clip: Clip, facts: ClipFacts) -> tuple[int, int]:
+    """Height and width of a clip; to fetch frames of one that has none is the model's mistake."""
+    if facts.size is None:
+        raise ToolError(f"{clip.id!r} has no pictures, so there are no frames to fetch")
+    return facts.size
 
 
 def asked_range(arguments: Any) -> tuple[float, float]:

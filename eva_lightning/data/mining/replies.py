@@ -38,7 +38,7 @@ class Commission:
     """Why those failed."""
 
 
-def read_reply(text: str, commission: Commission) -> list[Task | Rejected]:
+def read_rows(text: str, commission: Commission) -> list[Task | Rejected]:
     """Every row of a reply as a task, or as what is wrong with it."""
     try:
         rows = json_of(text)

@@ -63,7 +63,7 @@ def generate_body(ids: Sequence[int], images: Sequence[tuple[str, str | None]], 
     return body
 
 
-def read_reply(reply: Any) -> FinishedTurn:
+def finished_turn(reply: Any) -> FinishedTurn:
     """A finished turn out of the server's reply. KeyError, IndexError or TypeError if it is none."""
     choice = reply["choices"][0]
     if choice["finish_reason"] not in ("stop", "length"):

@@ -22,7 +22,7 @@ from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utter
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
 from eva_lightning.engines.vllm.adapter import FinishedTurn, check_version, sampling_words
-from eva_lightning.engines.vllm.over_http import GENERATE, generate_body, read_reply
+from eva_lightning.engines.vllm.over_http import GENERATE, finished_turn, generate_body
 from eva_lightning.engines.vllm.weight_push import Transfer, push, usual_transfer
 from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.loading import Policy
@@ -163,7 +163,7 @@ class VLLMServerEngine(RefreshedEngine):
             images = self._images(server, context, names)
             try:
                 reply = server.http.post(GENERATE, generate_body(context.ids, images, words))
-                written = read_reply(reply)
+                written = finished_turn(reply)
             except Refused as refusal:
                 if any(url is None for _, url in images):  # it may have dropped one that we took for known
                     server.known.clear()
