@@ -67,9 +67,7 @@ class CollapseSigns:
         if cut > self.truncated + _SLACK:
             signs["truncated"] = f"a limit ends {cut:.0%} of trajectories (at most {self.truncated:.0%})"
         if clipped > self.clip_high + _SLACK:
-            signs["clip_high"] = (
-                f"the upper clip holds {clipped:.0%} of tokens (at most {self.clip_high:.0%})"
-            )
+            signs["clip_high"] = f"the upper clip holds {clipped:.0%} of tokens (at most {self.clip_high:.0%})"
         if apart > self.mismatch + _SLACK:
             signs["mismatch"] = f"engine and policy are {apart:.2g} apart a token (at most {self.mismatch:g})"
         return signs
