@@ -33,7 +33,7 @@ SIZE = 28, 56
 MEMORY_BYTES = {"pyav": 4 << 30, "torchcodec-cpu": 16 << 30}
 """Address space of a child, which torch alone takes a lot of."""
 
-FLAT_MB = 5.0
+FLAT_MB = 10.0
 """Growth over 1,000 files, in MB, that is still called none: the heap breathes by more."""
 
 ISOLATED_EVERY = 10
