@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py
-FUZZERS := bench.fuzz_words
 READY := $(VENV)/.ready
 VLLM := $(VENV)/.vllm
 AUDIT := $(VENV)/audit/bin/pip-audit
@@ -40,8 +39,9 @@ bench: $(VLLM)  ## performance, side by side with peers, as ratios
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
 	@for program in $(BENCHES); do $(BIN)/python $$program --json || exit 1; done
 
-fuzz: $(READY)  ## a million hostile texts through everything that reads words of a model (20 minutes)
-	@for program in $(FUZZERS); do $(BIN)/python -m $$program --json || exit 1; done
+fuzz: $(READY)  ## a million hostile texts and 2,000 damaged videos: nothing crashes, hangs or grows (25 minutes)
+	@$(BIN)/python -m bench.fuzz_words --json
+	@$(BIN)/python bench/fuzz_videos.py --files 2000 --seed 0 --json
 
 gpu: $(VLLM)  ## the tests that need a GPU
 	@$(BIN)/python -m pytest -m gpu tests/gpu

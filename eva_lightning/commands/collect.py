@@ -45,8 +45,11 @@ from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
+from eva_lightning.reports.quarantine_list import keep as keep_list
+from eva_lightning.reports.quarantine_list import told
 from eva_lightning.reports.summary import by_source, summarize, summary_table, table
 from eva_lightning.scoring import score
+from eva_lightning.video.quarantine import Quarantine
 
 ALL, FREE, USUAL = Keeping(), Prices(), AgentConfig()
 EARLIER = (
@@ -75,6 +78,7 @@ def collect(
     concurrency: int = 16,
     limit: int | None = None,
     video_root: str | None = None,
+    allow_outside: bool = False,
     decoder: DecoderChoice = "auto",
     coach: Coaching | None = None,
     audit: AuditRules | None = None,
@@ -84,8 +88,9 @@ def collect(
     """Let a policy or a teacher attempt every task of a file, and write the trajectories.
 
     Calling it again goes on where it stopped; attempts that a fault ended are made again. Beside --out lie,
-    where there is something to tell, what was dropped and why (.dropped.jsonl) and what all runs cost so far
-    (.cost.json), and the settings with which to go on (.settings.json).
+    where there is something to tell, what was dropped and why (.dropped.jsonl), what all runs cost so far
+    (.cost.json), the settings with which to go on (.settings.json) and the videos that failed too often in
+    the last run (.quarantine.jsonl).
 
     Args:
         tasks: JSONL file of tasks, or a folder of the embedded world (its tasks.jsonl).
@@ -105,7 +110,10 @@ def collect(
         seed: Dice; with the number of the attempt and the task's id they make the dice of a trajectory.
         concurrency: Trajectories under way at once.
         limit: Take so many tasks from the top of the file; None takes all.
-        video_root: Folder from which relative clip paths count; None is the folder of the file.
+        video_root: Folder from which relative clip paths count, and which no clip may leave (by .., a whole
+            path or a link). None is the folder of the file, and clips may lie anywhere: name the folder for
+            files of strangers.
+        allow_outside: Let clips leave video_root all the same.
         decoder: Which video decoder to use; auto takes the GPU where there is one.
         coach: Tell a model that does not know EVA's format how to call the tool and how to answer, and give
             it a hint. What it was told is not written: the trajectories have the plain opening. The word
@@ -122,7 +130,7 @@ def collect(
         raise UsageError("neither --coach nor --audit goes with --agent.tools []: there are no calls")
     file = task_file(tasks)
     refuse_to_overwrite(out, str(file))
-    questions = _told_apart(read_tasks(file, video_root, limit), file)
+    questions = _told_apart(read_tasks(file, video_root, limit, allow_outside), file)
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
     with sole_writer(out, "give another --out"):
         book = Attempts(out, jobs)
@@ -138,6 +146,7 @@ def collect(
         # Which model is served is not known where all is done and nobody is asked.
         book.settle(settings | lessons, if_known=("served_model", *lessons, *EARLIER))
         made: list[Trajectory] = []
+        quarantine: Quarantine | None = None
         if left := book.left:
             teaching = Teaching(
                 coach=coach,
@@ -152,8 +161,14 @@ def collect(
                 else choose_engine(model, server, asked, engine, tool_role=tool_role, concurrency=concurrency)
             )
             who = make_agent(agent, writer, decoder)
+            quarantine = who.world.quarantine
+            if quarantine is not None:
+                book.quarantine.unlink(missing_ok=True)  # this run tries them again
+                keep_list(quarantine, book.quarantine)
             made = _roll(left, Lesson(teaching, who, left, book), book, concurrency)
         _report([*book.done.values(), *made], book, prices)
+        if quarantine is not None and quarantine.left_out:
+            print(told(quarantine.left_out, book.quarantine))
         _refuse_nothing_but_faults(made)
 
 

@@ -28,6 +28,7 @@ from eva_lightning.callbacks import (
     AgentProgressBar,
     BenchmarkEvaluation,
     IterationCheckpoint,
+    QuarantineList,
     RolloutRefresh,
     Throughput,
     TrajectoryLog,
@@ -55,6 +56,7 @@ ALWAYS: dict[type[Callback], str | None] = {
     AgentProgressBar: "enable_progress_bar",
     Throughput: None,
     TrajectoryLog: None,
+    QuarantineList: None,
     RolloutRefresh: None,
 }
 """Callbacks that every run has, and the option of the trainer that switches them off."""

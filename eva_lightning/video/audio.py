@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_lightning.faults import VideoError
-from eva_lightning.video.packet_index import open_container, packet_index, reading, video_stream
+from eva_lightning.video.container import open_container, reading, video_stream
+from eva_lightning.video.packet_index import packet_index
 
 WARM_UP = 0.5
 """Seconds decoded before the range, because codecs and resampler need a run-up."""
@@ -81,6 +82,8 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
     while True:
         try:
             packet = next(packets)
+        except av.error.ExitError:
+            raise  # late, which is no end
         except (StopIteration, av.error.FFmpegError):
             return
         try:

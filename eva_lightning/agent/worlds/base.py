@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from eva_lightning.faults import Fault
 from eva_lightning.records import PATCH, Clip, FrameRef
 from eva_lightning.video.decoder import Pixels
+from eva_lightning.video.quarantine import Quarantine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,11 @@ class World(ABC):
 
     def prefetch(self, clip: Clip, times: Sequence[float], height: int, width: int) -> None:
         """A hint that `look` will be asked for these; worlds that read nothing ignore it."""
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """The files that it does not open any more; None in a world that opens none."""
+        return None
 
     def close(self) -> None:
         """Give back files and threads."""
