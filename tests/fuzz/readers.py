@@ -30,6 +30,7 @@ from eva_lightning.data.teaching.bank import story_of
 from eva_lightning.data.teaching.hints import leaked
 from eva_lightning.faults import ToolError
 from eva_lightning.files.encoding import FieldError, decode
+from eva_lightning.files.foreign_json import is_whole
 from eva_lightning.files.store import line
 from eva_lightning.records import Clip, Message, Observation, Task, ToolCall, Trajectory, Turn
 from eva_lightning.reports.benchmarks.result import result_of
@@ -218,7 +219,8 @@ def imported(text: str) -> Iterator[Any]:
     ]
     with suppress(ValueError, RecursionError):
         row = json.loads(told)
-        rows += [row] if isinstance(row, dict) else []
+        if isinstance(row, dict) and is_whole(json.dumps(row, ensure_ascii=False)):  # as tables refuse it
+            rows.append(row)
     for row in rows:
         try:
             yield INLET.trajectory(row, 0)
