@@ -183,6 +183,8 @@ class FrameRef:
     """Height as shown, in pixels; a multiple of 28."""
     width: int
     """Width as shown, in pixels; a multiple of 28."""
+    proxy: str = ""
+    """Name of the smaller copy of the video that it was read from; empty for the video itself."""
 
     def __post_init__(self) -> None:
         if self.height % PATCH or self.width % PATCH or self.height <= 0 or self.width <= 0:
@@ -284,8 +286,7 @@ class Turn:
     observation: Observation | None = None
     """The answer to the calls, or an error the model may read; None on the last turn."""
     observation_ids: list[int] = field(default_factory=list)
-    """Ids from the end of this turn to the start of the next one; one image token per frame (the collapsed
-    track)."""
+    """Ids between this turn and the next one; one image token per frame (the collapsed track)."""
 
     def __post_init__(self) -> None:
         if len(self.logprobs) != len(self.token_ids):

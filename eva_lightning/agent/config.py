@@ -63,6 +63,7 @@ class AgentConfig:
                 "dialect": _plainly(self.dialect or default_dialect()),
                 "tools": [_plainly(tool) for tool in tools],
                 "world": None if self.world is None else type(self.world).__name__,
+                **({"proxies": self.world.proxies} if self.world and self.world.proxies else {}),
                 "overview": None if self.overview is None else vars(self.overview),
                 "limits": vars(self.limits),
                 "temperature": self.temperature,

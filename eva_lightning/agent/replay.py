@@ -127,7 +127,8 @@ def _parts(where: str, was: Sequence[Part], now: Sequence[Part]) -> Iterator[Div
 def _frame(frame: FrameRef | None) -> str:
     if frame is None:
         return NOTHING
-    return f"{frame.clip} at {frame.time:g} s, {frame.width}x{frame.height}"
+    proxy = f" of the proxy {frame.proxy}" if frame.proxy else ""
+    return f"{frame.clip} at {frame.time:g} s, {frame.width}x{frame.height}{proxy}"
 
 
 def _first_other(was: Sequence[object], now: Sequence[object]) -> int:

@@ -280,7 +280,8 @@ class _Attempt:
             return *file, clip.begin or 0.0
 
         def name(frame: FrameRef) -> str:
-            return f"{derive_seed(*origin(frame.clip), frame.time, frame.height, frame.width):016x}"
+            read = (frame.time, frame.height, frame.width, *([frame.proxy] if frame.proxy else []))
+            return f"{derive_seed(*origin(frame.clip), *read):016x}"
 
         return Context(
             messages=self.made.messages,

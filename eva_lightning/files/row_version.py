@@ -1,8 +1,9 @@
 """The version of a row: by which form of the records it was written.
 
 Each row speaks for itself, so files may be put together. A row of version 1 says nothing; later ones say
-`version`. Raise VERSION when a record gains a field or a field another meaning, and put into OLDER how a row
-of the version before is read.
+`version`. Raise VERSION when a field gets another meaning, or there is one more that every row holds, and put
+into OLDER how a row of the version before is read. A field that is left out while nothing is in it needs
+none: rows without it stay as they are, and who does not know it refuses a row that has it, by its name.
 """
 
 from __future__ import annotations

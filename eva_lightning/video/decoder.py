@@ -56,6 +56,8 @@ class Frame:
     note: str = ""
     """Set if it is not the frame that was asked for (a neighbour of a damaged one), in words for the
     viewer."""
+    proxy: str = ""
+    """Name of the proxy that it came from; empty for the video itself."""
 
 
 class Decoder(ABC):

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from concurrent.futures import InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -35,6 +35,7 @@ from eva_lightning.video.isolation import Isolation
 from eva_lightning.video.opening import on_a_card, open_decoder
 from eva_lightning.video.orders import Key, Order, View, cut, threads_for
 from eva_lightning.video.packet_index import EPSILON, Identity, PacketIndex, file_identity, packet_index
+from eva_lightning.video.proxies import Proxies, refuse_others
 from eva_lightning.video.quarantine import Interrupted, Quarantine
 
 Coarse = Literal["auto", "never", "always"]
@@ -80,6 +81,7 @@ class FrameStore:
         isolate: bool = False,
         deadline: float = 120.0,
         quarantine_after: int | None = 3,
+        proxies: str | Path | None = None,
     ) -> None:
         """
         Args:
@@ -97,6 +99,9 @@ class FrameStore:
             deadline: Seconds that such a process may take over one request; then it is ended, and replaced.
             quarantine_after: Failures in a row after which a file is refused at once, until it has changed;
                 None tries every time.
+            proxies: Folder of smaller copies that `eva prepare --proxies` made: where one is as large as what
+                is asked for, frames come from it, and each says so. None, and a video that has none: from
+                the video itself.
         """
         if cache_bytes < 0 or threads < 0:
             raise ValueError(f"cache_bytes {cache_bytes} and threads {threads} must not be negative")
@@ -108,6 +113,8 @@ class FrameStore:
         self._max_frame_pixels = max_frame_pixels
         self._isolation = Isolation(deadline, max_frame_pixels) if isolate else None
         self._pool = DecoderPool(self._open_one, max_open)
+        self.proxies = Proxies(proxies)
+        """Where smaller copies are."""
         self.quarantine = Quarantine(quarantine_after)
         """Files that are not opened any more."""
         self._lock = threading.Lock()  # guards everything below
@@ -141,15 +148,18 @@ class FrameStore:
         return facts
 
     def frames(self, path: str | Path, times: Sequence[float], height: int, width: int) -> list[Frame]:
-        """The frames on show at `times` (or key frames near them, see `coarse`), with their true times."""
+        """The frames on show at `times` (or key frames near them, see `coarse`), with their true times.
+
+        Any frame of a proxy comes as quickly as a key frame, and so the very ones are taken there.
+        """
         return self._watched(path, times, height, width, self._coarse)
 
-    def read(self, path: str | Path, time: float, height: int, width: int) -> Frame:
-        """The frame on show at one time, never a key frame instead.
+    def read(self, path: str | Path, time: float, height: int, width: int, proxy: str = "") -> Frame:
+        """The frame on show at one time, never a key frame instead, of the video or the proxy of that name.
 
-        Given the time that `frames` reported, it is that frame, bit for bit.
+        Given the time and proxy that `frames` reported, it is that frame, bit for bit.
         """
-        return self._watched(path, [time], height, width, "never")[0]
+        return self._watched(path, [time], height, width, "never", proxy)[0]
 
     def prefetch(self, path: str | Path, times: Sequence[float], height: int, width: int) -> None:
         """Decode on a thread of the store what `frames` will be asked for; failures count there alone."""
@@ -221,15 +231,28 @@ class FrameStore:
         return packet_index(path, self._index_dir, build)
 
     def _watched(
-        self, path: str | Path, times: Sequence[float], height: int, width: int, coarse: Coarse
+        self,
+        path: str | Path,
+        times: Sequence[float],
+        height: int,
+        width: int,
+        coarse: Coarse,
+        proxy: str | None = None,
     ) -> list[Frame]:
         check_call(os.fspath(path), len(times), height, width)  # which is no fault of the file's
         with self.quarantine.watching(path):
-            return self._serve(path, times, height, width, coarse)
+            return self._serve(path, times, height, width, coarse, proxy)
 
     def _serve(
-        self, path: str | Path, times: Sequence[float], height: int, width: int, coarse: Coarse
+        self,
+        path: str | Path,
+        times: Sequence[float],
+        height: int,
+        width: int,
+        coarse: Coarse,
+        proxy: str | None = None,
     ) -> list[Frame]:
+        """The frames; `proxy` is the name of the only one to take, empty for none, None for any."""
         if height % PATCH or width % PATCH or height <= 0 or width <= 0:
             raise ValueError(f"a frame of {width}x{height} is not made of {PATCH}-pixel squares")
         if not times:
@@ -237,9 +260,26 @@ class FrameStore:
         identity = file_identity(path)
         check_call(identity[0], len(times), height, width)
         index = self._index(path)
-        asked = _choose(index, times, coarse)
-        shown = self._collect(View(identity, index, height, width), set(asked))
-        return [shown[frame] for frame in asked]
+        file = self._proxy(identity, height, width, proxy)
+        if file is None:
+            asked = _choose(index, times, coarse)
+            shown = self._collect(View(identity, index, height, width), set(asked))
+            return [shown[frame] for frame in asked]
+        own = self._index(file)
+        refuse_others(identity[0], index, str(file), own)
+        asked = _choose(index, times, "never" if coarse == "auto" else coarse)
+        shown = self._collect(View(file_identity(file), own, height, width), set(asked))
+        return [replace(shown[frame], time=index.time(frame), proxy=file.stem) for frame in asked]
+
+    def _proxy(self, video: Identity, height: int, width: int, name: str | None) -> Path | None:
+        """The smallest proxy that is large enough, or the one of that name; None for the video itself."""
+        if name is not None:
+            return self.proxies.named(video, name) if name else None
+        for file in self.proxies.of(video):
+            facts = self._facts_of(file_identity(file))
+            if facts.height >= height and facts.width >= width:
+                return file
+        return None
 
     def _collect(self, view: View, wanted: Collection[int]) -> dict[int, Frame]:
         """Each wanted frame: from memory, from whoever decodes its group of pictures, or decoded here."""

@@ -131,5 +131,10 @@ class World(ABC):
         """The files that it does not open any more; None in a world that opens none."""
         return None
 
+    @property
+    def proxies(self) -> str | None:
+        """The folder of smaller copies that it may look at; None where it looks at the videos themselves."""
+        return None
+
     def close(self) -> None:
         """Give back files and threads."""

@@ -41,13 +41,14 @@ class VideoWorld(World):
         for frame in self.store.frames(clip.path, inside, height, width):
             # The frame on show when the clip begins may have started a little earlier.
             time = round(max(frame.time - begin, 0.0), 6)
-            ref = FrameRef(clip=clip.id, time=time, height=height, width=width)
+            ref = FrameRef(clip=clip.id, time=time, height=height, width=width, proxy=frame.proxy)
             glimpses.append(Glimpse(time=time, content=ref, note=frame.note))
         return glimpses
 
     def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
         begin = clip.begin or 0.0
-        return self.store.read(clip.path, begin + frame.time, frame.height, frame.width).pixels
+        time = begin + frame.time
+        return self.store.read(clip.path, time, frame.height, frame.width, frame.proxy).pixels
 
     async def listen(self, clip: Clip, start: float, end: float) -> Sound:
         return await asyncio.to_thread(self._hear, clip, start, end)
@@ -64,6 +65,11 @@ class VideoWorld(World):
     @property
     def quarantine(self) -> Quarantine:
         return self.store.quarantine
+
+    @property
+    def proxies(self) -> str | None:
+        folder = self.store.proxies.folder
+        return None if folder is None else str(folder)
 
     def close(self) -> None:
         self.store.close()

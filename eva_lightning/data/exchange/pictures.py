@@ -32,7 +32,8 @@ def frame_name(frame: FrameRef) -> str:
     >>> frame_name(FrameRef(clip="v", time=12.5, height=56, width=84))
     '12.500000-84x56'
     """
-    return f"{frame.time:.6f}-{frame.width}x{frame.height}"
+    proxy = f"-{frame.proxy}" if frame.proxy else ""
+    return f"{frame.time:.6f}-{frame.width}x{frame.height}{proxy}"
 
 
 class PictureFolder:

@@ -11,7 +11,7 @@ import base64
 import io
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from PIL import Image
@@ -147,8 +147,8 @@ class Album:
             return Pasted(missing="broken")
         if self.full:
             return Pasted(missing="page")
-        try:
-            picture = thumbnail(self._world.pixels(clip, frame), self._settings)
+        try:  # of the video itself: its proxy may be gone, and shows the same
+            picture = thumbnail(self._world.pixels(clip, replace(frame, proxy="")), self._settings)
         except Fault as fault:
             shelf.problem = str(fault)
             return Pasted(missing="broken")
