@@ -218,7 +218,7 @@ def _settings(module: PolicyModule, benchmark: Benchmark) -> dict[str, Any]:
         "dialect": _described(module.dialect),
         "tools": [_described(tool) for tool in module.tools],
         "overview": None if module.overview is None else asdict(module.overview),
-    }
+    } | ({"proxies": module.world.proxies} if module.world.proxies else {})
 
 
 def _described(part: Any) -> str:
