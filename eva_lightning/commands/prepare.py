@@ -1,6 +1,7 @@
 """`eva prepare`: other people's questions about videos become tasks.
 
-It opens no video; a folder of videos without questions is for `eva augment`.
+It opens no video, unless it is to make smaller copies; a folder of videos without questions is for `eva
+augment`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, s
 from eva_lightning.data.intake.bad_row import counted
 from eva_lightning.data.intake.held_out import is_held_out
 from eva_lightning.data.intake.intake import Intake, Treatment
+from eva_lightning.data.intake.proxy_folder import fill
 from eva_lightning.data.intake.row_shape import RowShape
 from eva_lightning.data.intake.tables import Row, Table, every_row_of
 from eva_lightning.data.intake.video_folder import VideoFolder
@@ -43,6 +45,8 @@ def prepare(
     held_out: float = 0.0,
     limit: int | None = None,
     allow_outside: bool = False,
+    proxies: str | None = None,
+    proxy_pixels: int = 57_600,
 ) -> None:
     """Turn questions in JSONL, JSON, CSV, TSV, Parquet or a `datasets` folder or hub id into tasks.
 
@@ -61,8 +65,13 @@ def prepare(
         limit: Take so many rows from the top; None takes all.
         allow_outside: Let a row name a video that does not lie in that folder, by its whole path or by way
             of a link; for rows that you trust.
+        proxies: Folder of smaller copies to be made of the videos that tasks name, for a world whose store is
+            told of it (FrameStore: proxies); what is there is not made again. None makes none: frames then
+            come from the videos themselves, exactly.
+        proxy_pixels: Pixels of a smaller copy's frames at most (57600 is 320x180); larger ones come from the
+            video itself.
     """
-    want_one_or_more(limit=limit)
+    want_one_or_more(limit=limit, proxy_pixels=proxy_pixels)
     if not 0 <= held_out < 1:
         raise UsageError(f"held_out is {held_out:g}: want 0 or more, and less than 1")
     if not Path(videos).expanduser().is_dir():
@@ -95,6 +104,12 @@ def prepare(
         if held_out:
             write(beside, kept)
             print(f"{len(kept)} tasks in {beside}")
+    if proxies is not None:
+        filled = fill(Path(proxies).expanduser(), intake.seconds, proxy_pixels)
+        print(
+            f"{filled.made} proxies made in {proxies}, {filled.found} were there; "
+            f"{filled.without} videos have none and are decoded themselves"
+        )
 
 
 def _refuse_nothing(intake: Intake, files: Sequence[str]) -> None:

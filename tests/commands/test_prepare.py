@@ -1,16 +1,30 @@
 """eva prepare: rows of files people have in, tasks out; what is left out is counted and told."""
 
+import asyncio
 import json
+import shutil
+from contextlib import closing
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from eva_lightning.agent.config import AgentConfig
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.cli import main
 from eva_lightning.files.store import read
 from eva_lightning.records import Task
+from eva_lightning.video.frame_store import FrameStore
+from tests.video import footage
 
 GOOD = {"id": 1, "question": "Who?", "answer": "a dog", "video": "a.mp4", "length": 1800}
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """Two seconds of film."""
+    return footage.write(tmp_path_factory.mktemp("film") / "film.mp4", times=[i / 25 for i in range(50)])
 
 
 @pytest.fixture
@@ -163,3 +177,33 @@ def test_tasks_that_were_held_out_are_not_trained_on_by_a_forgotten_word(prepare
     (tmp_path / "tasks.held_out.jsonl").touch()
     status, tasks, said = prepare([GOOD])
     assert status == 1 and not tasks and "say --held_out again, or delete it" in said
+
+
+def test_proxies_are_made_once_and_a_video_that_has_none_is_told_in_one_line(prepare, tmp_path, video):
+    shutil.copy(video.path, tmp_path / "clips" / "b.mp4")
+    shutil.copy(video.path, tmp_path / "clips" / "c.mp4")  # the same content: one proxy
+    rows = [GOOD | {"id": name, "video": f"{name}.mp4"} for name in "abc"]
+    words = ("--proxies", str(tmp_path / "proxies"), "--proxy_pixels", "4704")
+    status, tasks, said = prepare(rows, *words)
+    assert status == 0 and len(tasks) == 3
+    assert "no proxy: " in said and "a.mp4: the file is empty; fetch the video again\n" in said
+    assert "1 proxies made in" in said and "1 were there; 1 videos have none" in said
+    (made,) = (tmp_path / "proxies").iterdir()
+    before = made.stat().st_mtime_ns
+    assert "0 proxies made in" in prepare(rows, *words)[2]
+    assert made.stat().st_mtime_ns == before
+    task = next(one for one in tasks if one.id.endswith("/b"))
+    with closing(VideoWorld(FrameStore(proxies=tmp_path / "proxies"))) as world:
+        clip = replace(task.clips[0], path=str(tmp_path / task.clips[0].path))
+        (seen,) = asyncio.run(world.look(clip, [1.0], 56, 84))
+        assert seen.content.proxy == made.stem
+        assert world.pixels(clip, seen.content).shape == (56, 84, 3)
+        assert AgentConfig(world=world).facts()["proxies"] == str(tmp_path / "proxies")
+    assert "proxies" not in AgentConfig(world=VideoWorld()).facts()
+
+
+def test_a_full_disk_is_no_fault_of_a_video(prepare, tmp_path, video):
+    shutil.copy(video.path, tmp_path / "clips" / "b.mp4")
+    (tmp_path / "file").touch()
+    status, _, said = prepare([GOOD | {"video": "b.mp4"}], "--proxies", str(tmp_path / "file"))
+    assert status == 1 and "file: can not be a folder (File exists); name another" in said
