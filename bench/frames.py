@@ -28,6 +28,7 @@ from av.video.reformatter import VideoReformatter
 from bench_footage import FPS, LongVideo, long_video
 from numpy.typing import NDArray
 
+from eva_lightning.data.intake.proxy_folder import fill
 from eva_lightning.faults import UsageError
 from eva_lightning.video.frame_store import FrameStore
 from eva_lightning.video.sampling import snap, spread
@@ -41,6 +42,7 @@ TARGETS = {
     "over_floor": 1.3,
     "coarse_vs_exact": 10.0,
     "group_decode_saving": 3.0,
+    "proxy_vs_exact": 10.0,
 }
 
 
@@ -285,6 +287,24 @@ class Bench:
             ratios.append(self.line(f"32 frames over {video.height}p, coarse vs exact", result))
         self.results["coarse_vs_exact"] = min(ratios)
 
+    def proxies(self) -> None:
+        """The same call of a smaller copy and of the video, here a piece of a minute or two."""
+        folder, rounds = self.hour.path.parent / "proxies", 10 * self.rounds
+        fill(folder, [str(video.piece) for video in (self.hour, self.ten)], 57_600)
+        for video, resize in ((self.hour, 0.5), (self.ten, 0.25)):
+            size, last = snap(video.height, video.width, resize), video.piece_frames / FPS - 10.0
+            near = [spread(turn * 7.3 % last, turn * 7.3 % last + 10, 8) for turn in range(rounds + 1)]
+            with FrameStore("pyav", 0, coarse="never", threads=0, proxies=folder) as quick:
+                assert all(frame.proxy for frame in quick.frames(video.piece, near[0], *size))
+                result = side_by_side(
+                    lambda n, v=video, s=size, t=near, q=quick: q.frames(v.piece, t[n], *s),
+                    lambda n, v=video, s=size, t=near: self.exact.frames(v.piece, t[n], *s),
+                    rounds,
+                )
+            ratio = self.line(f"8 frames of 10 s of {video.height}p, proxy vs exact", result)
+            if video is self.hour:
+                self.results["proxy_vs_exact"] = ratio
+
     def groups(self) -> None:
         size = snap(360, 640, 0.5)
         savings = [group_saving(self.hour, *size, seed) for seed in range(3)]
@@ -303,6 +323,7 @@ def main() -> None:
     bench.tool_calls()
     bench.decoding()
     bench.coarse_scans()
+    bench.proxies()
     bench.groups()
     print("\nframes are bit-identical to sequential decoding")
     for name, target in TARGETS.items():
