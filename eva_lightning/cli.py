@@ -33,6 +33,7 @@ COMMANDS = {
     "replay": "make trajectories again from their record, and say where they diverge",
     "view": "one page to read trajectories in a browser: filter them, see what was watched",
     "serve": "start a vLLM server that writes the turns of a policy in training",
+    "estimate": "memory, tokens, seconds and price of an iteration, before it is launched",
     "compare": "put runs side by side: table, plot, TensorBoard layout",
     "doctor": "check the installation, and an engine's log-probs against the trainer's",
     "demo": "the whole walk on this machine: world, agents, table",

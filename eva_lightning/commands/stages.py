@@ -6,18 +6,21 @@ in the config; here is only where configs are found, what every run has, and wha
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import sys
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from pkgutil import walk_packages
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from jsonargparse import set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
@@ -161,6 +164,19 @@ def run_stage(words: Sequence[str], said: Mapping[str, str] | None = None) -> No
         raise SystemExit(143) from None
     finally:
         sys.argv = typed
+
+
+def whole_config(words: Sequence[str]) -> dict[str, Any]:
+    """The config that `eva fit` would run with these words, every default in it; nothing is made of it."""
+    told = io.StringIO()
+    try:
+        with redirect_stdout(told):
+            run_stage(["fit", *words, "--print_config"])
+    except SystemExit as end:
+        if end.code:
+            raise
+    config: dict[str, Any] = yaml.safe_load(told.getvalue())
+    return config
 
 
 def _run(said: Mapping[str, str]) -> None:
