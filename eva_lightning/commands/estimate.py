@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from jsonargparse import set_parsing_settings
 
@@ -27,6 +27,8 @@ def main(words: Sequence[str]) -> None:
     if not theirs:
         raise UsageError("name the config of a stage: eva estimate --config grpo.yaml --gpus 8")
     asked = asked_by(whole_config(theirs))
+    if asked.writer == "servers":  # theirs are settings of another command
+        asked = replace(asked, vllm=replace(asked.vllm, gpu_memory=hardware.server_share))
     taken: list[str] = []
     architecture = _planned(hardware.architecture or asked.policy.path, hardware.architecture is None, taken)
     judges = [_planned(path, True, taken) for path in asked.judges]

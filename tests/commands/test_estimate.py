@@ -19,7 +19,9 @@ def told(capsys, *words):
 def test_the_paper_s_recipe_is_planned_and_what_is_assumed_is_said(capsys):
     status, said, _ = told(capsys, "--config", "grpo.yaml", "--gpus", "8", "--gpu_memory", "80")
     assert status == 0
-    assert "GRPO of Qwen/Qwen2.5-VL-7B-Instruct: 8,292,166,656 weights, 676,550,144 of them in" in said
+    assert (
+        "GRPO of Qwen/Qwen2.5-VL-7B-Instruct, ddp on 8 H100: 8,292,166,656 weights\n(676,550,144 of" in said
+    )
     assert "runs/kto/export/final is not there yet, and is taken for Qwen/Qwen2.5-VL-7B-Instruct" in said
     assert "weights                       16.6    16.6  counted" in said
     assert "judge                         16.6    16.6  counted" in said  # CompletenessReward's

@@ -33,14 +33,14 @@ def sheet(
     moving = trained(asked, architecture)
     items = on_a_card(asked, architecture, hardware.gpus, hardware.card, judges)
     parts = [
-        f"{asked.stage} of {architecture.name}: {architecture.total:,} weights, {architecture.vision:,} of "
-        f"them in the tower; {moving.weights:,} are trained; {asked.strategy} on {hardware.gpus} "
-        f"{hardware.gpu}",
+        f"{asked.stage} of {architecture.name}, {asked.strategy} on {hardware.gpus} {hardware.gpu}: "
+        f"{architecture.total:,} weights\n({architecture.vision:,} of them in the tower), "
+        f"{moving.weights:,} are trained",
         _memory(items, hardware.card),
         _verdict(asked, architecture, hardware, judges, items),
         *_vllm(asked, architecture, hardware),
         _work(asked, architecture, hardware),
-        "assumed: " + "; ".join([*taken, *_assumed(asked, hardware)]),
+        "\n* ".join(["assumed:", *taken, *_assumed(asked, hardware)]),
     ]
     return "\n\n".join(parts)
 

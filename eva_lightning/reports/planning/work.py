@@ -42,6 +42,8 @@ class Hardware:
     """Gigabytes of one; None is what that kind has."""
     server_gpus: int = 0
     """Further cards, on which vLLM servers write the turns; with VLLMServerEngine."""
+    server_share: float = 0.9
+    """Share of each of those for vLLM: settings.gpu_memory of `eva serve`."""
     architecture: str | None = None
     """Whose sizes to take: a folder or a name; None is policy.path, or Qwen2.5-VL-7B while there is none."""
     trajectory_tokens: int = 10_000
@@ -65,6 +67,8 @@ class Hardware:
                 raise UsageError(f"{name} is {getattr(self, name):g}: want more than 0")
         if self.server_gpus < 0 or self.price < 0 or not 0 <= self.visual_share <= 1:
             raise UsageError("server_gpus and price want 0 or more, visual_share a number from 0 to 1")
+        if not 0 < self.server_share <= 1:
+            raise UsageError(f"server_share is {self.server_share:g}: want more than 0 and at most 1")
         if self.gpu_memory is not None and not self.gpu_memory > 0:
             raise UsageError(f"gpu_memory is {self.gpu_memory:g}: want gigabytes, more than 0")
         if self.written_tokens >= self.trajectory_tokens:
