@@ -5,6 +5,7 @@ TrajectoryLog`). To add one, subclass Lightning's `Callback`; what it asks of th
 method.
 """
 
+from eva_lightning.callbacks.asked_to_end import AskedToEnd
 from eva_lightning.callbacks.benchmark_evaluation import BenchmarkEvaluation
 from eva_lightning.callbacks.collapse_guard import CollapseGuard
 from eva_lightning.callbacks.export import HuggingFaceExport
@@ -18,6 +19,7 @@ from eva_lightning.callbacks.trajectory_log import TrajectoryLog
 
 __all__ = [
     "AgentProgressBar",
+    "AskedToEnd",
     "BenchmarkEvaluation",
     "CollapseGuard",
     "FailureMining",

@@ -29,6 +29,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from eva_lightning.callbacks import (
     AgentProgressBar,
+    AskedToEnd,
     BenchmarkEvaluation,
     IterationCheckpoint,
     QuarantineList,
@@ -55,6 +56,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 ALWAYS: dict[type[Callback], str | None] = {
+    AskedToEnd: None,
     IterationCheckpoint: "enable_checkpointing",
     AgentProgressBar: "enable_progress_bar",
     Throughput: None,

@@ -227,6 +227,26 @@ def test_a_run_that_is_asked_to_end_says_how_to_go_on_and_is_no_success(config, 
     assert (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
+def test_two_ranks_that_are_asked_to_end_write_one_checkpoint_and_go_on_from_it(config, tmp_path):
+    words = [*config(), "--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.max_epochs", "3"]
+
+    def run(*more):
+        return subprocess.run(
+            [sys.executable, "-m", "eva_lightning", *words, "--ckpt_path", "last", *more],
+            cwd=Path(__file__).parent.parent.parent,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+
+    ended = run("--trainer.callbacks+=tests.modules.noting.Preempted")  # there is none yet: it begins
+    assert ended.returncode == 143, ended.stderr[-2000:]
+    assert [path.name for path in (tmp_path / "checkpoints").glob("iter*")] == ["iteration-000001.ckpt"]
+    assert run().returncode == 0
+    assert (tmp_path / "checkpoints" / "last.ckpt").readlink().name == "iteration-000003.ckpt"
+
+
 def test_a_class_beside_the_config_is_found_by_the_installed_command(config, tmp_path):
     """`eva` begins with its own folder on the path, not with the one it is called in."""
     (tmp_path / "beside.py").write_text(
