@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> None:
 def _hardware(words: Sequence[str]) -> Hardware:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = TerseParser(prog="eva estimate", description=inspect.getdoc(Hardware))
-    parser.add_class_arguments(Hardware, as_group=False)  # type: ignore[no-untyped-call]
+    parser.add_class_arguments(Hardware, as_group=False)
     return Hardware(**parser.parse_args(list(words)).as_dict())
 
 

@@ -134,7 +134,7 @@ def _agent(module: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _strategy(named: Any) -> tuple[Sharing, bool]:
-    words = named if isinstance(named, Mapping) else {"class_path": str(named)}
+    words: Mapping[str, Any] = named if isinstance(named, Mapping) else {"class_path": str(named)}
     name, how = str(words["class_path"]).rpartition(".")[2], words.get("init_args") or {}
     if name == "ZeroStrategy":
         return ("zero3" if how.get("stage") == 3 else "zero2"), bool(how.get("offload_optimizer"))
