@@ -16,6 +16,7 @@ from eva_lightning.cli import main
 from eva_lightning.files.store import read
 from eva_lightning.records import Task
 from eva_lightning.video.frame_store import FrameStore
+from tests.files.small_disk import small_disk
 from tests.video import footage
 
 GOOD = {"id": 1, "question": "Who?", "answer": "a dog", "video": "a.mp4", "length": 1800}
@@ -202,8 +203,13 @@ def test_proxies_are_made_once_and_a_video_that_has_none_is_told_in_one_line(pre
     assert "proxies" not in AgentConfig(world=VideoWorld()).facts()
 
 
-def test_a_full_disk_is_no_fault_of_a_video(prepare, tmp_path, video):
+def test_a_full_disk_is_no_fault_of_a_video_and_leaves_no_half_of_a_proxy(prepare, tmp_path, video):
     shutil.copy(video.path, tmp_path / "clips" / "b.mp4")
     (tmp_path / "file").touch()
-    status, _, said = prepare([GOOD | {"video": "b.mp4"}], "--proxies", str(tmp_path / "file"))
+    rows = [GOOD | {"video": "b.mp4"}]
+    status, _, said = prepare(rows, "--proxies", str(tmp_path / "file"))
     assert status == 1 and "file: can not be a folder (File exists); name another" in said
+    with small_disk(20_000):
+        status, _, said = prepare(rows, "--proxies", str(tmp_path / "proxies"))
+    assert status == 1 and "can not be written (File too large); make room, and call it again" in said
+    assert not list((tmp_path / "proxies").iterdir())
