@@ -16,7 +16,7 @@ from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.modules import FSDP2Strategy
 from tests.modules.copied import Shelf
 from tests.modules.stages import Batches, Coin, Watching, make, teach, trainer
-from tests.modules.strategy_cases import whole_weights
+from tests.modules.strategy_cases import STRATEGIES, whole_weights
 
 
 def school(
@@ -53,11 +53,36 @@ def stop_and_go_on(tiny, world, folder):
         two(one_file, epochs=2, folder=folder / name)
         found[name] = two(one_file, folder=folder / name, go_on="last")
         two(one_file, epochs=2, folder=folder / f"half {name}", dtype="float32")
+    found["judged"] = judged(tiny, world, folder / "folder" / "last.ckpt")
     found["from one process"] = two(go_on=folder / "single" / "last.ckpt", dtype="float32")
     adapter = {"lora": True, "freeze_vision": True}
     found["adapter, straight"] = two(**adapter)
     two(epochs=2, folder=folder / "adapter", **adapter)
     found["adapter"] = two(folder=folder / "adapter", go_on="last", **adapter)
+    return found
+
+
+def judged(tiny, world, checkpoint):
+    """A checkpoint is evaluated by a new trainer: its weights there."""
+    module = make("sft", tiny, dtype="bfloat16")
+    judging = trainer(strategy=FSDP2Strategy(), devices=2)
+    judging.validate(module, Batches(questions=world.tasks), ckpt_path=checkpoint, verbose=False)
+    assert len(module.evaluated) == 4
+    return whole_weights(module)
+
+
+def under_deepspeed(tiny, world, folder):
+    """ZeRO-2 and ZeRO-3 on two ranks: straight through, with a stop, an engine that is handed weights."""
+    taught, found = teach(world, tiny), {}
+    for name in ("zero2", "zero3"):
+
+        def two(name=name, **more):
+            return school(taught, tiny, STRATEGIES[name](), ranks=2, **more)
+
+        found[name, "straight"] = two()
+        two(epochs=2, folder=folder / name)
+        found[name, "rest"] = two(folder=folder / name, go_on="last")
+        found[name, "shelf"] = roll_out(tiny, world, folder / f"{name} shelf", STRATEGIES[name](), Shelf)
     return found
 
 
@@ -73,29 +98,38 @@ def go_on_alone(tiny, world, folder):
 
 
 def write_and_hand_over(tiny, world, folder):
-    """Two iterations of GRPO: the policy's own weights write, or an engine that is handed them; an export."""
-    found = {}
-    Shelf.file = folder / "shelf.pt"
-    tasks = list(world.tasks)
-    for name, engine in (("own", TransformersEngine), ("shelf", Shelf)):
-        watching = Watching()
-        module = make("grpo", tiny, attempts=2, rewards=[Coin()], engine=engine, lr=1e-2)
-        exporting = HuggingFaceExport(folder=str(folder / name))
-        callbacks = [watching, RolloutRefresh(), exporting]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            fitting = trainer(strategy=FSDP2Strategy(), devices=2, callbacks=callbacks)
-            fitting.fit(module, Batches(tasks, tasks, questions=tasks))
-        kept, count = whole_weights(module), sum(one.to_local().numel() for one in module.model.parameters())
-        taken = getattr(module.engine, "taken", None)
-        found[name] = watching.metrics, kept, count, taken, len(module.evaluated)
-    return found
+    """The policy's own weights write, or an engine that is handed them."""
+    engines = {"own": TransformersEngine, "shelf": Shelf}
+    return {
+        name: roll_out(tiny, world, folder / name, FSDP2Strategy(), engine, questions=world.tasks)
+        for name, engine in engines.items()
+    }
 
 
-PARTS = {"stop": stop_and_go_on, "alone": go_on_alone, "write": write_and_hand_over}
+def roll_out(tiny, world, folder, strategy, engine, questions=()):
+    """Two iterations of GRPO and an export: metrics, weights, what the engine took, questions answered."""
+    folder.mkdir(exist_ok=True)
+    Shelf.file, watching = folder / "shelf.pt", Watching()
+    module = make("grpo", tiny, attempts=2, rewards=[Coin()], engine=engine, lr=1e-2)
+    callbacks = [watching, RolloutRefresh(), HuggingFaceExport(folder=str(folder))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitting = trainer(strategy=strategy, devices=2, callbacks=callbacks)
+        fitting.fit(module, Batches(*[list(world.tasks)] * 2, questions=questions))
+    here = sum(getattr(one, "_local_tensor", one).numel() for one in module.model.parameters())
+    return {
+        "metrics": watching.metrics,
+        "weights": whole_weights(module),
+        "weights here": here,
+        "taken": getattr(module.engine, "taken", None),
+        "evaluated": len(module.evaluated),
+    }
+
+
+PARTS = {"stop": stop_and_go_on, "alone": go_on_alone, "write": write_and_hand_over, "zero": under_deepspeed}
 
 if __name__ == "__main__":
     part, tiny, world, folder = sys.argv[1:]
-    faulthandler.dump_traceback_later(200, exit=True)
+    faulthandler.dump_traceback_later(230, exit=True)
     found = PARTS[part](tiny, load_world(world), Path(folder))
     torch.save(found, Path(folder) / f"{part}-{torch.distributed.get_rank()}.pt")

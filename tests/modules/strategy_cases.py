@@ -5,30 +5,44 @@ OUT STEPS STRATEGY:CASE...`. Rank 0 saves what came of it. A case that takes too
 """
 
 import faulthandler
+import os
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback
 
 from eva_lightning.data.synthesis.world import load_world
-from eva_lightning.modules import FSDP2Strategy, ZeroStrategy
+from eva_lightning.modules import FSDP2Strategy, SFTModule, ZeroStrategy
 from eva_lightning.policy.merged_weights import whole
-from tests.modules.stages import ONE_EACH, PER_TOKEN, WITH_KL, Batches, make, marked, teach, trainer, weighed
+from tests.modules.stages import (
+    ONE_EACH,
+    PER_TOKEN,
+    STAGES,
+    WITH_KL,
+    Batches,
+    make,
+    marked,
+    teach,
+    trainer,
+    weighed,
+)
 
+SMALL = {"overlap_comm": False}
 STRATEGIES = {
+    "one process": lambda: "auto",
     "ddp": lambda: "ddp",
     "fsdp2": FSDP2Strategy,
-    "fsdp2 file": lambda: FSDP2Strategy(save_distributed_checkpoint=False),
+    "fsdp2, gathered once": lambda: FSDP2Strategy(reshard_after_forward=False),
     "zero2": lambda: ZeroStrategy(2, zero=SMALL),
     "zero3": lambda: ZeroStrategy(3, zero=SMALL | {"stage3_param_persistence_threshold": 0}),
-    "zero3 read into shards": lambda: ZeroStrategy(
+    "zero3, read into shards": lambda: ZeroStrategy(
         3, read_into_shards=True, zero=SMALL | {"stage3_param_persistence_threshold": 0}
     ),
-    "zero2 offload": lambda: ZeroStrategy(2, offload_optimizer=True, zero=SMALL),
+    "zero2, offload": lambda: ZeroStrategy(2, offload_optimizer=True, zero=SMALL),
 }
-SMALL = {"overlap_comm": False}
 OPTIMIZER = {
     "max_grad_norm": 0.5,
     "weight_decay": 0.1,
@@ -58,8 +72,23 @@ def cases(world, folder):
         "kto": ("kto", (marks[:3], marks[3:]), {"objective": PER_TOKEN}),
         "kto, lora": ("kto", (marks[:3], marks[3:]), adapter | {"objective": PER_TOKEN}),
         "kto, a rank without data": ("kto", (marks, []), {"objective": PER_TOKEN}),
+        "sft, not finite on one rank": ("poisoned", taught, {}),
         "sft, bfloat16": ("sft", (taught[:3], silent[3:]), {"dtype": "bfloat16"}),
     }
+
+
+class Poisoned(SFTModule):
+    """The last rank finds a loss that is no number, in its first pass of all."""
+
+    sound = False
+
+    def logprobs(self, *batch, **how):
+        found = super().logprobs(*batch, **how)
+        last, first, self.sound = self.global_rank == self.world_size - 1, not self.sound, True
+        return replace(found, logprobs=found.logprobs * torch.nan) if last and first else found
+
+
+STAGES["poisoned"] = Poisoned
 
 
 class Stepwise(Callback):
@@ -107,14 +136,14 @@ def run(case, strategy, folder, steps, devices=1, checkpoint=None, **settings):
 
 
 def main(tiny, world, out, steps, *wanted):
-    known, found = cases(load_world(world), tiny), {}
+    known, found, ranks = cases(load_world(world), tiny), {}, int(os.environ["WORLD_SIZE"])
     for one in wanted:
         strategy, name = one.split(":")
         print(one, file=sys.stderr, flush=True)
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
-        found[strategy, name] = run(known[name], STRATEGIES[strategy](), tiny, int(steps), devices=2)
+        found[strategy, name] = run(known[name], STRATEGIES[strategy](), tiny, int(steps), ranks)
         faulthandler.cancel_dump_traceback_later()
-    if torch.distributed.get_rank() == 0:
+    if os.environ["RANK"] == "0":
         torch.save(found, Path(out))
 
 

@@ -18,6 +18,7 @@ BY_RANKS = "grpo, two optimizer steps"
 SHARE = ("sft, uneven", BY_RANKS, "kto, a rank without data")
 """Between them: gradients of the tower, ranks without image, without data, a frozen copy, passes that learn
 nothing."""
+POISON = "sft, not finite on one rank"
 WITH_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
 """pip install -e .[deepspeed]"""
 
@@ -50,12 +51,12 @@ def together(world, tiny_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shards(together):
-    return together(f"ddp:{BY_RANKS}", *(f"fsdp2:{case}" for case in SHARE))
+    return together(f"ddp:{BY_RANKS}", *(f"fsdp2:{case}" for case in (*SHARE, POISON)))
 
 
 @pytest.fixture(scope="module")
 def zero(together):
-    return together(*(f"{stage}:{case}" for stage in ("zero2", "zero3") for case in SHARE))
+    return together(*(f"{stage}:{case}" for stage in ("zero2", "zero3") for case in (*SHARE, POISON)))
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,25 @@ def test_zero2_makes_the_steps_of_whole_weights(case, steps, zero):
 def test_zero3_makes_the_gradients_of_whole_weights(case, steps, zero):
     """Where a gradient is all but 0, Adam moves by its sign: so the weights are allowed 1 % of a step."""
     same_steps(steps(case), zero["zero3", case], weights=1e-6, clipped_later=True)
+
+
+def test_a_loss_that_is_no_number_on_one_rank_moves_no_shard(alone, shards):
+    same_refusal(alone(POISON), shards["fsdp2", POISON])
+
+
+@WITH_DEEPSPEED
+@pytest.mark.parametrize("stage", ["zero2", "zero3"])
+def test_a_loss_that_is_no_number_on_one_rank_moves_nothing_under_deepspeed(stage, alone, zero):
+    same_refusal(alone(POISON), zero[stage, POISON])
+
+
+def same_refusal(mine, theirs):
+    """The first step is left out by all, schedule included; the second is that of one process."""
+    assert [told["train/skipped"] for told in theirs[2]] == [1, 0]
+    assert [told["train/lr"] for told in theirs[2]] == [told["train/lr"] for told in mine[2]]
+    (before, after), (same, moved) = mine[1], theirs[1]
+    assert apart(before, same) == 0
+    assert apart(after, moved) < 1e-6 < apart(before, after)
 
 
 def same_steps(mine, theirs, weights=1e-6, gradients=1e-6, clipped_later=False):
