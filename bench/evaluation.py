@@ -52,6 +52,7 @@ from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.vllm.server_engine import VLLMServerEngine
+from eva_lightning.engines.vllm.server_token import sure_token
 from eva_lightning.files.store import portable, write
 from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
@@ -165,6 +166,7 @@ class Bench:
         self.setup = Setup(
             url=url,
             model=str(model),
+            token=sure_token().secret,
             videos=folder / "clips",
             frames=folder / "frames",
             items=AT_ONCE,

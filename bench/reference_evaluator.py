@@ -18,7 +18,7 @@ import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -44,6 +44,8 @@ class Setup:
     """Base address of the server."""
     model: str
     """Its name for the model."""
+    token: str = field(repr=False)
+    """What the server wants to be shown."""
     videos: Path
     """Folder of the videos."""
     frames: Path
@@ -140,7 +142,7 @@ def chat(messages: list[dict[str, Any]], setup: Setup) -> tuple[str, int]:
     request = urllib.request.Request(
         f"{setup.url}/v1/chat/completions",
         data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {setup.token}"},
     )
     with urllib.request.urlopen(request, timeout=600) as reply:
         told = json.load(reply)

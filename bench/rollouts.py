@@ -117,7 +117,7 @@ class Bench:
     def alone(self, asked: dict[tuple[int, int], Request]) -> float:
         """Seconds in which vLLM writes the same turns, asked in its own thread."""
         self.forget()
-        vllm = self.vllm._vllm
+        vllm = self.vllm.thread.vllm
 
         def add(place: int, number: int) -> None:
             turn = asked[place, number]

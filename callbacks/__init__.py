@@ -11,6 +11,7 @@ from eva_lightning.callbacks.export import HuggingFaceExport
 from eva_lightning.callbacks.failure_mining import FailureMining
 from eva_lightning.callbacks.iteration_checkpoint import IterationCheckpoint
 from eva_lightning.callbacks.progress import AgentProgressBar
+from eva_lightning.callbacks.quarantine_list import QuarantineList
 from eva_lightning.callbacks.rollout_refresh import RolloutRefresh
 from eva_lightning.callbacks.throughput import Throughput
 from eva_lightning.callbacks.trajectory_log import TrajectoryLog
@@ -22,6 +23,7 @@ __all__ = [
     "FailureMining",
     "HuggingFaceExport",
     "IterationCheckpoint",
+    "QuarantineList",
     "RolloutRefresh",
     "Throughput",
     "TrajectoryLog",

@@ -77,9 +77,9 @@ class BenchmarkEvaluation(Callback):
     def setup(self, trainer: Trainer, pl_module: PolicyModule, stage: str) -> None:  # type: ignore[override]
         data = getattr(trainer, "datamodule", None)
         if stage == "test" and isinstance(data, BenchmarkedData):
-            pl_module.examined_by(partial(self._test, trainer, pl_module, data))
+            pl_module.tested_by(partial(self._test, trainer, pl_module, data))
         else:
-            pl_module.examined_by(None)
+            pl_module.tested_by(None)
 
     def on_fit_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Read the questions now: a missing file is not found out after fifty iterations."""
@@ -96,7 +96,7 @@ class BenchmarkEvaluation(Callback):
         tasks, broken = self._asked
         root = _root(trainer) / f"iteration-{pl_module.iteration:06d}"
         mine = tasks[trainer.global_rank :: trainer.world_size]
-        told = self._examine(trainer, pl_module, self.benchmarks, mine, broken, root, fitting=True)
+        told = self._answer(trainer, pl_module, self.benchmarks, mine, broken, root, fitting=True)
         pl_module.log_dict(told, logger=False, batch_size=1, rank_zero_only=True)
         for logger in trainer.loggers:  # Lightning would repeat the numbers in every step until the next ones
             logger.log_metrics(told, trainer.fit_loop.epoch_loop._batches_that_stepped)
@@ -104,10 +104,10 @@ class BenchmarkEvaluation(Callback):
     def _test(
         self, trainer: Trainer, module: PolicyModule, data: BenchmarkedData, tasks: Sequence[Task]
     ) -> None:
-        told = self._examine(trainer, module, data.benchmarks, tasks, data.broken, _root(trainer))
+        told = self._answer(trainer, module, data.benchmarks, tasks, data.broken, _root(trainer))
         module.log_dict(told, batch_size=1, rank_zero_only=True)
 
-    def _examine(
+    def _answer(
         self,
         trainer: Trainer,
         module: PolicyModule,
@@ -143,7 +143,7 @@ class BenchmarkEvaluation(Callback):
                 recorders[trajectory.task.source].append(trajectory)
                 bar.update()
 
-            module.examine(tasks, done=done, on_finish=keep)
+            module.answer_all(tasks, done=done, on_finish=keep)
         trainer.strategy.barrier("BenchmarkEvaluation.end")
         return self._tell(trainer, benchmarks, recorders, broken, quiet=fitting)
 

@@ -24,7 +24,7 @@ Action = Literal["warn", "stop", "rollback"]
 
 
 class CollapseGuard(Callback):
-    """Warns, stops, or rolls back when the agent ceases to look, to write well-formed turns, to vary or differ.
+    """Warns, stops, or rolls back when the agent ceases to look, to write what can be read, or to vary.
 
     A sign counts when it was there in `patience` iterations running, and is told once until it goes away.
     """
@@ -57,7 +57,7 @@ class CollapseGuard(Callback):
         self._entropies: list[float] = []
         self._lasting: dict[str, int] = {}
         self._spoilt: list[tuple[int, int]] = []
-        """First and last iteration of each collapse that was rolled back: what was saved within is no good."""
+        """First and last iteration of each collapse that was rolled back: what was saved within is spoilt."""
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, pl_module: PolicyModule, outputs: Any, batch: Any, batch_idx: int
@@ -128,7 +128,7 @@ def _keepers(trainer: Trainer) -> list[IterationCheckpoint]:
 def _restore(trainer: Trainer, module: PolicyModule, file: Path) -> None:
     """Weights and optimizer of a checkpoint; the schedule of the learning rate stays where it is."""
     module.drop_ahead()  # the rollout in the background is written by what is given up
-    checkpoint = trainer.strategy.load_checkpoint(file, weights_only=False)
+    checkpoint = trainer.strategy.load_checkpoint(file, weights_only=True)
     trainer.strategy.load_model_state_dict(checkpoint, strict=False)
     trainer.strategy.load_optimizer_state_dict(checkpoint)
     schedule = module.lr_schedulers()

@@ -1,4 +1,4 @@
-"""Signs of a collapse: what is wrong with the metrics of one iteration, by name. They watch nothing over time."""
+"""Signs of a collapse: what is wrong with the metrics of one iteration, by name. They keep nothing."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class CollapseSigns:
     """The least share of trajectories that look at least once; 0 does not watch it."""
     well_formed: float = 0.5
     """The least share of trajectories whose turns are all well-formed; 0 does not watch it."""
+    calls_worked: float = 0.8
+    """The least share of calls that worked; 0 does not watch it."""
     truncated: float = 0.3
     """The largest share of trajectories that a limit ended, of turns or of tokens; 1 does not watch it."""
     zero_variance_share: float = 0.8
@@ -52,6 +54,7 @@ class CollapseSigns:
         floors = {
             "looked": (self.looked, "of trajectories look at the video"),
             "well_formed": (self.well_formed, "of trajectories are well-formed"),
+            "calls_worked": (self.calls_worked, "of calls work"),
         }
         values = {name: metrics.get(f"train/{name}", 1.0) for name in floors}
         return {
@@ -67,7 +70,9 @@ class CollapseSigns:
         if cut > self.truncated + _SLACK:
             signs["truncated"] = f"a limit ends {cut:.0%} of trajectories (at most {self.truncated:.0%})"
         if clipped > self.clip_high + _SLACK:
-            signs["clip_high"] = f"the upper clip holds {clipped:.0%} of tokens (at most {self.clip_high:.0%})"
+            signs["clip_high"] = (
+                f"the upper clip holds {clipped:.0%} of tokens (at most {self.clip_high:.0%})"
+            )
         if apart > self.mismatch + _SLACK:
             signs["mismatch"] = f"engine and policy are {apart:.2g} apart a token (at most {self.mismatch:g})"
         return signs

@@ -22,6 +22,7 @@ from transformers.utils.hub import cached_file
 
 from eva_lightning.faults import UsageError
 from eva_lightning.files import atomic
+from eva_lightning.files.full_disk import writing
 from eva_lightning.policy.loading import Policy, PolicyConfig
 from eva_lightning.policy.merged_weights import is_sharded, merged_weights, whole
 
@@ -70,6 +71,9 @@ class HuggingFaceExport(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         if self.adapter and not isinstance(pl_module.policy.model, PeftModel):
             raise UsageError("HuggingFaceExport: adapter is true, but the policy has none; set policy.lora")
+        folder = self._folder(trainer)
+        if trainer.is_global_zero and folder.is_dir() and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            atomic.sweep(folder)
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, pl_module: PolicyModule, outputs: Any, batch: Any, batch_idx: int
@@ -81,10 +85,13 @@ class HuggingFaceExport(Callback):
         if self.at_end:
             self._export(trainer, pl_module, "final")
 
+    def _folder(self, trainer: Trainer) -> Path:
+        return Path(self.folder or Path(trainer.default_root_dir) / "export").expanduser().absolute()
+
     def _export(self, trainer: Trainer, module: PolicyModule, name: str) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        path = Path(self.folder or Path(trainer.default_root_dir) / "export").expanduser().absolute() / name
+        path = self._folder(trainer) / name
         if trainer.is_global_zero:
             export(module.policy, module.policy_config, path, adapter=self.adapter)
             rank_zero_info(f"the policy after iteration {module.iteration} is in {path}")
@@ -95,17 +102,15 @@ class HuggingFaceExport(Callback):
 
 def export(policy: Policy, config: PolicyConfig, folder: Path, *, adapter: bool = False) -> None:
     """Write one folder, replacing what has its name. The live model is only read."""
-    part = atomic.part_of(folder)
-    atomic.remove(part)
-    part.mkdir(parents=True)
-    weights = _weights(policy, adapter, keep=True)
-    if adapter:
-        _save_adapter(policy, config, weights, part)
-    else:
-        _save_quietly(policy, weights, part)
-    for name in COMPANIONS:
-        _copy(config, name, part / name)
-    atomic.place(folder)
+    with writing(folder, "make room, and go on with --ckpt_path last"), atomic.appearing(folder) as part:
+        part.mkdir(parents=True)
+        weights = _weights(policy, adapter, keep=True)
+        if adapter:
+            _save_adapter(policy, config, weights, part)
+        else:
+            _save_quietly(policy, weights, part)
+        for name in COMPANIONS:
+            _copy(config, name, part / name)
 
 
 def _weights(policy: Policy, adapter: bool, *, keep: bool) -> dict[str, Tensor]:

@@ -22,13 +22,16 @@ from eva_lightning.data.mining.teacher_author import TeacherAuthor
 from eva_lightning.data.mining.world_author import WorldAuthor
 from eva_lightning.engines.background import Background
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.files.encoding import decode, encode
+from eva_lightning.files.row_version import from_row, to_row
 from eva_lightning.modules.contracts import Collecting
 from eva_lightning.ranks import gathered
 from eva_lightning.records import Task
 
 if TYPE_CHECKING:
     from eva_lightning.modules.base import PolicyModule
+
+PATIENCE = 10.0
+"""Seconds for an author to come to an end when training does."""
 
 AUTHORS = (TeacherAuthor, WorldAuthor)
 """Those that configs may name bare."""
@@ -118,7 +121,7 @@ class FailureMining(Callback):
         self._asked_at = pl_module.iteration
 
     def on_train_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
-        self.author.settle(_folder(trainer), pl_module.world)
+        self.author.settle(_folder(trainer), pl_module.world, pl_module.dialect)
         self.author.stopped = False
         self._refuse_missing_clips(trainer)
         if self._request is not None and self._work is None:
@@ -140,23 +143,26 @@ class FailureMining(Callback):
     def teardown(self, trainer: Trainer, pl_module: PolicyModule, stage: str) -> None:  # type: ignore[override]
         self.author.stopped = True
         if self._work is not None:
-            self._work.wait(10.0)
+            self._work.wait(PATIENCE)
+            if not self._work.done:
+                self.author.close()  # else the process would wait at its end for what it still asks
+            self._tell_what_is_lost(self._work)
         self._work = None
 
     # --- what a resumed run must know -----------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "recent": [[at, encode(failure)] for at, failure in self._recent],
+            "recent": [[at, to_row(failure)] for at, failure in self._recent],
             "asked_at": self._asked_at,
-            "request": encode(self._request),
+            "request": to_row(self._request),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._recent = [(at, decode(Failure, row)) for at, row in state_dict["recent"]]
+        self._recent = [(at, from_row(Failure, row)) for at, row in state_dict["recent"]]
         self._asked_at = state_dict["asked_at"]
         request = state_dict["request"]
-        self._request = None if request is None else decode(Request, request)
+        self._request = None if request is None else from_row(Request, request)
 
     # --- asking and joining ---------------------------------------------------------------------------------
 
@@ -225,6 +231,20 @@ class FailureMining(Callback):
             f"{len(written.rejected)} rejected" + (f" ({told})" if told else "")
         )
         rank_zero_info(said) if written.tasks else rank_zero_warn(said)
+
+    def _tell_what_is_lost(self, work: Background[Written]) -> None:
+        """Training is over and the author was at work: nobody will read what it writes."""
+        assert self._request is not None
+        if work.problem is not None:
+            state = f"failed: {type(work.problem).__name__}: {work.problem}"
+        elif work.done:
+            state = f"has {len(work.result().tasks)} new tasks that no iteration was left for"
+        else:
+            state = f"was still at work after {PATIENCE:g} s and was left"
+        rank_zero_warn(
+            f"FailureMining: the author, asked after iteration {self._request.iteration}, {state}; a run "
+            "that goes on with --ckpt_path last asks again"
+        )
 
     def _log(self, module: PolicyModule, numbers: dict[str, float]) -> None:
         named = {f"mining/{name.replace(' ', '_')}": value for name, value in numbers.items()}

@@ -91,7 +91,7 @@ class TrajectoryLog(Callback):
             return
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                for place, trajectory in enumerate(spread(made, self.count), start=1):
+                for place, trajectory in enumerate(from_low_to_high(made, self.count), start=1):
                     self._show(logger.experiment, module, trajectory, f"{tag}/{place}")
 
     def _show(self, board: Any, module: PolicyModule, trajectory: Trajectory, tag: str) -> None:
@@ -107,7 +107,7 @@ class TrajectoryLog(Callback):
             board.add_image(tag, np.asarray(picture), global_step=module.iteration, dataformats="HWC")
 
 
-def spread(made: Sequence[Trajectory], count: int) -> list[Trajectory]:
+def from_low_to_high(made: Sequence[Trajectory], count: int) -> list[Trajectory]:
     """`count` of them, evenly spaced between the lowest and the highest reward; equals in their own order."""
     if count >= len(made):
         return list(made)

@@ -16,7 +16,8 @@ from typing import Any, Generic, TypeVar
 
 from eva_lightning.datamodules.shuffle import Shuffle
 from eva_lightning.faults import UsageError
-from eva_lightning.files.encoding import decode, encode
+from eva_lightning.files.encoding import encode
+from eva_lightning.files.row_version import from_row, to_row
 from eva_lightning.records import Task, Trajectory
 
 Record = TypeVar("Record", Task, Trajectory)
@@ -141,7 +142,7 @@ class RecordLoader(Generic[Record]):
         return {
             **self._identity(),
             "batches": self.batches - int(self.under_way()),
-            "added": [[at, pool, encode(records)] for at, pool, records in self.added],
+            "added": [[at, pool, [to_row(one) for one in records]] for at, pool, records in self.added],
             "grown": self._grown(pool for _, pool, _ in self.added),
         }
 
@@ -160,7 +161,7 @@ class RecordLoader(Generic[Record]):
                 f"{_told(ours)}: go on with the callback that added them, and with its weight"
             )
         kind = type(self.pools[0].records[0])
-        self.added = [(at, pool, [decode(kind, row) for row in rows]) for at, pool, rows in state["added"]]
+        self.added = [(at, pool, [from_row(kind, row) for row in rows]) for at, pool, rows in state["added"]]
         self._restart()
         while self.batches < state["batches"]:
             self._draw()

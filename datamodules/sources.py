@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from eva_lightning.data.intake.clip_paths import refuse_strays
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import located, read
 from eva_lightning.records import Task, Trajectory
@@ -29,7 +30,11 @@ class Source:
     limit: int | None = None
     """Take so many records from the top of the file; None takes all."""
     video_root: str | None = None
-    """Folder from which relative clip paths count; None is the folder of the file."""
+    """Folder from which relative clip paths count, and which no clip may leave (by .., a whole path or a
+    link). None is the folder of the file, and clips may lie anywhere: name the folder for files of
+    strangers."""
+    allow_outside: bool = False
+    """Whether clips may leave `video_root` all the same."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -56,15 +61,17 @@ def as_sources(sources: Sources) -> list[Source]:
 def read_tasks(source: Source, usual: str = "tasks.jsonl") -> list[Task]:
     """The tasks of a source, with clip paths that work from here. `usual` is the file meant by a folder."""
     path = _file(source, usual)
-    tasks = read(path, Task)[: source.limit]
-    return [located(task, _root(source, path)) for task in _some(tasks, path)]
+    tasks = _some(read(path, Task)[: source.limit], path)
+    refuse_strays(tasks, path, source.video_root, source.allow_outside)
+    return [located(task, _root(source, path)) for task in tasks]
 
 
 def read_trajectories(source: Source, usual: str) -> list[Trajectory]:
     """The trajectories of a source, with clip paths that work from here."""
     path = _file(source, usual)
-    made = read(path, Trajectory)[: source.limit]
-    return [located(one, _root(source, path)) for one in _some(made, path)]
+    made = _some(read(path, Trajectory)[: source.limit], path)
+    refuse_strays((one.task for one in made), path, source.video_root, source.allow_outside)
+    return [located(one, _root(source, path)) for one in made]
 
 
 def _file(source: Source, usual: str) -> Path:

@@ -13,6 +13,7 @@ from importlib import import_module
 
 from eva_lightning import __version__
 from eva_lightning.faults import Fault, UsageError
+from eva_lightning.files.full_disk import MAKE_ROOM, refusal_of
 
 STAGES = {
     "fit": "train a stage (SFT, KTO, GRPO): eva fit --config grpo.yaml",
@@ -29,6 +30,7 @@ COMMANDS = {
     "sift": "keep the tasks that are neither too easy nor out of reach",
     "label": "mark trajectories good or bad, for KTO",
     "augment": "new tasks of the kinds at which a policy failed",
+    "replay": "make trajectories again from their record, and say where they diverge",
     "view": "one page to read trajectories in a browser: filter them, see what was watched",
     "serve": "start a vLLM server that writes the turns of a policy in training",
     "compare": "put runs side by side: table, plot, TensorBoard layout",
@@ -81,15 +83,20 @@ def _run(name: str, words: list[str]) -> int:
 
 def _is_no_bug(problem: BaseException) -> bool:
     """Whether a line says it all; a file that the system refuses is the user's to name anew."""
-    return isinstance(problem, UsageError | Fault) or (
-        isinstance(problem, OSError) and isinstance(problem.filename, str | bytes | os.PathLike)
-    )
+    if isinstance(problem, OSError):
+        named = isinstance(problem.filename, str | bytes | os.PathLike)
+        return named or refusal_of(problem) is not None
+    return isinstance(problem, UsageError | Fault)
 
 
 def _complain(name: str, problem: BaseException) -> int:
     if isinstance(problem, OSError):
-        place, why = os.fsdecode(problem.filename), problem.strerror or type(problem).__name__
-        problem = UsageError(f"{place}: can not be read or written ({why}); name another place")
+        why = problem.strerror or type(problem).__name__
+        if problem.filename is None:
+            problem = UsageError(f"nothing can be written any more ({why}); {MAKE_ROOM}")
+        else:
+            place = os.fsdecode(problem.filename)
+            problem = UsageError(f"{place}: can not be read or written ({why}); name another place")
     print(f"eva {name}: {problem}", file=sys.stderr)
     return 1
 

@@ -245,6 +245,10 @@ class Observation:
     """Frames that were asked for but not fetched, because a token budget was full."""
     spans: tuple[Span, ...] = ()
     """What the calls looked at or listened to, in order, as far as it lies inside the clips."""
+    worked: int | None = None
+    """Calls of the turn that were carried out; None where nobody counted."""
+    elsewhere: int = 0
+    """Visual tokens that another model read for them, and that never enter this conversation."""
 
     @property
     def perceived(self) -> tuple[Span, ...]:
@@ -373,6 +377,11 @@ class Trajectory:
         return sum(frame.visual_tokens for frame in self.frames)
 
     @property
+    def elsewhere(self) -> int:
+        """Visual tokens that other models read for it."""
+        return sum(turn.observation.elsewhere for turn in self.turns if turn.observation)
+
+    @property
     def perceived(self) -> tuple[Span, ...]:
         """What was shown, heard or told, in order: a moment for each frame, a range where there are words."""
         opening = tuple(frame.moment for message in self.prompt for frame in message.frames)
@@ -382,8 +391,8 @@ class Trajectory:
     @property
     def looked(self) -> bool:
         """Whether anything was shown, heard or told; a call that worked brought something."""
-        worked = any(turn.observation is not None and turn.observation.error is None for turn in self.turns)
-        return worked or bool(self.perceived)
+        seen = [turn.observation for turn in self.turns if turn.observation]
+        return any(one.worked or not one.error for one in seen) or bool(self.perceived)
 
     @property
     def evidence_met(self) -> tuple[Span, ...]:
@@ -397,10 +406,7 @@ class Trajectory:
 
     @property
     def weight_versions(self) -> tuple[int, ...]:
-        """Versions of the weights that wrote it, oldest first.
-
-        There are more than one if they were refreshed on the way.
-        """
+        """Versions of the weights that wrote it, oldest first; several if they were refreshed meanwhile."""
         return tuple(sorted({turn.weight_version for turn in self.turns}))
 
     @property

@@ -7,13 +7,16 @@ the ways in which the gold answer may be written; each of them scores 1. Nothing
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
 from eva_lightning.records import Answer, Task
 from eva_lightning.timecode import clock, parse_seconds
+
+LONGEST = 2000
+"""Characters of an open answer that are compared word by word: 300 words, where one is a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,20 +131,27 @@ def _letter(task: Task, said: str) -> str | None:
 _LETTER_PATTERNS = (
     re.compile(r"[(\[]?([A-Za-z])(?:[)\].:,*]|\s*$|\s*[-\n])"),  # "B", "(b)", "B. words"
     re.compile(r"([B-HJ-Z])\b"),  # "B words", but not "A man" or "I think"
-    re.compile(r".*(?i:\boption|\bchoice|\banswer(?:\s+is)?)\s*:?\s*[(*]*([A-Za-z])\b", re.DOTALL),
+    # Possessive, and nothing optional between two runs of space: a long run is walked once.
+    re.compile(r".*(?i:\boption|\bchoice|\banswer(?:\s++is)?)\s*+(?::\s*+)?[(*]*+([A-Za-z])\b", re.DOTALL),
 )
 
 
 def _multi(task: Task, gold: Answer, said: str) -> Verdict:
     letters = _named(task, gold, said)
     right = sorted(letters) == sorted(_sequence(gold))
-    return Verdict(value=float(right), reason=f"chose {', '.join(letters)}, gold {canonical(gold)}")
+    return Verdict(value=float(right), reason=f"chose {_told(letters)}, gold {canonical(gold)}")
 
 
 def _order(task: Task, gold: Answer, said: str) -> Verdict:
     letters = _named(task, gold, said)
     right = letters == _sequence(gold)
-    return Verdict(value=float(right), reason=f"order {', '.join(letters)}, gold {canonical(gold)}")
+    return Verdict(value=float(right), reason=f"order {_told(letters)}, gold {canonical(gold)}")
+
+
+def _told(letters: Sequence[str]) -> str:
+    """Letters or numbers in a line, however many an agent wrote, and however long."""
+    told = ", ".join(letters[:26])
+    return told if len(letters) <= 26 and len(told) <= 100 else f"{told:.100}... ({len(letters)} of them)"
 
 
 def _named(task: Task, gold: Answer, said: str) -> tuple[str, ...]:
@@ -161,7 +171,8 @@ def _are_numbered(task: Task) -> bool:
     """Whether the agent reads a number before each option: "1. a cat", "(2) a dog", "A. 1) a bird"."""
     places = range(1, len(task.options) + 1)
     return bool(places) and all(
-        re.search(rf"^\s*(?:[A-Z][.:)] ?)?[(\[]?{place}[.:)\]]", task.text, re.MULTILINE) for place in places
+        re.search(rf"^[^\S\n]*(?:[A-Z][.:)] ?)?[(\[]?{place}[.:)\]]", task.text, re.MULTILINE)
+        for place in places
     )
 
 
@@ -193,7 +204,7 @@ def _interval(task: Task, gold: Answer, said: str) -> Verdict:
 def _number(task: Task, gold: Answer, said: str) -> Verdict:
     wanted = float(gold.value)  # type: ignore[arg-type]
     found = re.findall(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][+-]?\d+)?", said)
-    words = [float(_WORDS.index(word)) for word in re.findall(r"[a-z]+", said.lower()) if word in _WORDS]
+    words = [_VALUES[word] for word in re.findall(r"[a-z]+", said.lower()) if word in _VALUES]
     numbers = [float(text.replace(",", "")) for text in found] or words
     if len(numbers) != 1:
         return Verdict(value=0.0, reason=f"{said[:40]!r} does not name one number")
@@ -203,15 +214,26 @@ def _number(task: Task, gold: Answer, said: str) -> Verdict:
 
 def _text(task: Task, gold: Answer, said: str) -> Verdict:
     value = rouge(str(gold.value), said)
-    return Verdict(value=value, reason=f"mean ROUGE-1/2/L F {value:.2f} against {str(gold.value)[:60]!r}")
+    reason = f"mean ROUGE-1/2/L F {value:.2f} against {str(gold.value)[:60]!r}"
+    if len(said) > LONGEST:
+        reason += f"; of {len(said)} characters the first {LONGEST} were read"
+    return Verdict(value=value, reason=reason)
 
 
 def rouge(gold: str, said: str) -> float:
-    """Mean of the ROUGE-1, ROUGE-2 and ROUGE-L F-measures, stemmed; 1 for equal texts of any length."""
+    """Mean of the ROUGE-1, ROUGE-2 and ROUGE-L F-measures, stemmed; 1 for equal texts of any length.
+
+    Of texts that differ the first `LONGEST` characters are compared: ROUGE-L takes words times words.
+    """
     if _plain(gold) == _plain(said):
         return 1.0  # a single word has no bigrams: ROUGE-2 alone would call it wrong
-    scores = _rouge_scorer().score(gold, said)
+    scores = _rouge_scorer().score(_stemmable(gold), _stemmable(said))
     return float(sum(part.fmeasure for part in scores.values()) / len(scores))
+
+
+def _stemmable(text: str) -> str:
+    """The begin of a text, of words that a stemmer can take: it reads a run of one letter again and again."""
+    return re.sub(r"([a-z0-9]{64})[a-z0-9]+", r"\1", text[:LONGEST].lower())
 
 
 def _plain(text: str) -> str:
@@ -227,6 +249,7 @@ def _rouge_scorer() -> Any:
 
 
 _WORDS = tuple("zero one two three four five six seven eight nine ten eleven twelve".split())
+_VALUES = {word: float(value) for value, word in enumerate(_WORDS)}
 
 _SCORERS: dict[str, Callable[[Task, Answer, str], Verdict]] = {
     "choice": _choice,

@@ -15,7 +15,7 @@ def parse_seconds(value: object) -> float:
     (200.0, 3600.0, 12.0, 7.5)
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"{value!r} is not a time in seconds or [HH:]MM:SS")
+        raise ValueError(f"{value!r:.60} is not a time in seconds or [HH:]MM:SS")
     if isinstance(value, str):
         text = value.strip().removesuffix("seconds").removesuffix("s").strip()
         clock = _CLOCK.fullmatch(text)
@@ -26,14 +26,14 @@ def parse_seconds(value: object) -> float:
             else:
                 seconds_only = float(text)
         except ValueError:
-            raise ValueError(f"{value!r} is not a time in seconds or [HH:]MM:SS") from None
+            raise ValueError(f"{value!r:.60} is not a time in seconds or [HH:]MM:SS") from None
     else:
         try:
             seconds_only = float(value)
         except OverflowError:
             seconds_only = math.inf
     if not math.isfinite(seconds_only):
-        raise ValueError(f"{value!r} is not a finite time")
+        raise ValueError(f"{value!r:.60} is not a finite time")
     return seconds_only
 
 

@@ -61,7 +61,7 @@ class ActingModule(lightning.LightningModule):
     iteration: int
     refresher: Refresher | None = None
     """Who hands new weights to an engine with a copy of them."""
-    examiner: Callable[[Sequence[Task]], None] | None = None
+    tester: Callable[[Sequence[Task]], None] | None = None
     """Has the questions of a test answered, and the answers written down; None is this module itself."""
     ahead: Background[Any] | None = None
     """A rollout that is made in the background."""
@@ -77,9 +77,9 @@ class ActingModule(lightning.LightningModule):
         """From now on this one keeps the engine's weights fresh; None is nobody."""
         self.refresher = refresher
 
-    def examined_by(self, examiner: Callable[[Sequence[Task]], None] | None) -> None:
+    def tested_by(self, tester: Callable[[Sequence[Task]], None] | None) -> None:
         """From now on the questions of a test are handed to this one; None is the module itself."""
-        self.examiner = examiner
+        self.tester = tester
 
     @property
     def overlap(self) -> bool:
@@ -148,7 +148,7 @@ class ActingModule(lightning.LightningModule):
             temperature=temperature,
         )
 
-    def examine(
+    def answer_all(
         self,
         tasks: Sequence[Task],
         *,
@@ -189,8 +189,8 @@ class ActingModule(lightning.LightningModule):
         self.evaluated += self._evaluate(tasks)
 
     def test_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
-        if self.examiner is not None:
-            self.examiner(tasks)
+        if self.tester is not None:
+            self.tester(tasks)
         else:
             self.evaluated += self._evaluate(tasks)
 
@@ -204,7 +204,7 @@ class ActingModule(lightning.LightningModule):
         self._log_evaluation()
 
     def on_test_epoch_end(self) -> None:
-        if self.examiner is None:
+        if self.tester is None:
             self._log_evaluation()
 
     def _evaluate(self, tasks: Sequence[Task]) -> list[Trajectory]:

@@ -18,10 +18,12 @@ from eva_lightning.engines.base import Engine
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.modules.acting import EvaluationConfig
+from eva_lightning.modules.checkpoint_version import refuse_unknown, stamp
 from eva_lightning.modules.fsdp2 import FSDP2Strategy
 from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer, obey
 from eva_lightning.modules.refusals import (
     refuse_adapted_head,
+    refuse_adapter_that_stays_whole,
     refuse_blurred_borders,
     refuse_two_ways_to_share,
     refuse_unsound,
@@ -106,6 +108,7 @@ class PolicyModule(SteppingModule):
                 "nothing is trained: every weight is frozen; set policy.lora or unfreeze something"
             )
         refuse_adapted_head(self.trainer, self.policy.backbone)
+        refuse_adapter_that_stays_whole(self.trainer, self.model)
         optimizer, schedule = make_optimizer(
             self.optimizer_config,
             self.model.parameters(),
@@ -165,8 +168,10 @@ class PolicyModule(SteppingModule):
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
         checkpoint["iteration"] = self.iteration
+        stamp(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        refuse_unknown(checkpoint)
         ours = self.state_dict().keys()
         strange = [name for name in checkpoint.get("state_dict", ()) if name not in ours]
         if strange:  # nothing would be loaded, and nothing said

@@ -74,6 +74,17 @@ def refuse_adapted_head(trainer: Trainer, backbone: nn.Module) -> None:
         )
 
 
+def refuse_adapter_that_stays_whole(trainer: Trainer, model: nn.Module) -> None:
+    """Switching an adapter off and on marks the weights it finds: whole ones or shards, not the others."""
+    strategy = trainer.strategy
+    whole = isinstance(strategy, FSDP2Strategy) and not strategy.reshard_after_forward
+    if whole and hasattr(model, "disable_adapter"):
+        raise UsageError(
+            "FSDP2Strategy: reshard_after_forward false does not go with an adapter (model.policy.lora); "
+            "leave it true"
+        )
+
+
 def refuse_copy_of_shards(model: nn.Module) -> None:
     """A frozen copy of full weights is made while they are whole."""
     if is_sharded(model):

@@ -1,5 +1,8 @@
 """One scorer: the gold answer scores 1 however it is written, and a wrong one does not."""
 
+import math
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +108,70 @@ def test_rouge_is_the_mean_of_three_f_measures():
     # unigrams 2 of 3 and 2 of 3; bigrams 1 of 2; longest common run 2 of 3
     assert rouge("the red car", "the red bus") == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
     assert rouge("red", "Red.") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("choice", "B"),
+        ("multi", ("A", "C")),
+        ("order", ("C", "A", "B")),
+        ("interval", (10.0, 20.0)),
+        ("number", 3.0),
+        ("text", "a red car turns left behind the house"),
+    ],
+)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "the answer" + " " * 60_000 + "!",
+        "the answer :" * 5000,
+        "the answer is" + "\n" * 60_000 + "B",
+        "option (" * 8000,
+        "(" * 64_000,
+        "B" + " " * 60_000 + "x",
+        "A, " * 20_000,
+        "ABCD" * 16_000,
+        "1:" * 32_000,
+        "1," * 32_000,
+        "1,111" * 12_000,
+        "9" * 64_000,
+        "-1e" * 20_000,
+        "one " * 16_000,
+        "a " * 32_000,
+        "cars " * 12_000,
+        "y" * 64_000,
+        "yes" + "y" * 1500,
+        "\u212a" * 60_000,
+    ],
+    ids=range(19),
+)
+def test_an_answer_of_64_kilobytes_is_scored_in_no_time_and_told_in_a_line(kind, value, said):
+    one, began = task(kind, value, options=OPTIONS), time.process_time()
+    verdict = score(one, said)
+    assert time.process_time() - began < 1.0
+    assert math.isfinite(verdict.value) and len(verdict.reason) < 300
+
+
+def test_of_a_long_text_rouge_reads_the_first_two_thousand_characters_and_says_so():
+    gold = "red car"
+    filled = "red car" + " x" * 996  # 1999 characters, 998 words
+    assert score(task("text", gold), filled).reason == "mean ROUGE-1/2/L F 0.00 against 'red car'"
+    verdict = score(task("text", gold), filled + " x" * 1000)
+    assert verdict.reason.endswith("; of 3999 characters the first 2000 were read")
+    # 2 of 998 and 2 of 2 words, 1 of 997 and 1 of 1 pairs, whatever follows
+    assert verdict.value == pytest.approx((2 * 4 / 1000 + 2 / 998) / 3, rel=1e-6)
+    assert score(task("text", gold * 1000), gold * 1000).value == 1.0
+
+
+def test_blank_lines_of_a_question_hide_no_number():
+    one = task(
+        "order", ("B", "A"), options=("a bell", "a dog"), wording="Order:\n\n\n 1. a bell\n\n  2. a dog"
+    )
+    assert score(one, "2, 1").correct
+    began = time.process_time()
+    score(task("order", ("B", "A"), options=("a", "b"), wording="?" + "\n" * 20_000), "2, 1")
+    assert time.process_time() - began < 1.0
 
 
 def test_a_verdict_says_what_was_compared():

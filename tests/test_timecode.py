@@ -31,5 +31,12 @@ def test_what_is_no_time_is_named(written):
         parse_seconds(written)
 
 
+@pytest.mark.parametrize("written", ["9" * 60_000, "x" * 60_000, [1] * 60_000, int("9" * 4000)])
+def test_what_is_no_time_is_named_in_a_line(written):
+    with pytest.raises(ValueError) as problem:
+        parse_seconds(written)
+    assert len(str(problem.value)) < 120
+
+
 def test_minutes_run_past_59():
     assert clock(3725.9) == "62:05"

@@ -36,13 +36,16 @@ class Overview:
     async def of(self, clip: Clip, world: World) -> Findings:
         """The frames of one clip, with their true times."""
         facts = await asyncio.to_thread(world.describe, clip)
+        if facts.size is None:  # a clip that can only be heard, beside others
+            return Findings()
+        height, width = facts.size
         shown = plan(
             0.0,
             facts.duration,
             self.frames,
             self.resize,
-            height=facts.height,
-            width=facts.width,
+            height=height,
+            width=width,
             budget=Budget(tokens=self.tokens),
             room=self.tokens,
         )

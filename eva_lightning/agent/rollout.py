@@ -13,14 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
 from eva_lightning.agent.overview import Overview
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
-from eva_lightning.faults import Fault, ToolError
-from eva_lightning.records import FrameRef, Message, Observation, Part, Task, Trajectory, Turn
+from eva_lightning.faults import Fault, ToolError, UsageError
+from eva_lightning.files.identity import identity
+from eva_lightning.records import FrameRef, Message, Observation, Task, ToolCall, Trajectory, Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,14 @@ class Agent:
     """When it must stop."""
     temperature: float = 1.0
     """0 takes the likeliest token."""
+
+    def __post_init__(self) -> None:
+        if self.world.has_pictures:
+            return
+        wanting = [f"the tool {tool.name} fetches frames" for tool in self.tools if tool.wants_pictures]
+        wanting += ["an overview shows frames"] if self.overview else []
+        if wanting:
+            raise UsageError(f"{wanting[0]}, and {type(self.world).__name__} has no pictures; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +134,7 @@ async def rollout(
         with agent.engine.seat():
             await asyncio.sleep(0)  # every worker is seated before the first one asks
             for place, job in queue:
-                trajectory = await _attempt(job, place, agent, watch)
+                trajectory = await _Attempt(job, place, agent, watch).run()
                 finished[place] = trajectory if keep else None
                 if on_finish is not None:
                     on_finish(trajectory)
@@ -140,138 +150,159 @@ async def rollout(
     return [trajectory for trajectory in finished if trajectory is not None]
 
 
-async def _attempt(job: Job, place: int, agent: Agent, watch: Stopwatch) -> Trajectory:
-    trajectory = Trajectory(task=job.task, prompt=(), replica=job.replica, seed=job.seed)
-    try:
-        facts = [await asyncio.to_thread(agent.world.describe, clip) for clip in job.task.clips]
-        shown = (
-            [await agent.overview.of(clip, agent.world) for clip in job.task.clips] if agent.overview else []
-        )
-        trajectory.prompt = agent.dialect.opening(job.task, facts, tools=agent.tools, shown=shown)
-        if agent.engine.renderer is not None:
-            trajectory.prompt_ids = agent.engine.renderer.opening(trajectory.prompt)
-        while trajectory.stop is None:
-            await _take_turn(trajectory, place, agent, watch)
-    except Fault as fault:
-        trajectory.faults.append(str(fault))
-        trajectory.stop = "fault"
-    return trajectory
+class _Attempt:
+    """One trajectory under way: the agent takes turns at its task until something stops it."""
 
+    def __init__(self, job: Job, place: int, agent: Agent, watch: Stopwatch) -> None:
+        """
+        Args:
+            job: What is to be made.
+            place: Its number among the jobs.
+            agent: Whose attempt it is.
+            watch: Where to write down the time that it took.
+        """
+        self.task, self.place, self.agent, self.watch = job.task, place, agent, watch
+        self.made = Trajectory(task=job.task, prompt=(), replica=job.replica, seed=job.seed)
 
-async def _take_turn(trajectory: Trajectory, place: int, agent: Agent, watch: Stopwatch) -> None:
-    """One message of the model and what follows from it."""
-    limits = agent.limits
-    room = limits.total_tokens - _used(trajectory)
-    if room <= 0:
-        trajectory.stop = "token_limit"
-        return
-    began = time.perf_counter()
-    said = await agent.engine.write(
-        _context(trajectory, place, agent.world),
-        Sampling(
-            temperature=agent.temperature,
-            max_tokens=min(limits.turn_tokens, room),
-            seed=derive_seed(trajectory.seed, trajectory.rounds),
-        ),
-    )
-    watch.writing += time.perf_counter() - began
-    trajectory.faults += said.faults
-    parsed = agent.dialect.parse(said.text)
-    if not agent.tools and parsed.answer is None:  # it can do nothing else
-        parsed = Parsed(answer=said.text.strip() or None)
-    turn = Turn(
-        text=said.text,
-        token_ids=list(said.token_ids),
-        logprobs=list(said.logprobs),
-        weight_version=said.weight_version,
-        cut=said.cut,
-        calls=parsed.calls,
-    )
-    trajectory.turns.append(turn)
-    if parsed.answer is not None:
-        trajectory.answer, trajectory.stop = parsed.answer, "answered"
-    elif not parsed.calls and parsed.problem is None:
-        short_of_room = said.cut and room < limits.turn_tokens
-        trajectory.stop = "token_limit" if short_of_room else "turn_cut" if said.cut else "no_action"
-    else:
-        last = trajectory.rounds >= limits.turns
-        if not last or limits.last_call:
-            await _observe(trajectory, turn, parsed, agent, watch)
-        if last:
-            trajectory.stop = "turn_limit"
-
-
-async def _observe(
-    trajectory: Trajectory, turn: Turn, parsed: Parsed, agent: Agent, watch: Stopwatch
-) -> None:
-    """Run the calls of a turn and append what they found: text and frames together, or not at all."""
-    began = time.perf_counter()
-    before = trajectory.messages
-    findings: list[Findings] = []
-    problems = [parsed.problem] if parsed.problem else []
-    empty = agent.dialect.observation(trajectory.task, (), ())
-    room = agent.limits.total_tokens - agent.limits.turn_tokens - _used(trajectory) - _text_cost(empty, agent)
-    for call in parsed.calls:
-        tool = next((tool for tool in agent.tools if tool.name == call.name), None)
+    async def run(self) -> Trajectory:
+        """The trajectory, from the opening to the end; a fault is written down in it."""
+        made = self.made
         try:
-            if tool is None:
-                known = ", ".join(tool.name for tool in agent.tools)
-                raise ToolError(f"there is no tool {call.name!r}; the tools are {known}")
-            found = await tool.run(call, trajectory.task.clips, agent.world, room)
-        except ToolError as mistake:
-            problems.append(str(mistake))
+            await self._open()
+            while made.stop is None:
+                await self._take_turn()
+        except Fault as fault:
+            made.faults.append(str(fault))
+            made.stop = "fault"
+        return made
+
+    async def _open(self) -> None:
+        agent, clips = self.agent, self.task.clips
+        facts = [await asyncio.to_thread(agent.world.describe, clip) for clip in clips]
+        shown = [await agent.overview.of(clip, agent.world) for clip in clips] if agent.overview else []
+        self.made.prompt = agent.dialect.opening(self.task, facts, tools=agent.tools, shown=shown)
+        if agent.engine.renderer is not None:
+            self.made.prompt_ids = agent.engine.renderer.opening(self.made.prompt)
+
+    async def _take_turn(self) -> None:
+        """One message of the model and what follows from it."""
+        made, agent, limits = self.made, self.agent, self.agent.limits
+        room = limits.total_tokens - self._used()
+        if room <= 0:
+            made.stop = "token_limit"
+            return
+        began = time.perf_counter()
+        said = await agent.engine.write(
+            self._context(),
+            Sampling(
+                temperature=agent.temperature,
+                max_tokens=min(limits.turn_tokens, room),
+                seed=derive_seed(made.seed, made.rounds),
+            ),
+        )
+        self.watch.writing += time.perf_counter() - began
+        made.faults += said.faults
+        parsed = agent.dialect.parse(said.text)
+        if not agent.tools and parsed.answer is None:  # it can do nothing else
+            parsed = Parsed(answer=said.text.strip() or None)
+        turn = Turn(
+            text=said.text,
+            token_ids=list(said.token_ids),
+            logprobs=list(said.logprobs),
+            weight_version=said.weight_version,
+            cut=said.cut,
+            calls=parsed.calls,
+        )
+        made.turns.append(turn)
+        if parsed.answer is not None:
+            made.answer, made.stop = parsed.answer, "answered"
+        elif not parsed.calls and parsed.problem is None:
+            short_of_room = said.cut and room < limits.turn_tokens
+            made.stop = "token_limit" if short_of_room else "turn_cut" if said.cut else "no_action"
         else:
-            findings.append(found)
-            room -= found.tokens
-    watch.looking += time.perf_counter() - began
-    observation = Observation(
-        parts=agent.dialect.observation(trajectory.task, findings, problems),
-        error="; ".join(problems) or None,
-        frames_cut=sum(found.frames_cut for found in findings),
-        spans=tuple(span for found in findings for span in found.spans),
-    )
-    _append(trajectory, turn, observation, before, agent)
+            last = made.rounds >= limits.turns
+            if not last or limits.last_call:
+                await self._observe(turn, parsed)
+            if last:
+                made.stop = "turn_limit"
 
+    async def _observe(self, turn: Turn, parsed: Parsed) -> None:
+        """Run the calls of a turn and append what they found: text and frames together, or not at all."""
+        began, before, limits = time.perf_counter(), self.made.messages, self.agent.limits
+        findings: list[Findings] = []
+        problems = [parsed.problem] if parsed.problem else []
+        room = limits.total_tokens - limits.turn_tokens - self._used() - self._bare_observation()
+        for call in parsed.calls:
+            try:
+                found = await self._carry_out(call, room)
+            except ToolError as mistake:
+                problems.append(str(mistake))
+            else:
+                findings.append(found)
+                room -= found.tokens + self._tokens_of(found.words)
+        self.watch.looking += time.perf_counter() - began
+        observation = Observation(
+            parts=self.agent.dialect.observation(self.task, findings, problems),
+            error="; ".join(problems) or None,
+            frames_cut=sum(found.frames_cut for found in findings),
+            spans=tuple(span for found in findings for span in found.spans),
+            worked=len(findings),
+            elsewhere=sum(found.elsewhere for found in findings),
+        )
+        self._append(turn, observation, before)
 
-def _append(
-    trajectory: Trajectory, turn: Turn, observation: Observation, before: tuple[Message, ...], agent: Agent
-) -> None:
-    ids: list[int] = []
-    if agent.engine.renderer is not None:
-        message = Message(role="tool", parts=observation.parts)
-        ids = agent.engine.renderer.follow(before, message, cut=turn.cut)
-    turn.observation, turn.observation_ids = observation, ids
-    if _used(trajectory) >= agent.limits.total_tokens:
-        turn.observation, turn.observation_ids = None, []
-        trajectory.stop = "token_limit"
+    async def _carry_out(self, call: ToolCall, room: int) -> Findings:
+        tools = self.agent.tools
+        tool = next((tool for tool in tools if tool.name == call.name), None)
+        if tool is None:
+            known = ", ".join(tool.name for tool in tools)
+            raise ToolError(f"there is no tool {call.name!r}; the tools are {known}")
+        return await tool.run(call, self.task.clips, self.agent.world, room)
 
+    def _append(self, turn: Turn, observation: Observation, before: tuple[Message, ...]) -> None:
+        ids: list[int] = []
+        if self.agent.engine.renderer is not None:
+            message = Message(role="tool", parts=observation.parts)
+            ids = self.agent.engine.renderer.follow(before, message, cut=turn.cut)
+        turn.observation, turn.observation_ids = observation, ids
+        if self._used() >= self.agent.limits.total_tokens:
+            turn.observation, turn.observation_ids = None, []
+            self.made.stop = "token_limit"
 
-def _context(trajectory: Trajectory, place: int, world: World) -> Context:
-    clips = {clip.id: clip for clip in trajectory.task.clips}
+    def _context(self) -> Context:
+        """What the engine is to go on writing."""
+        clips = {clip.id: clip for clip in self.task.clips}
 
-    def name(frame: FrameRef) -> str:
-        clip = clips[frame.clip]
-        where = (clip.path or f"{trajectory.task.id}/{clip.id}", clip.begin or 0.0)
-        return f"{derive_seed(*where, frame.time, frame.height, frame.width):016x}"
+        @cache  # asked for every frame of a turn
+        def origin(clip_id: str) -> tuple[object, ...]:
+            clip = clips[clip_id]
+            file = identity(clip.path) if clip.path else (self.task.id, clip.id)
+            return *file, clip.begin or 0.0
 
-    return Context(
-        messages=trajectory.messages,
-        ids=tuple(trajectory.token_ids),
-        pixels=world.reader(trajectory.task.clips),
-        name=name,
-        task_id=trajectory.task.id,
-        place=place,
-    )
+        def name(frame: FrameRef) -> str:
+            return f"{derive_seed(*origin(frame.clip), frame.time, frame.height, frame.width):016x}"
 
+        return Context(
+            messages=self.made.messages,
+            ids=tuple(self.made.token_ids),
+            pixels=self.agent.world.reader(self.task.clips),
+            name=name,
+            task_id=self.task.id,
+            place=self.place,
+        )
 
-def _text_cost(parts: Sequence[Part], agent: Agent) -> int:
-    """Tokens of the text of a tool message, and of the chat template around it."""
-    text = "".join(part for part in parts if isinstance(part, str))
-    return 16 + (agent.engine.renderer.count(text) if agent.engine.renderer else len(text) // 4)
+    def _bare_observation(self) -> int:
+        """Tokens of a tool message that tells nothing, and of the chat template around it."""
+        parts = self.agent.dialect.observation(self.task, (), ())
+        return 16 + self._tokens_of("".join(part for part in parts if isinstance(part, str)))
 
+    def _tokens_of(self, text: str) -> int:
+        """Where no ids are kept, four characters count as one token."""
+        renderer = self.agent.engine.renderer
+        return renderer.count(text) if renderer else len(text) // 4
 
-def _used(trajectory: Trajectory) -> int:
-    """Tokens so far, frames expanded. Where no ids are kept, four characters count as one token."""
-    if trajectory.prompt_ids:
-        return trajectory.ledger.total
-    return sum(len(message.text) for message in trajectory.messages) // 4 + trajectory.visual_tokens
+    def _used(self) -> int:
+        """Tokens so far, frames expanded; without ids counted as `_tokens_of` does."""
+        if self.made.prompt_ids:
+            return self.made.ledger.total
+        return sum(len(message.text) for message in self.made.messages) // 4 + self.made.visual_tokens

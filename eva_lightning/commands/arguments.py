@@ -2,17 +2,20 @@
 
 jsonargparse does the work.
 
-What is added here: switches may be given without a value (`--json`), help text comes from attribute
-docstrings too, and `--config` finds shipped configs by their bare name. And what every command refuses that
-reads files and writes one, or takes counts.
+What is added here: switches may be given without a value (`--json`), and so may a group of options that is
+absent by default, which then has its usual values (`--coach`); help text comes from attribute docstrings
+too, and `--config` finds shipped configs by their bare name. And what every command refuses that reads files
+and writes one, or takes counts.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import get_args
 
 from jsonargparse import auto_cli, set_parsing_settings
 
@@ -29,14 +32,9 @@ def run_command(
     With `positional`, what has no default is given by place, not by name.
     """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    switches = {
-        f"--{name}"
-        for name, parameter in inspect.signature(function).parameters.items()
-        if isinstance(parameter.default, bool)
-    }
     auto_cli(
         function,
-        args=_spell_out(found(words), switches),
+        args=_spell_out(found(words), _short_words(function)),
         prog=prog,
         description=_summary(function),
         as_positional=positional,
@@ -49,13 +47,33 @@ def _summary(function: Callable[..., None]) -> str:
     return " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
 
 
-def _spell_out(words: Sequence[str], switches: set[str]) -> list[str]:
-    """`--json` becomes `--json=true`, unless a value follows."""
-    following = [*words, ""][1:]
+def _short_words(function: Callable[..., None]) -> dict[str, str]:
+    """The options that may stand without a value, and the value that they then have."""
+    short: dict[str, str] = {}
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        kinds = get_args(parameter.annotation)
+        if isinstance(parameter.default, bool):
+            short[f"--{name}"] = "true"
+        elif is_dataclass(parameter.default):
+            inner = vars(parameter.default).items()
+            short |= {f"--{name}.{field}": "true" for field, value in inner if isinstance(value, bool)}
+        elif parameter.default is None and any(map(is_dataclass, kinds)):
+            short[f"--{name}"] = "{}"
+    return short
+
+
+def _spell_out(words: Sequence[str], short: Mapping[str, str]) -> list[str]:
+    """`--json` becomes `--json=true`, and `--coach` becomes `--coach={}`, unless a value follows."""
+    following = [*words, "--"][1:]
     return [
-        f"{word}=true" if word in switches and after not in ("true", "false") else word
+        f"{word}={short[word]}" if word in short and _no_value(short[word], after) else word
         for word, after in zip(words, following, strict=False)
     ]
+
+
+def _no_value(usual: str, after: str) -> bool:
+    """Whether the word after an option is none of its values."""
+    return after not in ("true", "false") if usual == "true" else after.startswith("--")
 
 
 def several(given: str | list[str]) -> list[str]:

@@ -16,6 +16,7 @@ from eva_lightning.commands.arguments import run_command
 from eva_lightning.commands.engine_choice import DecoderChoice, Here, choose_engine, make_agent
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.encoding import encode
+from eva_lightning.files.row_version import to_row
 from eva_lightning.records import Clip, Task, Trajectory
 from eva_lightning.reports.contact_sheet import save_contact_sheet
 from eva_lightning.reports.transcript import transcript
@@ -81,4 +82,4 @@ def ask(
 def _as_json(trajectory: Trajectory) -> str:
     ledger = trajectory.ledger
     tokens = {**encode(ledger), "total": ledger.total}
-    return dumps({**encode(trajectory), "tokens": tokens}, ensure_ascii=False)
+    return dumps({**to_row(trajectory), "tokens": tokens}, ensure_ascii=False)

@@ -14,9 +14,9 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from eva_lightning.agent.worlds.video_world import VideoWorld
+from eva_lightning.agent.config import AgentConfig, default_dialect
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several, want_one_or_more
-from eva_lightning.commands.engine_choice import served
+from eva_lightning.commands.engine_choice import make_world, served
 from eva_lightning.data.mining.author import TaskAuthor, Written
 from eva_lightning.data.mining.causes import Failure, clustered, failures_of
 from eva_lightning.data.mining.harvest import counts_of, harvest, rejected_beside, write_down, write_rejected
@@ -26,6 +26,8 @@ from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import located, read
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.summary import table
+
+USUAL = AgentConfig()
 
 
 def main(words: Sequence[str]) -> None:
@@ -46,6 +48,7 @@ def augment(
     concurrency: int = 4,
     verify: bool = True,
     pool: list[str] | None = None,
+    agent: AgentConfig = USUAL,
     seed: int = 0,
 ) -> None:
     """Find out where a policy fails, and have new tasks of exactly that kind written and checked.
@@ -69,6 +72,8 @@ def augment(
         concurrency: Orders under way at once.
         verify: Let the teacher answer each task from its evidence, and without any.
         pool: More files of tasks that are not to be asked again.
+        agent: Who failed: the teacher sees videos through its world, and is asked for answers as its dialect
+            spells them. The rest of it does not count here.
         seed: Dice.
     """
     want_one_or_more(count=count, examples=examples, per_reply=per_reply, concurrency=concurrency)
@@ -104,7 +109,7 @@ def augment(
             verify=verify,
         )
     with sole_writer(target, "give another --out"):
-        written = _harvested(author, failures, count, known, target.parent, seed)
+        written = _harvested(author, agent, failures, count, known, target.parent, seed)
         print(_rejections_table(written))
         if not written.tasks:
             _refuse_nothing(written, target)
@@ -138,11 +143,17 @@ def _refuse_to_lose(out: Path, files: Sequence[str], world: str | None) -> None:
 
 
 def _harvested(
-    author: TaskAuthor, failures: Sequence[Failure], count: int, pool: Sequence[Task], folder: Path, seed: int
+    author: TaskAuthor,
+    agent: AgentConfig,
+    failures: Sequence[Failure],
+    count: int,
+    pool: Sequence[Task],
+    folder: Path,
+    seed: int,
 ) -> Written:
-    seen = VideoWorld()
+    seen = make_world(agent, "auto")
     try:
-        author.settle(folder, seen)
+        author.settle(folder, seen, agent.dialect or default_dialect())
         with _stopped_by_ctrl_c(author), tqdm(total=count, desc="writing", unit="task") as bar:
             return harvest(
                 author, failures, count, pool=pool, world=seen, seed=seed, progress=lambda n: _advance(bar, n)

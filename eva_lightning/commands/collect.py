@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tqdm import tqdm
 
@@ -35,29 +35,28 @@ from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import SCRIPTS
 from eva_lightning.data.teaching.attempts import Attempts
 from eva_lightning.data.teaching.audits import AuditRules
+from eva_lightning.data.teaching.bank import ExperienceBank
 from eva_lightning.data.teaching.bill import Prices, bill_rows, read_bill
 from eva_lightning.data.teaching.filters import KeepRules
-from eva_lightning.data.teaching.hints import HintKind
-from eva_lightning.data.teaching.lesson import Lesson, Teaching, filled_bank
+from eva_lightning.data.teaching.lesson import Coaching, Keeping, Lesson, Teaching, filled_bank
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
+from eva_lightning.reports.quarantine_list import keep as keep_list
+from eva_lightning.reports.quarantine_list import told
 from eva_lightning.reports.summary import by_source, summarize, summary_table, table
 from eva_lightning.scoring import score
+from eva_lightning.video.quarantine import Quarantine
 
-GOOD, AUDITS, USUAL = KeepRules(), AuditRules(), AgentConfig()
-LATER = (
-    "served_name",
-    "served_model",
-    "bank",
-    *flat({"audits": asdict(AUDITS)}),
-    *(f"good.{one.name}" for one in fields(KeepRules)),
+ALL, FREE, USUAL = Keeping(), Prices(), AgentConfig()
+EARLIER = (
+    *("served_name", "hints", "bank", "keep"),
+    *flat({"audits": asdict(AuditRules()), "good": asdict(KeepRules())}),
 )
-"""Settings that files of earlier versions lack, or have alone (served_name). Which model is served is not
-known either where all is done and nobody is asked."""
+"""Settings of earlier versions, under names that are no more."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -79,22 +78,19 @@ def collect(
     concurrency: int = 16,
     limit: int | None = None,
     video_root: str | None = None,
+    allow_outside: bool = False,
     decoder: DecoderChoice = "auto",
-    coach: bool = False,
-    hints: list[HintKind] | None = None,
-    bank: str | None = None,
-    audit: bool = False,
-    audits: AuditRules = AUDITS,
-    keep: Literal["all", "good"] = "all",
-    good: KeepRules = GOOD,
-    price_in: float | None = None,
-    price_out: float | None = None,
+    coach: Coaching | None = None,
+    audit: AuditRules | None = None,
+    keep: Keeping = ALL,
+    prices: Prices = FREE,
 ) -> None:
     """Let a policy or a teacher attempt every task of a file, and write the trajectories.
 
     Calling it again goes on where it stopped; attempts that a fault ended are made again. Beside --out lie,
-    where there is something to tell, what was dropped and why (.dropped.jsonl) and what all runs cost so far
-    (.cost.json), and the settings with which to go on (.settings.json).
+    where there is something to tell, what was dropped and why (.dropped.jsonl), what all runs cost so far
+    (.cost.json), the settings with which to go on (.settings.json) and the videos that failed too often in
+    the last run (.quarantine.jsonl).
 
     Args:
         tasks: JSONL file of tasks, or a folder of the embedded world (its tasks.jsonl).
@@ -114,31 +110,27 @@ def collect(
         seed: Dice; with the number of the attempt and the task's id they make the dice of a trajectory.
         concurrency: Trajectories under way at once.
         limit: Take so many tasks from the top of the file; None takes all.
-        video_root: Folder from which relative clip paths count; None is the folder of the file.
+        video_root: Folder from which relative clip paths count, and which no clip may leave (by .., a whole
+            path or a link). None is the folder of the file, and clips may lie anywhere: name the folder for
+            files of strangers.
+        allow_outside: Let clips leave video_root all the same.
         decoder: Which video decoder to use; auto takes the GPU where there is one.
         coach: Tell a model that does not know EVA's format how to call the tool and how to answer, and give
-            it a hint. What it was told is not written: the trajectories have the plain opening.
-        hints: Kinds of hints to draw from, one for each trajectory by its dice: experience (a success at a
-            similar question about another video), workflow, reflection, format (none). None takes the first
-            three.
-        bank: JSONL file of good trajectories to take experiences from; good ones of this run join
-            them. None begins with those of this run.
+            it a hint. What it was told is not written: the trajectories have the plain opening. The word
+            alone briefs as usual; None tells it nothing.
         audit: Check every call by rule before it is made, and let the writer mend what breaks one. Only the
-            mended message is written.
-        audits: The rules.
-        keep: Write all attempts to --out, or the good ones only: right, well-formed, looked first, no rule
-            of --audit broken, the briefing not given away.
-        good: What a good attempt may take.
-        price_in: What a million prompt tokens cost, in any money, to be told with the other costs. None
-            tells no money.
-        price_out: What a million written tokens cost; goes with --price_in.
+            mended message is written. The word alone takes the usual rules; None has none.
+        keep: Which attempts are written to --out, and what a good one may take.
+        prices: What a million tokens cost, to be told with the other costs.
     """
     want_one_or_more(attempts=attempts, concurrency=concurrency, limit=limit)
-    _refuse_no_sense((price_in, price_out), (model, server, oracle))
-    _refuse_wrong_lessons(agent, coach, audit, hints, bank)
+    if sum(map(bool, (model, server, oracle))) != 1:
+        raise UsageError("say who answers: --model FOLDER|HUB_ID, --server URL or --oracle, one of them")
+    if agent.tools == [] and (coach or audit):
+        raise UsageError("neither --coach nor --audit goes with --agent.tools []: there are no calls")
     file = task_file(tasks)
     refuse_to_overwrite(out, str(file))
-    questions = _told_apart(read_tasks(file, video_root, limit), file)
+    questions = _told_apart(read_tasks(file, video_root, limit, allow_outside), file)
     jobs = jobs_for(questions, replicas=attempts, seed=seed)
     with sole_writer(out, "give another --out"):
         book = Attempts(out, jobs)
@@ -146,21 +138,21 @@ def collect(
         settings: dict[str, Any] = (
             {"model": model, "oracle": oracle}
             | {f"agent.{name}": value for name, value in agent.facts().items()}
-            | {"coach": coach, "hints": hints, "audit": audit, "keep": keep}
-            | _lesson_settings(coach, audit, keep, bank, audits, good)
+            | {"coach": coach is not None, "audit": audit is not None}
         )
         if server is not None and (book.left or served_name):
             settings["served_model"] = served_name or _name_on(server)
-        book.settle(settings, if_known=LATER)
+        lessons = _lesson_settings(coach, audit, keep)
+        # Which model is served is not known where all is done and nobody is asked.
+        book.settle(settings | lessons, if_known=("served_model", *lessons, *EARLIER))
         made: list[Trajectory] = []
+        quarantine: Quarantine | None = None
         if left := book.left:
             teaching = Teaching(
                 coach=coach,
-                hints=("experience", "workflow", "reflection") if hints is None else tuple(hints),
-                bank=filled_bank(bank, book.kept.values() if coach else (), good),
-                audits=audits if audit else None,
-                keep_all=keep == "all",
-                good=good,
+                audit=audit,
+                keep=keep,
+                bank=filled_bank(coach.bank, book.kept.values(), keep) if coach else ExperienceBank(),
             )
             asked = settings.get("served_model")
             writer = (
@@ -169,21 +161,27 @@ def collect(
                 else choose_engine(model, server, asked, engine, tool_role=tool_role, concurrency=concurrency)
             )
             who = make_agent(agent, writer, decoder)
+            quarantine = who.world.quarantine
+            if quarantine is not None:
+                book.quarantine.unlink(missing_ok=True)  # this run tries them again
+                keep_list(quarantine, book.quarantine)
             made = _roll(left, Lesson(teaching, who, left, book), book, concurrency)
-        _report([*book.done.values(), *made], book, Prices(read=price_in, written=price_out))
+        _report([*book.done.values(), *made], book, prices)
+        if quarantine is not None and quarantine.left_out:
+            print(told(quarantine.left_out, book.quarantine))
         _refuse_nothing_but_faults(made)
 
 
-def _lesson_settings(
-    coach: bool, audit: bool, keep: str, bank: str | None, audits: AuditRules, good: KeepRules
-) -> dict[str, Any]:
+def _lesson_settings(coach: Coaching | None, audit: AuditRules | None, keep: Keeping) -> dict[str, Any]:
     """What else decides which trajectories come out, where it counts at all."""
-    said: dict[str, Any] = {"bank": bank} if coach else {}
-    if audit:
-        said |= flat({"audits": asdict(audits)})
-    if keep == "good" or coach:  # a good one may be the experience that another is told
-        said |= {f"good.{name}": value for name, value in asdict(good).items()}
-    return said
+    facts: dict[str, Any] = {"keep": {"only_good": keep.only_good}}
+    if coach is not None:
+        facts["coach"] = {"hints": list(coach.hints), "bank": coach.bank}
+    if audit is not None:
+        facts["audit"] = asdict(audit)
+    if keep.only_good or coach is not None:  # a good one may be the experience that another is told
+        facts["keep"] = asdict(keep)
+    return flat(facts)
 
 
 def _name_on(server: str) -> str:
@@ -199,24 +197,6 @@ def _in_seconds(agent: AgentConfig, file: Path) -> AgentConfig:
     """The same; for tasks of the embedded world, where nothing else is said, with times in plain seconds."""
     embedded = agent.dialect is None and (file.parent / SCRIPTS).is_file()
     return replace(agent, dialect=default_dialect(seconds=True)) if embedded else agent
-
-
-def _refuse_no_sense(
-    prices: tuple[float | None, float | None], writers: tuple[str | None, str | None, bool]
-) -> None:
-    if (prices[0] is None) != (prices[1] is None):
-        raise UsageError("money is told where both prices are known: say --price_in and --price_out")
-    if sum(map(bool, writers)) != 1:
-        raise UsageError("say who answers: --model FOLDER|HUB_ID, --server URL or --oracle, one of them")
-
-
-def _refuse_wrong_lessons(
-    agent: AgentConfig, coach: bool, audit: bool, hints: list[HintKind] | None, bank: str | None
-) -> None:
-    if agent.tools == [] and (coach or audit):
-        raise UsageError("neither --coach nor --audit goes with --agent.tools []: there are no calls")
-    if not coach and (hints is not None or bank is not None):
-        raise UsageError("hints and bank are for --coach; add it, or leave them out")
 
 
 def _told_apart(questions: list[Task], file: Path) -> list[Task]:

@@ -25,6 +25,7 @@ from eva_lightning.data.intake.tables import Table, rows_of
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
 from eva_lightning.files.encoding import FieldError
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import write
 
 PLAIN, USUAL = Table(), AgentConfig()
@@ -71,6 +72,7 @@ def convert(
     listed = {} if dataset_info is None else _read_dataset_info(Path(dataset_info))
     refuse_to_overwrite(out, rows)
     with ExitStack() as stack:
+        stack.enter_context(sole_writer(out, "give another --out"))
         world = stack.enter_context(closing(agent.world or VideoWorld()))
         pictures = None
         if images is not None:

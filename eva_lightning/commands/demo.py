@@ -30,6 +30,7 @@ from eva_lightning.data.synthesis.world import build_world, load_world
 from eva_lightning.engines.vllm.adapter import check_version, installed
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.settings_file import settle
 from eva_lightning.files.store import portable, read, write
 from eva_lightning.policy.tiny import build_tiny
@@ -73,20 +74,23 @@ def demo(
     if engine == "vllm":
         check_version(installed())  # now, and not after ten minutes
     began, folder = time.perf_counter(), Path(out)
-    if fresh and folder.exists():
-        _delete(folder)
-    settings = {"seed": seed, "share": share, "engine": engine}
-    settle(folder / SETTINGS, settings, f"{out} was made", "name another --out, or begin again with --fresh")
-    _prepare(folder, seed, share)
-    for stage in STEPS:
-        if stage == "kto":
-            _mark(folder, seed, share)
-        if not (folder / stage / "export" / "final").exists():
-            beside = ["vllm"] if engine == "vllm" and stage == "grpo" else []
-            _train(stage, folder, seed, share, [stage, *beside])
-        if stage in STAGES:
-            _examine(stage, folder, seed, share)
-    _tell(folder, time.perf_counter() - began)
+    with sole_writer(folder.absolute(), "give another --out"):
+        if fresh and folder.exists():
+            _delete(folder)
+        settings = {"seed": seed, "share": share, "engine": engine}
+        settle(
+            folder / SETTINGS, settings, f"{out} was made", "name another --out, or begin again with --fresh"
+        )
+        _prepare(folder, seed, share)
+        for stage in STEPS:
+            if stage == "kto":
+                _mark(folder, seed, share)
+            if not (folder / stage / "export" / "final").exists():
+                beside = ["vllm"] if engine == "vllm" and stage == "grpo" else []
+                _train(stage, folder, seed, share, [stage, *beside])
+            if stage in STAGES:
+                _examine(stage, folder, seed, share)
+        _tell(folder, time.perf_counter() - began)
 
 
 def _delete(folder: Path) -> None:

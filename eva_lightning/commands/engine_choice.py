@@ -5,12 +5,12 @@ Also the server that other commands ask. Runs nothing.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from eva_lightning.agent.config import AgentConfig
 from eva_lightning.agent.rollout import Agent
+from eva_lightning.agent.worlds.base import World
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.engines.base import Engine
 from eva_lightning.faults import UsageError
@@ -61,14 +61,22 @@ def choose_engine(
 def served(
     server: str, name: str | None, *, tool_role: ToolRole = "tool", concurrency: int = 16
 ) -> ServerEngine:
-    """A model behind an OpenAI-compatible server, which is sent OPENAI_API_KEY if that is set."""
+    """A model behind an OpenAI-compatible server, which is sent OPENAI_API_KEY if that is set.
+
+    To another machine over https:// alone, unless EVA_KEY_OVER_HTTP=1.
+    """
     from eva_lightning.engines.server_engine import ServerEngine
 
-    key = os.environ.get("OPENAI_API_KEY", "none")
-    return ServerEngine(server, name, api_key=key, concurrency=concurrency, tool_role=tool_role)
+    return ServerEngine(
+        server, name, key_variable="OPENAI_API_KEY", concurrency=concurrency, tool_role=tool_role
+    )
+
+
+def make_world(config: AgentConfig, decoder: DecoderChoice) -> World:
+    """The world of an agent; where its config names none it is video files, read by this decoder."""
+    return config.world or VideoWorld(FrameStore(device=decoder))
 
 
 def make_agent(config: AgentConfig, engine: Engine, decoder: DecoderChoice) -> Agent:
-    """The agent of a config; where that names no world it is video files, read by this decoder."""
-    world = config.world or VideoWorld(FrameStore(device=decoder))
-    return replace(config, world=world).agent(engine)
+    """The agent of a config, in that world."""
+    return replace(config, world=make_world(config, decoder)).agent(engine)

@@ -9,18 +9,20 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from eva_lightning.agent.config import AgentConfig
 from eva_lightning.commands.arguments import refuse_to_overwrite, run_command, several
-from eva_lightning.commands.engine_choice import DecoderChoice
+from eva_lightning.commands.engine_choice import DecoderChoice, make_world
 from eva_lightning.commands.second_opinion import choose_judge, mark_with
 from eva_lightning.data.selection.balance import thinned
 from eva_lightning.data.selection.feedback import FeedbackRules, Marked, mark
 from eva_lightning.faults import UsageError
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import located, portable, read, write
 from eva_lightning.objectives.kto import balancing_weight, recommended_band
 from eva_lightning.records import Trajectory
 from eva_lightning.reports.summary import table
 
-DEFAULTS = FeedbackRules()
+DEFAULTS, USUAL = FeedbackRules(), AgentConfig()
 
 
 def main(words: Sequence[str]) -> None:
@@ -38,6 +40,7 @@ def label(
     judge_concurrency: int = 16,
     share: float | None = None,
     seed: int = 0,
+    agent: AgentConfig = USUAL,
     decoder: DecoderChoice = "auto",
 ) -> None:
     """Mark every trajectory good or bad, say why, and print the balance.
@@ -60,6 +63,8 @@ def label(
         judge_concurrency: Trajectories before the judge at once.
         share: Thin out the commoner mark until this share is good (EVA: 0.63); None keeps all.
         seed: Dice of the thinning.
+        agent: Who made the attempts: through its world the judge sees what was seen. The rest of it does
+            not count here.
         decoder: Which video decoder reads the frames for the judge; auto takes the GPU where there is one.
     """
     if judge_concurrency < 1 or (share is not None and not 0 < share < 1):
@@ -68,26 +73,27 @@ def label(
         )
     files = several(trajectories)
     refuse_to_overwrite(out, *files, *([judge_cache] if judge_cache else []))
-    made = [located(one, file.parent) for file in map(Path, files) for one in read(file, Trajectory)]
-    engine = choose_judge(judge_server, judge_name, judge_model, judge_cache, judge_concurrency)
-    if engine is None:
-        marks = mark(made, rules)
-    else:
-        cache = Path(judge_cache) if judge_cache else Path(out).with_suffix(".judged.jsonl")
-        marks = mark_with(engine, made, rules, cache, judge_concurrency, decoder)
-    marked = [one.trajectory for one in marks if one.trajectory.desirable is not None]
-    if not marked:
-        raise UsageError(
-            f"{', '.join(files)}: none of {len(made)} trajectories can be marked; they need a gold answer "
-            "and an end other than a fault"
-        )
-    kept = marked if share is None else thinned(marked, share, seed)
-    root = Path(out).parent
-    write(out, [portable(one, root) for one in kept])
-    print(_causes(marks))
-    thin = "" if share is None else f", {len(kept)} kept for a share of {share:.0%}"
-    print(f"\n{len(marked)} of {len(made)} trajectories marked{thin} in {out}")
-    print(_balance(kept))
+    with sole_writer(out, "give another --out"):
+        made = [located(one, file.parent) for file in map(Path, files) for one in read(file, Trajectory)]
+        engine = choose_judge(judge_server, judge_name, judge_model, judge_cache, judge_concurrency)
+        if engine is None:
+            marks = mark(made, rules)
+        else:
+            cache = Path(judge_cache) if judge_cache else Path(out).with_suffix(".judged.jsonl")
+            marks = mark_with(engine, made, rules, cache, judge_concurrency, make_world(agent, decoder))
+        marked = [one.trajectory for one in marks if one.trajectory.desirable is not None]
+        if not marked:
+            raise UsageError(
+                f"{', '.join(files)}: none of {len(made)} trajectories can be marked; they need a gold "
+                "answer and an end other than a fault"
+            )
+        kept = marked if share is None else thinned(marked, share, seed)
+        root = Path(out).parent
+        write(out, [portable(one, root) for one in kept])
+        print(_causes(marks))
+        thin = "" if share is None else f", {len(kept)} kept for a share of {share:.0%}"
+        print(f"\n{len(marked)} of {len(made)} trajectories marked{thin} in {out}")
+        print(_balance(kept))
 
 
 def _causes(marks: Sequence[Marked]) -> str:

@@ -19,6 +19,7 @@ from eva_lightning.data.intake.row_shape import RowShape
 from eva_lightning.data.intake.tables import Row, Table, every_row_of
 from eva_lightning.data.intake.video_folder import VideoFolder
 from eva_lightning.faults import UsageError
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import portable, write
 from eva_lightning.records import Task
 from eva_lightning.reports.summary import table as aligned
@@ -41,6 +42,7 @@ def prepare(
     bad: Treatment = "refuse",
     held_out: float = 0.0,
     limit: int | None = None,
+    allow_outside: bool = False,
 ) -> None:
     """Turn questions in JSONL, JSON, CSV, TSV, Parquet or a `datasets` folder or hub id into tasks.
 
@@ -57,6 +59,8 @@ def prepare(
         held_out: Share of the videos whose questions go to OUT.held_out.jsonl beside `out` (tasks.jsonl has
             tasks.held_out.jsonl), for evaluation. Which videos they are follows from their names.
         limit: Take so many rows from the top; None takes all.
+        allow_outside: Let a row name a video that does not lie in that folder, by its whole path or by way
+            of a link; for rows that you trust.
     """
     want_one_or_more(limit=limit)
     if not 0 <= held_out < 1:
@@ -68,7 +72,7 @@ def prepare(
     refuse_to_overwrite(beside, *(files if held_out else []))
     if beside.exists() and not held_out:
         raise UsageError(f"{beside}: holds tasks kept from training; say --held_out again, or delete it")
-    intake = Intake(shape, VideoFolder(videos), missing, bad)
+    intake = Intake(shape, VideoFolder(videos, allow_outside), missing, bad)
     named = ((Path(file).stem, row) for file in files for row in every_row_of(file, table))
     root, kept = Path(out).parent, list[Task]()
 
@@ -83,13 +87,14 @@ def prepare(
         _refuse_unknown(intake, files)  # in here: a file that is refused is not written
         _refuse_one_side(held_out, len(kept), len(intake.ids))
 
-    with tqdm(islice(named, limit), desc="preparing", unit="row") as bar:
-        count = write(out, prepared(bar))
-    print(_report(intake))
-    print(f"{count} tasks in {out}")
-    if held_out:
-        write(beside, kept)
-        print(f"{len(kept)} tasks in {beside}")
+    with sole_writer(out, "give another --out"):
+        with tqdm(islice(named, limit), desc="preparing", unit="row") as bar:
+            count = write(out, prepared(bar))
+        print(_report(intake))
+        print(f"{count} tasks in {out}")
+        if held_out:
+            write(beside, kept)
+            print(f"{len(kept)} tasks in {beside}")
 
 
 def _refuse_nothing(intake: Intake, files: Sequence[str]) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from eva_lightning.agent.worlds.video_world import VideoWorld
-from eva_lightning.commands.engine_choice import DecoderChoice, served
+from eva_lightning.agent.worlds.base import World
+from eva_lightning.commands.engine_choice import served
 from eva_lightning.data.selection.feedback import FeedbackRules, Marked
 from eva_lightning.data.selection.second_opinion import judged
 from eva_lightning.data.selection.sufficiency import SUFFICIENCY
@@ -18,7 +18,6 @@ from eva_lightning.engines.base import Engine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import Trajectory
 from eva_lightning.rewards.judging.judge import Judge
-from eva_lightning.video.frame_store import FrameStore
 
 
 def choose_judge(
@@ -46,10 +45,13 @@ def mark_with(
     rules: FeedbackRules,
     cache: Path,
     concurrency: int,
-    decoder: DecoderChoice,
+    world: World,
 ) -> list[Marked]:
-    """Marks of the rules and of a judge over video files. Whatever ends it, verdicts are kept in `cache`."""
-    with closing(VideoWorld(FrameStore(device=decoder))) as world:
+    """Marks of the rules and of a judge that sees through `world`, which is closed.
+
+    Whatever ends it, verdicts are kept in `cache`.
+    """
+    with closing(world):
         judge = Judge(
             engine, SUFFICIENCY, world=world, cache=str(cache), concurrency=concurrency, patient=False
         )

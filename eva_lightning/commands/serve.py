@@ -23,11 +23,15 @@ from transformers import AutoConfig
 
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.keys import is_here, key_in
 from eva_lightning.engines.vllm.adapter import check_version, engine_words, installed
-from eva_lightning.engines.vllm.over_http import server_environment, server_words
+from eva_lightning.engines.vllm.over_http import server_environment, server_words, unpickles
+from eva_lightning.engines.vllm.server_token import VARIABLE, sure_token
 from eva_lightning.engines.vllm.settings import VLLMSettings
-from eva_lightning.engines.vllm.weight_push import LOCAL, Transfer, usual_transfer
+from eva_lightning.engines.vllm.weight_push import Transfer, usual_transfer
 from eva_lightning.faults import EngineFault, UsageError, first_line
+
+PICKLES = "VLLM_ALLOW_INSECURE_SERIALIZATION"
 
 
 def main(words: Sequence[str]) -> None:
@@ -53,7 +57,11 @@ def serve(
     Args:
         model: Folder of a Qwen2.5-VL checkpoint, or its name on the model hub: what training begins with.
         port: Port to listen on.
-        host: Address to listen on. Whoever reaches it can replace the weights: keep it within your machines.
+        host: Address to listen on. Whoever reaches it and shows its token can have it write, replace its
+            weights and stop it; with ipc on a GPU, run any code as its user. The token is EVA_SERVER_TOKEN,
+            the same for server and trainer; where that is not set it is made once and kept in
+            ~/.config/eva_lightning/server_token, which you alone can read. Nothing is encrypted: an address
+            that other machines reach wants EVA_SERVER_TOKEN to be set, and machines that you trust.
         dtype: Type of the weights; must be that of the trainer. auto is the checkpoint's.
         revision: Commit, tag or branch on the hub.
         transfer: How weights will come: shared_memory (same machine), nccl (from another GPU: start this with
@@ -64,6 +72,7 @@ def serve(
         dry_run: Print the command and its environment, and start nothing.
     """
     if not dry_run:
+        _refuse_open_door(host)
         _refuse_taken(host, port)
     check_version(installed())
     settings = settings or VLLMSettings()
@@ -76,15 +85,40 @@ def serve(
     settings = replace(settings, max_length=room)
     kind = getattr(torch, dtype) if dtype != "auto" else config.dtype or torch.float32
     words = engine_words(model, revision, kind, settings, cuda) | {"tensor_parallel_size": tensor_parallel}
-    line = server_words(words, host=host, port=port, transfer=transfer or usual_transfer())
+    transfer = transfer or usual_transfer()
+    line = server_words(words, host=host, port=port, transfer=transfer)
     environment = server_environment(settings, cuda)
     if dry_run:
         print(" ".join(f"{name}={value}" for name, value in environment.items()), end=" ")
         print(shlex.join([sys.executable, *line]))
         return
-    if host not in LOCAL:
-        print(f"eva serve: whoever reaches {host}:{port} can replace the weights", file=sys.stderr)
-    _watch([sys.executable, *line], environment | dict(os.environ), f"http://{host}:{port}")
+    token = sure_token()
+    # Whatever else is set: no token but this one, and no pickles that nobody needs.
+    decided = {VARIABLE: token.secret, PICKLES: "1" if unpickles(transfer, cuda) else "0"}
+    print(_who_can_do_what(host, port, token.name, unpickles(transfer, cuda)), file=sys.stderr)
+    _watch([sys.executable, *line], environment | dict(os.environ) | decided, _address(host, port))
+
+
+def _who_can_do_what(host: str, port: int, token: str, code: bool) -> str:
+    more = ", and run any code as you (ipc)" if code else ""
+    reach = "on this machine" if is_here(host) else f"that reaches {host}:{port}, unencrypted"
+    return (
+        f"eva serve: whoever {reach} shows the token ({token}) can have it write, replace its weights and "
+        f"stop it{more}; nobody else can"
+    )
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _refuse_open_door(host: str) -> None:
+    """UsageError where other machines could come in and the user did not say with which secret."""
+    if not is_here(host) and key_in(VARIABLE) is None:
+        raise UsageError(
+            f"--host {host} lets other machines in, and whoever shows the token can replace the weights: set "
+            f"{VARIABLE} to a long secret, the same for server and trainer, or keep to 127.0.0.1"
+        )
 
 
 def _refuse_taken(host: str, port: int) -> None:

@@ -15,6 +15,7 @@ from eva_lightning.data.selection.sifting import Sifted, SiftRules, SolveRate, h
 from eva_lightning.data.teaching.attempts import dropped_beside
 from eva_lightning.data.teaching.filters import Dropped
 from eva_lightning.faults import UsageError
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import portable, stream, write
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.summary import table
@@ -39,7 +40,8 @@ def sift_tasks(
 
     Make the attempts with `eva collect --attempts 8`, and those of --uniform with
     `eva collect --config eva/uniform.yaml`.
-    Attempts that `--keep good` dropped lie beside the others, and count; those that a fault ended do not.
+    Attempts that `--keep.only_good` dropped lie beside the others, and count; those that a fault ended do
+    not.
     Kept tasks say how often they were solved, in extra.solved: [right, attempts].
 
     Args:
@@ -53,25 +55,26 @@ def sift_tasks(
     file = task_file(tasks)
     made, shown = several(attempts), [] if uniform is None else several(uniform)
     refuse_to_overwrite(out, str(file), *made, *shown)
-    questions = read_tasks(file)
-    rates = _solve_rates(questions, made)
-    plain = _solve_rates(questions, shown) if shown else None
-    sifted = sift(questions, rates, plain, rules)
-    kept = [one.task for one in sifted if one.kept]
-    print(f"{_causes(sifted)}\n\n{_bars(sifted)}\n")
-    few = [one.task.id for one in sifted if one.cause == "too few attempts"]
-    if few:
-        what = "kept" if rules.keep_few else "dropped"
-        print(f"{len(few)} tasks with fewer than {rules.least} sound attempts were {what}: {_some(few)}")
-    unseen = [task.id for task in questions if plain is not None and task.id not in plain]
-    if unseen:
-        print(f"{len(unseen)} tasks have no attempt in --uniform, and stay in the race: {_some(unseen)}")
-    if not kept:
-        raise UsageError(
-            f"{file}: none of {len(questions)} tasks is left; loosen --rules or make more attempts"
-        )
-    write(out, [portable(task, Path(out).parent) for task in kept])
-    print(f"{len(kept)} of {len(questions)} tasks kept in {out}")
+    with sole_writer(out, "give another --out"):
+        questions = read_tasks(file)
+        rates = _solve_rates(questions, made)
+        plain = _solve_rates(questions, shown) if shown else None
+        sifted = sift(questions, rates, plain, rules)
+        kept = [one.task for one in sifted if one.kept]
+        print(f"{_causes(sifted)}\n\n{_bars(sifted)}\n")
+        few = [one.task.id for one in sifted if one.cause == "too few attempts"]
+        if few:
+            what = "kept" if rules.keep_few else "dropped"
+            print(f"{len(few)} tasks with fewer than {rules.least} sound attempts were {what}: {_some(few)}")
+        unseen = [task.id for task in questions if plain is not None and task.id not in plain]
+        if unseen:
+            print(f"{len(unseen)} tasks have no attempt in --uniform, and stay in the race: {_some(unseen)}")
+        if not kept:
+            raise UsageError(
+                f"{file}: none of {len(questions)} tasks is left; loosen --rules or make more attempts"
+            )
+        write(out, [portable(task, Path(out).parent) for task in kept])
+        print(f"{len(kept)} of {len(questions)} tasks kept in {out}")
 
 
 def _solve_rates(questions: Sequence[Task], files: Sequence[str]) -> dict[str, SolveRate]:

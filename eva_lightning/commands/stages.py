@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 from pkgutil import walk_packages
 from typing import Any
 
@@ -27,6 +28,7 @@ from eva_lightning.callbacks import (
     AgentProgressBar,
     BenchmarkEvaluation,
     IterationCheckpoint,
+    QuarantineList,
     RolloutRefresh,
     Throughput,
     TrajectoryLog,
@@ -54,6 +56,7 @@ ALWAYS: dict[type[Callback], str | None] = {
     AgentProgressBar: "enable_progress_bar",
     Throughput: None,
     TrajectoryLog: None,
+    QuarantineList: None,
     RolloutRefresh: None,
 }
 """Callbacks that every run has, and the option of the trainer that switches them off."""
@@ -104,6 +107,11 @@ class StageCLI(LightningCLI):
         given = self.config[subcommand].get("ckpt_path")
         try:
             super()._run_subcommand(subcommand)
+        except UnpicklingError as problem:
+            raise UsageError(
+                f"ckpt_path {given}: holds more than data, which could run code as it is read; nothing of it "
+                "was run; if you trust whoever made it: --weights_only false"
+            ) from problem
         except (ValueError, RuntimeError) as problem:
             if not given or not MISFIT.search(str(problem)):
                 raise
@@ -111,6 +119,13 @@ class StageCLI(LightningCLI):
                 f"ckpt_path {given}: holds parameters of other number or size than this policy's; give the "
                 "model that it was trained with"
             ) from problem
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """A checkpoint is data, unless the user says otherwise: ours hold nothing else."""
+        given = super()._prepare_subcommand_kwargs(subcommand)
+        if given.get("weights_only") is None:
+            given["weights_only"] = True
+        return given
 
     def _parse_ckpt_path(self) -> None:
         """Hyper-parameters inside a checkpoint never override the command line or a config."""

@@ -23,6 +23,7 @@ from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.base import Context
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import UsageError
+from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import portable, write
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.summary import summarize, summary_table
@@ -77,33 +78,33 @@ def world(
             "all of them held out, and a share between 0 and 1"
         )
     folder = Path(out)
-    with tqdm(total=videos, desc="clips", unit="clip") as bar:
-        files = build_world(
-            folder,
-            videos,
-            settings,
-            families=families or SIGHT,
-            per_family=per_family,
-            open_share=open_share,
-            seed=seed,
-            held_out=held_out,
-            progress=lambda done, _: bar.update(done - bar.n),
-        )
-    dialect = default_dialect(seconds=True)
-    everyone = files.tasks + files.held_out
-    teachers: dict[str, Callable[[Context], str]] = {
-        "oracle": Oracle(files.scripts, everyone, dialect),
-        "sloppy": SloppyTeacher(files.scripts, everyone, dialect, seed, rate=sloppy),
-    }
-    rows = []
-    for name, teacher in teachers.items():
-        made = teach(name, teacher, files.tasks, attempts, dialect, seed)
-        write(folder / f"{name}.jsonl", [portable(one, folder) for one in made])
-        rows.append((name, summarize(made)))
-    print(
-        f"{len(files.scripts)} clips, {len(files.tasks)} tasks and {len(files.held_out)} held out in {folder}"
-    )
-    print(summary_table(rows))
+    with sole_writer(folder.absolute(), "give another --out"):
+        with tqdm(total=videos, desc="clips", unit="clip") as bar:
+            files = build_world(
+                folder,
+                videos,
+                settings,
+                families=families or SIGHT,
+                per_family=per_family,
+                open_share=open_share,
+                seed=seed,
+                held_out=held_out,
+                progress=lambda done, _: bar.update(done - bar.n),
+            )
+        dialect = default_dialect(seconds=True)
+        everyone = files.tasks + files.held_out
+        teachers: dict[str, Callable[[Context], str]] = {
+            "oracle": Oracle(files.scripts, everyone, dialect),
+            "sloppy": SloppyTeacher(files.scripts, everyone, dialect, seed, rate=sloppy),
+        }
+        rows = []
+        for name, teacher in teachers.items():
+            made = teach(name, teacher, files.tasks, attempts, dialect, seed)
+            write(folder / f"{name}.jsonl", [portable(one, folder) for one in made])
+            rows.append((name, summarize(made)))
+        counts = f"{len(files.scripts)} clips, {len(files.tasks)} tasks and {len(files.held_out)} held out"
+        print(f"{counts} in {folder}")
+        print(summary_table(rows))
 
 
 def teach(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eva_lightning.data.intake.clip_paths import refuse_strays
 from eva_lightning.data.synthesis.world import TASKS
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import located, read
@@ -18,10 +19,16 @@ def task_file(given: str) -> Path:
     return Path(given) / TASKS if Path(given).is_dir() else Path(given)
 
 
-def read_tasks(file: Path, video_root: str | None = None, limit: int | None = None) -> list[Task]:
-    """The first `limit` tasks, with clip paths that work from here; UsageError if there is none."""
-    root = file.parent if video_root is None else Path(video_root)
-    tasks = [located(task, root) for task in read(file, Task)][:limit]
+def read_tasks(
+    file: Path, video_root: str | None = None, limit: int | None = None, allow_outside: bool = False
+) -> list[Task]:
+    """The first `limit` tasks, with clip paths that work from here; UsageError if there is none.
+
+    No clip leaves a `video_root` unless it may.
+    """
+    tasks = read(file, Task)[:limit]
     if not tasks:
         raise UsageError(f"{file}: holds no tasks; write it again, or name another file")
-    return tasks
+    refuse_strays(tasks, file, video_root, allow_outside)
+    root = file.parent if video_root is None else Path(video_root)
+    return [located(task, root) for task in tasks]

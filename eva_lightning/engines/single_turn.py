@@ -7,20 +7,16 @@ loop is elsewhere.
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.faults import EngineFault
-from eva_lightning.files.encoding import json_problem
+from eva_lightning.files.foreign_json import read_json
 from eva_lightning.records import FrameRef, Message, Part
 from eva_lightning.video.decoder import Pixels
 
 T = TypeVar("T")
-
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", re.DOTALL)
 
 LIKELIEST = Sampling(temperature=0.0)
 """The same question has the same reply, as far as that is in the engine's hands."""
@@ -97,9 +93,16 @@ def json_of(reply: str) -> Any:
     >>> json_of('```json\\n{"verdict": "right"}\\n```')
     {'verdict': 'right'}
     """
-    bare = reply.strip()
-    fenced = _FENCE.fullmatch(bare)
-    try:
-        return json.loads(fenced.group(1) if fenced else bare)
-    except (ValueError, RecursionError) as problem:
-        raise ValueError(json_problem(problem)) from None
+    return read_json(_unfenced(reply.strip()))
+
+
+def _unfenced(bare: str) -> str:
+    """What stands in a fence, if a text is one."""
+    if len(bare) < 6 or not (bare.startswith("```") and bare.endswith("```")):
+        return bare
+    title, line_end, inside = bare[3:-3].partition("\n")
+    return inside if line_end and title.strip() in ("", "json") else bare
+
+
+def unheard(count: int) -> None:
+    """Progress that nobody wants to hear of."""

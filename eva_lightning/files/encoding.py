@@ -7,13 +7,14 @@ It knows nothing of files; `store.py` adds the file and the line.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import types
 import typing
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from eva_lightning.files.foreign_json import is_whole, unfit
 
 T = TypeVar("T")
 
@@ -59,6 +60,9 @@ def _hints(cls: type[Any]) -> dict[str, Any]:
 def _decode(kind: Any, value: Any, path: str) -> Any:
     origin = get_origin(kind)
     if kind is Any:
+        why = unfit(value)
+        if why is not None:
+            raise FieldError(f"{path or 'row'}: {why}")
         return value
     if origin is Literal:
         if value not in get_args(kind):
@@ -71,6 +75,8 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, dict):
             raise _wrong(path, value, "an object")
+        if not all(map(is_whole, value)):
+            raise FieldError(f"{path or 'row'}: half a character")
         return {
             key: _decode(get_args(kind)[1], v, f"{path}.{key}" if path else key) for key, v in value.items()
         }
@@ -89,6 +95,8 @@ def _decode_plain(kind: Any, value: Any, path: str) -> Any:
         return None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise _wrong(path, value, kind.__name__)
+    if kind is str and not is_whole(value):
+        raise FieldError(f"{path or 'row'}: half a character")
     if kind is float and not math.isfinite(value):
         raise _wrong(path, value, "a finite number")
     return value
@@ -141,13 +149,8 @@ def _join(path: str, name: str) -> str:
 
 
 def _wrong(path: str, value: Any, wanted: str) -> FieldError:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except RecursionError:  # it was read from a lower place in the stack
+        shown = f"a {type(value).__name__} nested too deeply"
     return FieldError(f"{path or 'row'}: {shown[:60]}{'...' if len(shown) > 60 else ''} is not {wanted}")
-
-
-def json_problem(problem: Exception) -> str:
-    """What is wrong with a text that is no JSON, or more than Python reads of it."""
-    if isinstance(problem, json.JSONDecodeError):
-        return f"{problem.msg} at column {problem.colno}"
-    deep = isinstance(problem, RecursionError)
-    return "nested too deeply" if deep else "a number of thousands of digits"

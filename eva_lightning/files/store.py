@@ -13,14 +13,21 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, TextIO, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
-from eva_lightning.files.encoding import FieldError, decode, encode, json_problem
+from eva_lightning.files.encoding import FieldError
+from eva_lightning.files.foreign_json import json_problem
+from eva_lightning.files.full_disk import writing
+from eva_lightning.files.row_version import from_row, to_row
 from eva_lightning.records import Task, Trajectory
+
+LONGEST = 64 * 2**20
+"""Characters of a line. A trajectory of 100,000 tokens takes some two million."""
 
 T = TypeVar("T")
 Shown = TypeVar("Shown", Task, Trajectory)
@@ -36,7 +43,7 @@ def stream(path: str | Path, cls: type[T]) -> Iterator[T]:
     """The records of a file, one at a time; UsageError names file, line and field of the first bad row."""
     for number, row in _rows(Path(path)):
         try:
-            yield decode(cls, row)
+            yield from_row(cls, row)
         except FieldError as problem:
             raise UsageError(f"{path}:{number}: {problem}") from None
 
@@ -44,20 +51,20 @@ def stream(path: str | Path, cls: type[T]) -> Iterator[T]:
 def write(path: str | Path, records: Iterable[Any]) -> int:
     """Write a whole file at once: it appears complete or not at all. Returns the number of rows."""
     path, count = Path(path), 0
-    with appearing(path) as part, _opened(path, part, "w") as file:
+    with writing(path), appearing(path) as part, _opened(path, part, "wb") as file:
         for record in records:
-            file.write(line(record))
+            file.write(line(record).encode())
             count += 1
     return count
 
 
-def _opened(path: Path, part: Path, mode: Literal["w", "a"]) -> TextIO:
+def _opened(path: Path, part: Path, mode: Literal["wb", "ab"]) -> BinaryIO:
     """`part`, to be written to and to become `path`; UsageError if that can not be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder")
-        return part.open(mode, encoding="utf-8")
+        return part.open(mode)
     except OSError as problem:
         why = problem.strerror or problem
         raise UsageError(f"{path}: can not be written ({why}); name another file") from None
@@ -65,7 +72,7 @@ def _opened(path: Path, part: Path, mode: Literal["w", "a"]) -> TextIO:
 
 def line(record: Any) -> str:
     """A record as one line of JSON."""
-    return json.dumps(encode(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+    return json.dumps(to_row(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def located(record: Shown, root: str | Path) -> Shown:
@@ -100,23 +107,29 @@ def _moved(record: Shown, move: Callable[[str], str]) -> Shown:
 class Appender:
     """Adds records to a file so that a crash loses at most the record being written.
 
-    It never corrupts another.
+    It never corrupts another, and a disk that is full tears none.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._file = _opened(self.path, self.path, "a")
+        self._file = _opened(self.path, self.path, "ab")
         self.repaired = repair(self.path)
 
     def append(self, record: Any) -> None:
-        """Write one record and hand it to the operating system before returning."""
-        self._file.write(line(record))
-        self._file.flush()
+        """Write one record and hand it to the operating system before returning, whole or not at all."""
+        handle, rest = self._file.fileno(), line(record).encode()
+        whole = os.fstat(handle).st_size
+        with writing(self.path):
+            try:
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+            except BaseException:
+                os.ftruncate(handle, whole)
+                raise
 
     def close(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with writing(self.path), self._file:
+            os.fsync(self._file.fileno())
 
     def __enter__(self) -> Appender:
         return self
@@ -138,7 +151,7 @@ def repair(path: str | Path) -> int:
     with path.open("rb+") as file:
         torn = _torn_bytes(file)
         file.seek(-torn, os.SEEK_END)
-        if torn and _is_row(file.read()):
+        if 0 < torn <= LONGEST and _is_row(file.read()):
             file.write(b"\n")
             return 0
         if torn:
@@ -176,7 +189,11 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         raise UsageError(f"{path}: {problem.strerror or problem}; give the path of a JSONL file") from None
     with file:
         try:
-            for number, text in enumerate(file, start=1):
+            for number, text in enumerate(iter(partial(file.readline, LONGEST + 1), ""), start=1):
+                if len(text) > LONGEST:
+                    raise UsageError(
+                        f"{path}:{number}: a line of more than {LONGEST} characters; want one record a line"
+                    )
                 if not text.endswith("\n") and not _is_row(text):
                     raise UsageError(
                         f"{path}:{number}: torn last line ({len(text)} characters, no newline): "

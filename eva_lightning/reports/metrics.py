@@ -31,7 +31,9 @@ def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = 
         "well_formed": _mean([float(well_formed(one)) for one in sound]),
         "answered": _mean([float(one.stop == "answered") for one in sound]),
         "truncated": _mean([float(one.stop in LIMITED) for one in sound]),
+        "calls_worked": _share_that_worked(sound),
         "frames_cut": _mean([float(frames_cut(one)) for one in sound]),
+        "elsewhere": _mean([float(one.elsewhere) for one in sound]),
         "written_tokens": _mean([float(one.ledger.written) for one in sound]),
         "faults": float(len(trajectories) - len(sound)),
         "rescued": float(sum(bool(one.faults) for one in sound)),
@@ -48,6 +50,21 @@ def well_formed(trajectory: Trajectory) -> bool:
     """Every turn was a call that worked or an answer."""
     observed = [turn.observation for turn in trajectory.turns if turn.observation]
     return trajectory.stop == "answered" and all(one.error is None for one in observed)
+
+
+def calls_worked(trajectory: Trajectory) -> list[tuple[int, int]]:
+    """Of each turn that was answered: its calls that were carried out, and its calls.
+
+    What could not be read as a call counts as one. Where nobody counted, all of a turn's calls worked, or
+    none.
+    """
+    counts = []
+    for turn in trajectory.turns:
+        if turn.observation is not None:
+            calls, worked = max(len(turn.calls), 1), turn.observation.worked
+            whole = 0 if turn.observation.error else calls
+            counts.append((whole if worked is None else worked, calls))
+    return counts
 
 
 def frames_cut(trajectory: Trajectory) -> int:
@@ -80,6 +97,13 @@ def _means(trajectories: Sequence[Trajectory]) -> dict[str, float]:
         "frames": _mean([float(len(one.frames)) for one in trajectories]),
         "visual_tokens": _mean([float(one.visual_tokens) for one in trajectories]),
     }
+
+
+def _share_that_worked(trajectories: Sequence[Trajectory]) -> float:
+    """Of all calls; 1 where there is none, for none failed."""
+    asked = [pair for one in trajectories for pair in calls_worked(one)]
+    calls = sum(count for _, count in asked)
+    return sum(worked for worked, _ in asked) / calls if calls else 1.0
 
 
 def _mean(values: Sequence[float]) -> float:

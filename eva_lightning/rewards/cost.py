@@ -13,7 +13,15 @@ from eva_lightning.records import Score, Trajectory
 from eva_lightning.rewards.base import Reward
 from eva_lightning.scoring import score
 
-Unit = Literal["visual_tokens", "frames", "rounds"]
+Unit = Literal["visual_tokens", "elsewhere", "frames", "rounds"]
+
+
+SPELLED: dict[Unit, str] = {
+    "visual_tokens": "visual tokens",
+    "elsewhere": "visual tokens of sub-agents",
+    "frames": "frames",
+    "rounds": "rounds",
+}
 
 
 class CostReward(Reward):
@@ -32,7 +40,8 @@ class CostReward(Reward):
         """
         Args:
             weight: What a trajectory at the cap pays.
-            unit: What is counted: visual_tokens, frames or rounds (messages of the model).
+            unit: What is counted: visual_tokens (of its own conversation), elsewhere (those that other models
+                read for it), frames or rounds (messages of the model).
             free: Costs nothing.
             cap: Costs all; more costs no more.
             only_when_right: Charge right answers only.
@@ -50,10 +59,12 @@ class CostReward(Reward):
             return self.give(0.0, "not right: nothing is charged")
         used = _used(trajectory, self.unit)
         share = min(max(used - self.free, 0) / (self.cap - self.free), 1.0)
-        return self.give(-share, f"{used} {self.unit.replace('_', ' ')}, free to {self.free}, cap {self.cap}")
+        return self.give(-share, f"{used} {SPELLED[self.unit]}, free to {self.free}, cap {self.cap}")
 
 
 def _used(trajectory: Trajectory, unit: Unit) -> int:
     if unit == "visual_tokens":
         return trajectory.visual_tokens
+    if unit == "elsewhere":
+        return trajectory.elsewhere
     return len(trajectory.frames) if unit == "frames" else trajectory.rounds

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_lightning.faults import VideoError
-from eva_lightning.video.packet_index import open_container, packet_index, reading, video_stream
+from eva_lightning.video.container import open_container, reading, video_stream
+from eva_lightning.video.packet_index import packet_index
 
 WARM_UP = 0.5
 """Seconds decoded before the range, because codecs and resampler need a run-up."""
@@ -34,6 +35,10 @@ def read_audio(path: str | Path, start: float, end: float, rate: int = 16000) ->
         if stream is None:
             raise VideoError(
                 f"{path}: has no sound; give a file with an audio stream, or do not listen to it"
+            )
+        if stream.codec_context is None:
+            raise VideoError(
+                f"{path}: there is no codec here for its sound; rewrite it: ffmpeg -i IN OUT.mp4"
             )
         origin = _origin(container, stream, path)
         pieces: list[tuple[int, NDArray[np.float32]]] = []
@@ -81,6 +86,8 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
     while True:
         try:
             packet = next(packets)
+        except av.error.ExitError:
+            raise  # late, which is no end
         except (StopIteration, av.error.FFmpegError):
             return
         try:

@@ -12,9 +12,9 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from eva_lightning.faults import VideoError
 from eva_lightning.video.decoder import Decoder
 from eva_lightning.video.packet_index import Identity
+from eva_lightning.video.quarantine import Interrupted
 
 
 class DecoderPool:
@@ -67,7 +67,7 @@ class DecoderPool:
         with self._change:
             while True:
                 if self._closed:
-                    raise VideoError(f"{identity[0]}: the frame store is closed; open another")
+                    raise Interrupted(f"{identity[0]}: the frame store is closed; open another")
                 fits = (key for key in reversed(self._idle) if self._idle[key][:2] == (identity, threads))
                 mine = next(fits, None)
                 if mine is not None:

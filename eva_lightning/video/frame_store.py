@@ -22,16 +22,20 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from eva_lightning.faults import Fault, VideoError
+from eva_lightning.faults import Fault, UsageError
 from eva_lightning.records import PATCH
+from eva_lightning.video.audio import read_audio
 from eva_lightning.video.decoder import Decoder, Device, Frame, VideoFacts
 from eva_lightning.video.decoder_pool import DecoderPool
 from eva_lightning.video.decoding_crew import DecodingCrew
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call
+from eva_lightning.video.isolation import Isolation
 from eva_lightning.video.opening import on_a_card, open_decoder
 from eva_lightning.video.orders import Key, Order, View, cut, threads_for
 from eva_lightning.video.packet_index import EPSILON, Identity, PacketIndex, file_identity, packet_index
+from eva_lightning.video.quarantine import Interrupted, Quarantine
 
 Coarse = Literal["auto", "never", "always"]
 
@@ -73,6 +77,9 @@ class FrameStore:
         coarse: Coarse = "auto",
         max_frame_pixels: int = MAX_FRAME_PIXELS,
         index_dir: str | Path | None = None,
+        isolate: bool = False,
+        deadline: float = 120.0,
+        quarantine_after: int | None = 3,
     ) -> None:
         """
         Args:
@@ -85,17 +92,24 @@ class FrameStore:
                 10 times cheaper, and the frame's true time is reported.
             max_frame_pixels: Files with larger native frames are refused.
             index_dir: Directory in which packet indexes are kept between runs; None keeps them in memory.
+            isolate: Read videos in processes of their own, one for each open file and of about 60 MB, so that
+                a file that crashes FFmpeg costs one request and not the run. By PyAV, on CPUs.
+            deadline: Seconds that such a process may take over one request; then it is ended, and replaced.
+            quarantine_after: Failures in a row after which a file is refused at once, until it has changed;
+                None tries every time.
         """
         if cache_bytes < 0 or threads < 0:
             raise ValueError(f"cache_bytes {cache_bytes} and threads {threads} must not be negative")
         self._cache_bytes, self._threads, self._coarse = cache_bytes, threads, coarse
         self._index_dir = index_dir
-
-        self._device: Device = device
-        open_one = partial(
-            open_decoder, device=device, max_frame_pixels=max_frame_pixels, index_dir=index_dir
-        )
-        self._pool = DecoderPool(open_one, max_open)
+        if isolate and device not in ("auto", "pyav"):
+            raise UsageError(f"isolate reads videos by PyAV, on CPUs: device {device} does not go with it")
+        self._device: Device = "pyav" if isolate else device
+        self._max_frame_pixels = max_frame_pixels
+        self._isolation = Isolation(deadline, max_frame_pixels) if isolate else None
+        self._pool = DecoderPool(self._open_one, max_open)
+        self.quarantine = Quarantine(quarantine_after)
+        """Files that are not opened any more."""
         self._lock = threading.Lock()  # guards everything below
         self._kept: OrderedDict[Key, Frame] = OrderedDict()
         self._coming: dict[Key, Order] = {}
@@ -111,7 +125,10 @@ class FrameStore:
 
     def facts(self, path: str | Path) -> VideoFacts:
         """Length, size and codec of a video."""
-        identity = file_identity(path)
+        with self.quarantine.watching(path):
+            return self._facts_of(file_identity(path))
+
+    def _facts_of(self, identity: Identity) -> VideoFacts:
         with self._lock:
             if identity in self._facts:
                 return self._facts[identity]
@@ -125,21 +142,22 @@ class FrameStore:
 
     def frames(self, path: str | Path, times: Sequence[float], height: int, width: int) -> list[Frame]:
         """The frames on show at `times` (or key frames near them, see `coarse`), with their true times."""
-        return self._serve(path, times, height, width, self._coarse)
+        return self._watched(path, times, height, width, self._coarse)
 
     def read(self, path: str | Path, time: float, height: int, width: int) -> Frame:
         """The frame on show at one time, never a key frame instead.
 
         Given the time that `frames` reported, it is that frame, bit for bit.
         """
-        return self._serve(path, [time], height, width, "never")[0]
+        return self._watched(path, [time], height, width, "never")[0]
 
     def prefetch(self, path: str | Path, times: Sequence[float], height: int, width: int) -> None:
-        """Decode on a thread of the store what `frames` will be asked for; failures show up there."""
+        """Decode on a thread of the store what `frames` will be asked for; failures count there alone."""
 
         def quietly() -> None:
             with suppress(Fault):
-                self.frames(path, times, height, width)
+                self.quarantine.refuse(path)
+                self._serve(path, times, height, width, self._coarse)
 
         with self._lock:
             if self._closed or not self._threads:
@@ -147,6 +165,11 @@ class FrameStore:
             if self._prefetcher is None:
                 self._prefetcher = ThreadPoolExecutor(self._threads, thread_name_prefix="prefetch")
             self._prefetcher.submit(quietly)
+
+    def sound(self, path: str | Path, start: float, end: float) -> NDArray[np.float32]:
+        """The sound of a range of seconds, as `read_audio` gives it; nothing of it is kept."""
+        self.quarantine.refuse(path)  # failures do not count: many a good video has no sound
+        return (self._isolation.sound if self._isolation is not None else read_audio)(path, start, end)
 
     @property
     def stats(self) -> FrameStoreStats:
@@ -170,6 +193,8 @@ class FrameStore:
             prefetcher.shutdown(cancel_futures=True)
         self._crew.close()
         self._pool.close()
+        if self._isolation is not None:
+            self._isolation.close()
         with self._lock:
             self._kept.clear()
             self._bytes = 0
@@ -180,6 +205,28 @@ class FrameStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _open_one(self, path: str, threads: int) -> Decoder:
+        if self._isolation is not None:
+            return self._isolation.open(path, self._index(path), threads)
+        return open_decoder(
+            path,
+            self._device,
+            max_frame_pixels=self._max_frame_pixels,
+            index_dir=self._index_dir,
+            threads=threads,
+        )
+
+    def _index(self, path: str | Path) -> PacketIndex:
+        build = None if self._isolation is None else self._isolation.index
+        return packet_index(path, self._index_dir, build)
+
+    def _watched(
+        self, path: str | Path, times: Sequence[float], height: int, width: int, coarse: Coarse
+    ) -> list[Frame]:
+        check_call(os.fspath(path), len(times), height, width)  # which is no fault of the file's
+        with self.quarantine.watching(path):
+            return self._serve(path, times, height, width, coarse)
+
     def _serve(
         self, path: str | Path, times: Sequence[float], height: int, width: int, coarse: Coarse
     ) -> list[Frame]:
@@ -189,7 +236,7 @@ class FrameStore:
             return []
         identity = file_identity(path)
         check_call(identity[0], len(times), height, width)
-        index = packet_index(path, self._index_dir)
+        index = self._index(path)
         asked = _choose(index, times, coarse)
         shown = self._collect(View(identity, index, height, width), set(asked))
         return [shown[frame] for frame in asked]
@@ -202,7 +249,7 @@ class FrameStore:
             threads = threads_for(parts, 1 if on_a_card(self._device) else self._crew.spare)
             self._crew.run([partial(self._fulfil, *each) for each in zip(parts, threads, strict=True)])
         except BaseException:
-            self._fail(mine, VideoError("was interrupted"))
+            self._fail(mine, Interrupted("was interrupted"))
             raise
         try:  # after ours are done, or two callers could wait for each other
             return shown | {frame: order.outcome.result()[frame] for frame, order in ordered.items()}
@@ -221,7 +268,7 @@ class FrameStore:
         mine: list[Order] = []
         with self._lock:
             if self._closed:
-                raise VideoError(f"{view.identity[0]}: the frame store is closed; open another")
+                raise Interrupted(f"{view.identity[0]}: the frame store is closed; open another")
             for frame in sorted(wanted):
                 key, group = view.frame(frame), view.group(frame)
                 if key in self._kept:

@@ -16,7 +16,8 @@ from typing import Any
 import av
 
 from eva_lightning.faults import VideoError
-from eva_lightning.video.packet_index import PacketIndex, open_container, reading, video_stream
+from eva_lightning.video.container import open_container, reading, video_stream
+from eva_lightning.video.packet_index import PacketIndex
 from eva_lightning.video.skipping import nothing_refers_to, skips_exactly, unit_length_bytes
 
 LOOKAHEAD = 64
@@ -179,6 +180,8 @@ class GopReader:
                     self.container.seek(ticks, stream=self._stream, backward=True, any_frame=False)
                 packets = self.container.demux(self._stream)
                 first = self._walk(packets, pts, int(self._index.key_rank[key]))
+            except av.error.ExitError:
+                raise  # late, which the decoder tells
             except av.error.FFmpegError:
                 continue
             if first is not None:
@@ -248,5 +251,7 @@ def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
     yield first
     try:
         yield from rest
+    except av.error.ExitError:
+        raise
     except av.error.FFmpegError:
         return

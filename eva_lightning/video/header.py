@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from eva_lightning.faults import VideoError
+from eva_lightning.video.container import reading, video_stream
 from eva_lightning.video.decoder import VideoFacts
-from eva_lightning.video.packet_index import PacketIndex, reading, video_stream
+from eva_lightning.video.packet_index import PacketIndex
 
 MAX_FRAME_PIXELS = 8192 * 4320
 """Native pixels of one frame that are still decoded."""

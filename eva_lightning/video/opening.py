@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import get_args
 
 from eva_lightning.faults import UsageError
+from eva_lightning.video.container import picture_kind
 from eva_lightning.video.decoder import Decoder, Device
 from eva_lightning.video.header import MAX_FRAME_PIXELS
 from eva_lightning.video.pyav_decoder import PyAVDecoder
-
-STILLS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-"""Endings of picture files."""
 
 
 def open_decoder(
@@ -40,7 +38,7 @@ def open_decoder(
     """
     if device not in get_args(Device):
         raise UsageError(f"there is no decoder {device!r}; choose one of {', '.join(get_args(Device))}")
-    still = Path(path).suffix.lower() in STILLS
+    still = picture_kind(path) is not None
     if still or not (on_a_card(device) or device in ("torchcodec-cpu", "cpu")):
         return PyAVDecoder(path, max_frame_pixels=max_frame_pixels, index_dir=index_dir, threads=threads)
     from eva_lightning.video.torchcodec_decoder import TorchcodecDecoder

@@ -14,8 +14,7 @@ import tempfile
 import threading
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_lightning.faults import VideoError
+from eva_lightning.video.container import open_container, reading, video_stream
 
 Identity = tuple[str, int, int]
 """Path, modification time in ns and size: equal only for a file that did not change."""
@@ -38,6 +38,9 @@ MEMORY_ENTRIES = 128
 
 MAX_REORDER = 64
 """Frames are shown at most 16 places from where they are stored; more means the clock jumped."""
+
+ARRAYS = ("pts", "rank", "key", "key_pts", "key_rank")
+"""The fields of an index that are arrays."""
 
 _FORMAT = 1
 _lock = threading.Lock()
@@ -129,8 +132,15 @@ class PacketIndex:
         return max(key, 0)
 
 
-def packet_index(path: str | Path, cache_dir: str | Path | None = None) -> PacketIndex:
-    """The index of a file: from memory, from `cache_dir`, or by reading the file's packets once."""
+def packet_index(
+    path: str | Path,
+    cache_dir: str | Path | None = None,
+    build: Callable[[str | Path], PacketIndex] | None = None,
+) -> PacketIndex:
+    """The index of a file: from memory, from `cache_dir`, or by reading the file's packets once.
+
+    `build` reads them; None is `build_index`, here and now.
+    """
     identity = file_identity(path)
     with _lock:
         if identity in _memory:
@@ -145,7 +155,7 @@ def packet_index(path: str | Path, cache_dir: str | Path | None = None) -> Packe
             stored = Path(cache_dir) / _file_name(identity) if cache_dir is not None else None
             index = _load(stored) if stored is not None else None
             if index is None:
-                index = build_index(path)
+                index = (build or build_index)(path)
                 if stored is not None:
                     _save(stored, index)
             with _lock:
@@ -171,38 +181,6 @@ def file_identity(path: str | Path) -> Identity:
     if stat.st_size == 0:
         raise VideoError(f"{path}: the file is empty; fetch the video again")
     return os.path.abspath(path), stat.st_mtime_ns, stat.st_size
-
-
-@contextmanager
-def reading(path: str | Path) -> Iterator[None]:
-    """Whatever FFmpeg says of a file, said as one line that names the file."""
-    try:
-        yield
-    except VideoError:
-        raise
-    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-        # PyAV's errors repeat the path and the number; the words in between are what a person can use.
-        what = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise VideoError(
-            f"{path}: can not be read as a video ({what.lower()}); check that it plays, or fetch it again"
-        ) from error
-
-
-def open_container(path: str | Path, *, generated: bool = False) -> Any:
-    """An open file. Only local files: a playlist in disguise must not reach the network."""
-    options = {"protocol_whitelist": "file"}
-    if generated:
-        options["fflags"] = "+genpts"
-    with reading(path):
-        return av.open("file:" + os.path.abspath(path), options=options, metadata_errors="ignore")
-
-
-def video_stream(container: Any, path: str | Path) -> Any:
-    """The video stream of an open file; VideoError if it has none (a cover picture is none)."""
-    best = container.streams.best("video")
-    if best is None or best.disposition & av.stream.Disposition.attached_pic:
-        raise VideoError(f"{path}: has no video stream; give a file with pictures")
-    return best
 
 
 def build_index(path: str | Path) -> PacketIndex:
@@ -240,6 +218,8 @@ def _read_packets(container: Any, stream: Any) -> tuple[list[tuple[int, int, int
                 flags = int(packet.is_keyframe), int(packet.is_discard)
                 rows.append((packet.pts, rank, packet.duration or 0, *flags))
             rank += 1
+    except av.error.ExitError:
+        raise  # late, which is no end
     except av.error.FFmpegError:
         if not rows:
             raise
@@ -286,7 +266,7 @@ def _load(stored: Path) -> PacketIndex | None:
         with np.load(stored, allow_pickle=False) as arrays:
             scalars = arrays["scalars"]
             return PacketIndex(
-                **{name: arrays[name] for name in ("pts", "rank", "key", "key_pts", "key_rank")},
+                **{name: arrays[name] for name in ARRAYS},
                 end=int(arrays["end"]),
                 tick=float(scalars[0]),
                 generated=bool(scalars[1]),
@@ -306,11 +286,7 @@ def _save(stored: Path, index: PacketIndex) -> None:
         with tempfile.NamedTemporaryFile(dir=stored.parent, suffix=".part", delete=False) as part:
             np.savez(
                 part,
-                pts=index.pts,
-                rank=index.rank,
-                key=index.key,
-                key_pts=index.key_pts,
-                key_rank=index.key_rank,
+                **{name: getattr(index, name) for name in ARRAYS},
                 end=np.int64(index.end),
                 scalars=np.array([index.tick, float(index.generated)]),
             )

@@ -16,10 +16,11 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from eva_lightning.faults import VideoError
+from eva_lightning.video.container import reading
 from eva_lightning.video.decoder import Decoder, Frame, Pixels
 from eva_lightning.video.gop_reader import GopReader
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call, read_header, turned
-from eva_lightning.video.packet_index import packet_index, reading
+from eva_lightning.video.packet_index import PacketIndex, packet_index
 
 STEPS_BACK = (1, 8, 64)
 """Key frames by which decoding begins earlier, in turn, if a frame did not come out; then from the start."""
@@ -41,6 +42,7 @@ class PyAVDecoder(Decoder):
         max_frame_pixels: int = MAX_FRAME_PIXELS,
         index_dir: str | Path | None = None,
         threads: int = 1,
+        index: PacketIndex | None = None,
     ) -> None:
         """
         Args:
@@ -48,13 +50,15 @@ class PyAVDecoder(Decoder):
             max_frame_pixels: Files with larger native frames are refused before anything is decoded.
             index_dir: Directory in which packet indexes are kept between runs; None keeps them in memory.
             threads: Threads that decode one group of pictures: sooner, for somewhat more work in all.
+            index: Its packets, where they are known already.
         """
         self._path, self._max_frame_pixels = os.fspath(path), max_frame_pixels
-        self._index = packet_index(path, index_dir)
+        self._index = index or packet_index(path, index_dir)
         self._reader = GopReader(path, self._index, max_pixels=max_frame_pixels, threads=threads)
         self._scaler = VideoReformatter()
         self._replaced: dict[int, int] = {}
         self._good: dict[int, list[int]] = {}
+        self._unfit: set[int] = set()  # frames that did not come out when they alone were asked for
         try:
             header = read_header(self._reader.container, path, self._index, max_frame_pixels)
             self.facts = turned(header, self._first_rotation())
@@ -129,8 +133,19 @@ class PyAVDecoder(Decoder):
                 if frame in got or torn:
                     break
             if frame not in got:
-                self._replaced[frame] = self._neighbour(frame, got)
-        self._fetch({self._replaced[f] for f in lost if f in self._replaced} - got.keys(), height, width, got)
+                self._replace(frame, height, width, got)
+
+    def _replace(self, frame: int, height: int, width: int, got: dict[int, Frame]) -> None:
+        """Take the nearest good frame instead: one that comes out whoever asks for what else."""
+        self._unfit.add(frame)
+        for _ in range(NEIGHBOURHOOD):
+            other = self._neighbour(frame, got)
+            self._fetch({other} - got.keys(), height, width, got)
+            if other in got:
+                self._replaced[frame] = other
+                return
+            self._unfit.add(other)
+        raise self._hopeless(frame)
 
     def _neighbour(self, frame: int, got: Collection[int]) -> int:
         """The good frame that is nearest in time; of those in `got` where all around is damaged."""
@@ -145,11 +160,14 @@ class PyAVDecoder(Decoder):
                 break
         good = good or list(got)
         if not good:
-            raise VideoError(
-                f"{self._path}: nothing can be decoded around {self._index.time(frame):g} s; "
-                "the file is damaged: fetch it again"
-            )
+            raise self._hopeless(frame)
         return min(good, key=lambda other: abs(self._index.seconds[other] - self._index.seconds[frame]))
+
+    def _hopeless(self, frame: int) -> VideoError:
+        return VideoError(
+            f"{self._path}: nothing can be decoded around {self._index.time(frame):g} s; "
+            "the file is damaged: fetch it again"
+        )
 
     def _good_frames(self, key: int) -> list[int]:
         """Every frame between this key frame and the next that decodes without damage."""
@@ -161,7 +179,7 @@ class PyAVDecoder(Decoder):
             ticks = {int(self._index.pts[frame]): int(frame) for frame in inside}
             pictures = self._reader.read(key, ticks) if ticks else ()
             self._good[key] = [ticks[picture.pts] for picture in pictures]
-        return self._good[key]
+        return [frame for frame in self._good[key] if frame not in self._unfit]
 
     def _noted(self, frame: int, got: dict[int, Frame]) -> Frame:
         if frame not in self._replaced:

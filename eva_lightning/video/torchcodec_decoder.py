@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_lightning.faults import UsageError, VideoError, first_line
+from eva_lightning.video.container import file_address, open_container
 from eva_lightning.video.decoder import Decoder, Frame, VideoFacts
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call, read_header, turned
-from eva_lightning.video.packet_index import open_container, packet_index
+from eva_lightning.video.packet_index import packet_index
 from eva_lightning.video.pyav_decoder import PyAVDecoder
 
 if TYPE_CHECKING:
@@ -62,13 +63,15 @@ class TorchcodecDecoder(Decoder):
         self._path = os.fspath(path)
         self._settings: dict[str, Any] = {"max_frame_pixels": max_frame_pixels, "index_dir": index_dir}
         self._index = packet_index(path, index_dir)
-        with open_container(path) as container:
+        with open_container(path) as container:  # also what keeps playlists from torchcodec's own FFmpeg
             header = read_header(container, path, self._index, max_frame_pixels)
         threads = threads if device == "cpu" else 1
         self._chunk_bytes = CHUNK_BYTES if device == "cpu" else CHUNK_BYTES_ON_CUDA
         try:
             with self._there():
-                self._video = make(self._path, device=device, seek_mode="exact", num_ffmpeg_threads=threads)
+                self._video = make(
+                    file_address(path), device=device, seek_mode="exact", num_ffmpeg_threads=threads
+                )
         except (RuntimeError, ValueError) as error:
             raise VideoError(
                 f"{path}: torchcodec can not open it ({first_line(error, 120)}); try PyAV"

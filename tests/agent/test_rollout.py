@@ -95,13 +95,13 @@ def test_the_model_reads_its_mistake_and_recovers(mistake, message):
 
     (one,) = run(mistake, correct)
     assert one.stop == "answered"
-    assert message in one.turns[0].observation.error
+    assert message in one.turns[0].observation.error and one.turns[0].observation.worked == 0
     assert one.faults == []
 
 
 def test_of_two_calls_the_good_one_is_shown_and_the_bad_one_explained():
     (one,) = run(call() + call(nframes=0), ANSWER)
-    assert len(one.frames) == 2
+    assert len(one.frames) == 2 and one.turns[0].observation.worked == 1
     assert "at least 1" in one.turns[0].observation.error
 
 
@@ -252,3 +252,25 @@ def test_the_same_script_gives_the_same_bytes(renderer):
         "".join(map(store.line, run(call(), ANSWER, jobs=jobs, renderer=renderer))) for _ in range(2)
     )
     assert once == again
+
+
+def test_a_frame_of_a_clip_that_was_replaced_has_another_name(tmp_path):
+    names = []
+
+    def look_and_note(context):
+        names.extend(map(context.name, context.frames))
+        return ANSWER
+
+    def shown(path):
+        names.clear()
+        run(call(), look_and_note, jobs=[Job(task=task(clips=(Clip(id="v", path=path),)))])
+        return list(names)
+
+    clip = tmp_path / "v.mp4"
+    scripted, missing = shown(""), shown(str(clip))
+    clip.write_bytes(b"one")
+    before = shown(str(clip))
+    clip.write_bytes(b"another")
+    after = shown(str(clip))
+    assert len({*scripted, *missing, *before, *after}) == 8
+    assert after == shown(str(clip)) and all(len(name) == 16 for name in after)

@@ -24,6 +24,7 @@ from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import build_world, load_world
 from eva_lightning.files.store import read, write
 from eva_lightning.records import Trajectory
+from tests.files.small_disk import small_disk
 from tests.reports.benchmarks.making_rows import SHAPE, row, rows_of, write_rows
 
 ROOT = Path(__file__).parent.parent.parent
@@ -190,3 +191,17 @@ def test_a_fit_asks_the_same_few_questions_every_second_iteration(benchmark, tin
     write(file, [replace(one, faults=["of another run"]) for one in read(file, Trajectory)])
     assert main(words) == 0
     assert [one.faults for one in read(file, Trajectory)] == [[]] * 3
+
+
+def test_a_test_that_ran_out_of_room_is_one_line_and_goes_on(words, mine, capsys):
+    assert main([*words, "--limit", "2"]) == 0
+    room = (mine / "trajectories.jsonl").stat().st_size * 2
+    with small_disk(room):
+        assert main(words) == 1
+    told = (
+        f"eva test: {mine / 'trajectories.jsonl'}: can not be written (File too large); make room, and call"
+    )
+    assert told in capsys.readouterr().err
+    assert 2 <= len(said(mine)) < 12
+    assert main(words) == 0
+    assert indices(mine) == list(range(12)) and len(said(mine)) == 12

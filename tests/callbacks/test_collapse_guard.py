@@ -25,6 +25,7 @@ def said(folder, metrics, iterations=12, callbacks=(), **arguments):
         ({"train/well_formed": [0.9, 0.9, 0.4]}, "iteration 5: only 40% of trajectories are well-formed"),
         ({"train/zero_variance_share": [0.5, 0.9]}, "iteration 4: in 90% of groups all rewards are equal"),
         ({"train/entropy": [2.0, 1.1, 0.9]}, "iteration 5: entropy fell from 2 to 0.9"),
+        ({"train/calls_worked": [0.8, 0.7]}, "iteration 4: only 70% of calls work (floor 80%)"),
         ({"train/truncated": [0.3, 0.4]}, "iteration 4: a limit ends 40% of trajectories (at most 30%)"),
         ({"train/clip/high": [0.0, 0.25]}, "iteration 4: the upper clip holds 25% of tokens"),
         ({"train/mismatch/k3": [0.01, 0.05]}, "iteration 4: engine and policy are 0.05 apart a token"),
@@ -82,12 +83,12 @@ def test_it_goes_back_to_the_weights_from_before_and_on_with_the_next_tasks(tmp_
         fit(tmp_path, module, [guard, IterationCheckpoint(every=2, keep=3), weighing], iterations=10)
     assert weighing.seen == [1, 2, 3, 4, 5, 6, 4, 5, 6]
     assert module.iteration == 10 and module.seen == list(range(10))  # no task twice
-    last = torch.load(tmp_path / "checkpoints/iteration-000008.ckpt", weights_only=False)
+    last = torch.load(tmp_path / "checkpoints/iteration-000008.ckpt", weights_only=True)
     assert float(last["state_dict"]["weight"][0]) == 5
 
 
 def test_what_was_saved_while_it_collapsed_is_never_gone_back_to(tmp_path):
-    """Bad in 5 to 7 and 8 to 10: iteration 7 was saved anew when it was rolled back, with the weights of 4."""
+    """Bad in 5 to 7 and 8 to 10: iteration 7 was saved anew when it was rolled back, with 4's weights."""
     module, weighing = Acting(metrics={"train/looked": [0.9] * 4 + [0.0] * 6 + [0.9]}), Weighing()
     guard = CollapseGuard("rollback", patience=3)
     with pytest.warns(UserWarning, match="iteration 10: .*; going back to the weights of iteration 7$"):

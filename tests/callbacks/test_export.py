@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from safetensors import safe_open
 from transformers import AutoProcessor, AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from eva_lightning.callbacks import HuggingFaceExport
-from eva_lightning.callbacks.export import COMPANIONS
+from eva_lightning.callbacks.export import COMPANIONS, export
 from eva_lightning.faults import UsageError
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from tests.callbacks.acting import Acting, fit
@@ -141,6 +142,19 @@ def test_a_shared_head_is_written_once(tiny_folder, tmp_path):
     assert "lm_head.weight" not in keys(tmp_path / "export/final")
     merged = load_policy(PolicyConfig(path=str(tmp_path / "export/final"), dtype="float32"))
     assert (logits(merged.model) - logits(policy.model)).abs().max() <= 1e-4  # this head's logits are larger
+
+
+def test_an_export_that_fails_leaves_what_was_there_and_no_half_of_its_own(tiny_folder, tmp_path):
+    source = shutil.copytree(tiny_folder, tmp_path / "source")
+    config = PolicyConfig(path=str(source), dtype="float32")
+    policy = load_policy(config)
+    export(policy, config, tmp_path / "final")
+    before = (tmp_path / "final" / "model.safetensors").read_bytes()
+    (source / "tokenizer_config.json").write_text("{")
+    with pytest.raises(ValueError, match="Expecting property name"):
+        export(policy, config, tmp_path / "final")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["final", "source"]
+    assert (tmp_path / "final" / "model.safetensors").read_bytes() == before
 
 
 def test_an_adapter_that_is_not_there_is_told_before_training(tiny_folder, tmp_path):

@@ -14,7 +14,7 @@ from lightning.pytorch import Callback
 
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.rollout import Limits
-from eva_lightning.callbacks import FailureMining, IterationCheckpoint, RolloutRefresh
+from eva_lightning.callbacks import FailureMining, IterationCheckpoint, RolloutRefresh, failure_mining
 from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written
 from eva_lightning.data.mining.teacher_author import TeacherAuthor
 from eva_lightning.data.mining.world_author import WorldAuthor
@@ -23,9 +23,11 @@ from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.datamodules import TaskData
 from eva_lightning.engines.scripted_engine import ScriptedEngine
+from eva_lightning.engines.server_engine import ServerEngine
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.store import read
 from eva_lightning.records import Task
+from tests.engines.sockets import silent, speaking
 from tests.modules.copied import Copied
 from tests.modules.stages import Batches, Coin, fit, make, moved, trainer, weights
 
@@ -70,7 +72,17 @@ def knows_colours(world):
 
 
 def run(
-    world, tiny, folder, mining, *callbacks, iterations=6, ckpt_path=None, data=None, limits=None, **settings
+    world,
+    tiny,
+    folder,
+    mining,
+    *callbacks,
+    iterations=6,
+    ckpt_path=None,
+    data=None,
+    limits=None,
+    quiet=True,
+    **settings,
 ):
     """GRPO over batches of four of the eight questions, two attempts each; what was told, and the module."""
     told, data = Told(), data or TaskData(str(world.folder), batch_size=4)
@@ -84,8 +96,9 @@ def run(
         callbacks=[mining, told, *callbacks],
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made.fit(module, data, ckpt_path=ckpt_path, weights_only=False)
+        if quiet:
+            warnings.simplefilter("ignore")
+        made.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
     return told, module
 
 
@@ -248,7 +261,7 @@ def test_two_ranks_share_their_failures_and_add_the_same_tasks_after_the_same_ba
     finally:
         for one in running:
             one.kill()
-    left, right = (torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in (0, 1))
+    left, right = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert left["pool"] == right["pool"] and left["mining"] == right["mining"]
     added = left["pool"]["train"]["added"]
     joined, mined = added[0][0], {row["id"] for _, _, rows in added for row in rows}
@@ -292,3 +305,32 @@ def test_where_it_can_not_work_it_is_refused(world, tiny_folder):
         fit(make("grpo", tiny_folder), [world.tasks[0]], callbacks=[FailureMining(author)])
     alone = trainer(callbacks=[FailureMining(author)])
     alone.validate(make("grpo", tiny_folder), Batches(questions=world.tasks[:1]), verbose=False)
+
+
+def test_an_author_at_work_when_training_ends_is_left_and_that_is_told(
+    world, tiny_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(failure_mining, "PATIENCE", 0.2)
+    videos = build_world(tmp_path / "videos", 1, SMALL, seed=5).folder / "clips"
+    with speaking(silent) as url, pytest.warns(UserWarning) as told:
+        author = TeacherAuthor(ServerEngine(url, "m", timeout=300), str(videos), frames=2)
+        mining = FailureMining(author, every=2, count=3)
+        run(world, tiny_folder, tmp_path, mining, iterations=3, quiet=False)
+        work = [one for one in threading.enumerate() if one.name.startswith(("background", "server-engine"))]
+        for one in work:
+            one.join(20)  # the teacher would be waited for five minutes
+    assert not any(one.is_alive() for one in work)
+    (said,) = [str(one.message) for one in told if "FailureMining" in str(one.message)]
+    assert "asked after iteration 2, was still at work after 0.2 s and was left" in said
+    assert "--ckpt_path last asks again" in said
+
+
+def test_what_an_author_failed_at_or_wrote_in_vain_is_told_when_training_ends(world, tiny_folder, tmp_path):
+    def fail(failures):
+        raise ZeroDivisionError("no more ideas")
+
+    for do, words in ((fail, "failed: ZeroDivisionError: no more ideas"), (None, "has 0 new tasks")):
+        author = Scripted(do or (lambda failures: Written()))
+        mining = FailureMining(author, every=2, delay=9)
+        with pytest.warns(UserWarning, match=words):
+            run(world, tiny_folder, tmp_path / words[:3], mining, iterations=3, quiet=False)

@@ -2,6 +2,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from eva_lightning.callbacks import IterationCheckpoint
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import place, point, remove, sweep
 from tests.callbacks.acting import Acting, fit
+from tests.files.small_disk import small_disk
 
 ROOT = Path(__file__).parents[2]
 
@@ -148,6 +150,38 @@ def test_an_error_while_evaluating_loses_no_iteration(tmp_path):
     assert module.iteration == 5 and len(module.seen) == 2
 
 
+class Validating(Acting):
+    """Notes after which iteration it is validated; may be killed in the middle of one."""
+
+    validated: list[int]
+
+    def __init__(self, killed_after=None, **more):
+        super().__init__(**more)
+        self.validated, self.killed_after = [], killed_after
+
+    def validation_step(self, batch, batch_idx):
+        if self.iteration == self.killed_after:
+            raise KeyboardInterrupt
+        self.validated.append(self.iteration)
+
+
+@pytest.mark.parametrize("where", [2, 4], ids=["in an epoch", "at the end"])
+def test_a_validation_that_was_cut_off_is_made_when_the_run_goes_on(tmp_path, where):
+    """Four iterations, validated after 2 and 4; a checkpoint of each was written before."""
+    saving = {"callbacks": [IterationCheckpoint(every=1)], "iterations": 4, "validate": 1}
+    killed = Validating(killed_after=where)
+    with suppress(KeyboardInterrupt, SystemExit):
+        fit(tmp_path, killed, val_check_interval=2, **saving)
+    goes_on = Validating()
+    saving["callbacks"] = [IterationCheckpoint(every=1)]
+    fit(tmp_path, goes_on, val_check_interval=2, ckpt_path="last", **saving)
+    assert killed.validated + goes_on.validated == [2, 4] and goes_on.iteration == 4
+    again = Validating()
+    saving["callbacks"] = [IterationCheckpoint(every=1)]
+    fit(tmp_path, again, val_check_interval=2, ckpt_path="last", max_epochs=2, **saving)
+    assert again.validated == [6, 8]  # none that was made is made again
+
+
 def test_the_best_one_is_kept_and_remembered_over_a_restart(tmp_path):
     arguments = {"validate": 1, "val_check_interval": 1, "iterations": 4}
     best = {"every": 10, "save_best": "eval/accuracy"}
@@ -216,3 +250,83 @@ def test_folders_are_replaced_whole(tmp_path):
     sweep(tmp_path)
     remove(tmp_path / "a.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_checkpoint_folder_that_was_put_aside_and_never_replaced_is_the_last_one(tmp_path):
+    fit(tmp_path, Acting(), [IterationCheckpoint(every=2)], iterations=4)
+    only = tmp_path / "checkpoints/iteration-000004.ckpt"
+    (tmp_path / "checkpoints/iteration-000002.ckpt").unlink()
+    only.rename(only.with_name(f".{only.name}.aside"))
+    module = Acting()
+    fit(tmp_path, module, [IterationCheckpoint(every=2)], iterations=4, ckpt_path="last", max_epochs=2)
+    assert module.iteration == 8 and len(module.seen) == 4
+
+
+ENDLESS = (
+    "import sys, time\n"
+    "from callbacks import IterationCheckpoint\n"
+    "from tests.callbacks.acting import *\n"
+    "class Slow(Acting):\n"
+    "    def training_step(self, batch, batch_idx):\n"
+    "        super().training_step(batch, batch_idx)\n"
+    "        time.sleep(0.01)\n"
+    "fit(sys.argv[1], Slow(), [IterationCheckpoint(every=1)], iterations=10**6)"
+)
+
+
+def test_of_two_fits_in_one_folder_the_second_is_refused_and_touches_nothing(tmp_path):
+    first = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(tmp_path)], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        began = time.monotonic()
+        while not (tmp_path / "checkpoints/last.ckpt").exists() and time.monotonic() < began + 60:
+            time.sleep(0.05)
+        told = (
+            rf"{tmp_path}/fit: another process is writing it \(process {first.pid} on .*, since .*\); "
+            "wait until it is done, or end it, or give another trainer.default_root_dir"
+        )
+        for words in ({}, {"ckpt_path": "last"}):  # a job that was begun again beside a living one
+            module = Acting()
+            with pytest.raises(UsageError, match=told):
+                fit(tmp_path, module, [IterationCheckpoint(every=1)], **words)
+            assert module.seen == []
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.wait()
+    module = Acting()
+    reached = load(tmp_path / "checkpoints/last.ckpt")["iteration"]
+    done = reached + 2
+    fit(tmp_path, module, [IterationCheckpoint(every=1)], iterations=done, ckpt_path="last")
+    assert module.iteration == done and not (tmp_path / "fit.lock").exists()
+
+
+def test_a_fit_that_failed_holds_its_folder_no_longer(tmp_path):
+    with pytest.raises(RuntimeError):
+        fit(tmp_path, Acting(crash_before=2), [IterationCheckpoint(every=1)])
+    assert not (tmp_path / "fit.lock").exists()
+    fit(tmp_path, Acting(), [IterationCheckpoint(every=1)], ckpt_path="last")
+    assert not (tmp_path / "fit.lock").exists()
+
+
+class Heavy(Acting):
+    """A megabyte of checkpoint from its third iteration on."""
+
+    def on_save_checkpoint(self, checkpoint):
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["ballast"] = torch.zeros(250_000 if self.iteration > 2 else 1)
+
+
+def test_a_checkpoint_that_has_no_room_is_one_line_and_the_one_before_it_is_whole(tmp_path):
+    told = (
+        r"iteration-000003\.ckpt: can not be written \(File too large\); make room, and go on with "
+        "--ckpt_path last$"
+    )
+    with small_disk(500_000), pytest.raises(UsageError, match=told):
+        fit(tmp_path, Heavy(), [IterationCheckpoint(every=1)])
+    assert names(tmp_path) == ["iteration-000001.ckpt", "iteration-000002.ckpt", "last.ckpt"]
+    assert load(tmp_path / "checkpoints/last.ckpt")["iteration"] == 2
+    module = Heavy()
+    fit(tmp_path, module, [IterationCheckpoint(every=1)], ckpt_path="last")
+    assert module.iteration == 4 and len(module.seen) == 2

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugin_util import markdown_to_safe_html
 
 from eva_lightning.callbacks import TrajectoryLog
-from eva_lightning.callbacks.trajectory_log import spread
+from eva_lightning.callbacks.trajectory_log import from_low_to_high
 from eva_lightning.faults import VideoError
 from eva_lightning.files import store
 from eva_lightning.records import Observation, Score, ToolCall, Trajectory, Turn
@@ -98,9 +98,9 @@ def test_the_tables_tell_answer_gold_rewards_and_advantage():
 
 def test_shown_are_the_lowest_the_highest_and_between():
     made = [trajectory(scores={"a": Score(value=value)}) for value in (3.0, 1.0, 2.0, 5.0, 4.0)]
-    assert [one.reward for one in spread(made, 3)] == [1.0, 3.0, 5.0]
-    assert [one.reward for one in spread(made, 1)] == [5.0]
-    assert spread(made, 9) == made and spread(made, 0) == []
+    assert [one.reward for one in from_low_to_high(made, 3)] == [1.0, 3.0, 5.0]
+    assert [one.reward for one in from_low_to_high(made, 1)] == [5.0]
+    assert from_low_to_high(made, 9) == made and from_low_to_high(made, 0) == []
 
 
 def test_a_strip_is_a_picture_or_a_file_of_it(tmp_path):

@@ -1,5 +1,6 @@
 """eva collect: attempts at the tasks of a real world, written as they finish, taken up where they stopped."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.store import located, read, write
 from eva_lightning.records import Answer, Trajectory
+from eva_lightning.video.quarantine import LeftOut
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_an_interrupted_run_makes_only_what_is_missing_and_retries_faults(world,
 
 def test_a_second_run_on_the_same_file_is_refused_while_the_first_writes(world, tmp_path):
     out = tmp_path / "o.jsonl"
-    told = "o.jsonl: another process is writing it; wait until it is done, or give another --out"
+    told = "o.jsonl: another process is writing it .*; wait until it is done, or give another --out"
     with sole_writer(out, "wait"), pytest.raises(UsageError, match=told):
         run(world, out, "--oracle")
     assert len(run(world, out, "--oracle")) == 2
@@ -102,7 +104,7 @@ def test_attempts_at_a_question_that_was_rewritten_are_not_taken_for_attempts_at
         (["--agent.limits.turns=0"], "limits: turns is 0: want 1 or more"),
         (["--agent.overview.frames=0"], "overview: frames is 0"),
         (["--agent.temperature=-1"], "temperature is -1: want 0 or more"),
-        (["--price_in", "2"], "money is told where both prices are known"),
+        (["--prices.read", "2"], "money is told where both prices are known"),
         (["--out", "tasks.jsonl"], "--out tasks.jsonl would take the place of what is read"),
     ],
 )
@@ -147,3 +149,23 @@ def test_tasks_without_scripts_have_no_oracle(world, tmp_path):
     write(tmp_path / "tasks.jsonl", world.tasks)
     with pytest.raises(UsageError, match=r"scripts\.jsonl: no such file; --oracle needs a folder of"):
         collect.main(["--tasks", str(tmp_path), "--out", str(tmp_path / "o.jsonl"), "--oracle"])
+
+
+def test_a_video_that_fails_again_and_again_is_left_out_and_listed(world, tmp_path, capsys):
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video\n" * 100)
+    (tmp_path / "scripts.jsonl").write_bytes((world.folder / "scripts.jsonl").read_bytes())
+    whole, other = (located(one, world.folder) for one in world.tasks[:2])
+    torn = replace(other, clips=tuple(replace(clip, path=str(broken)) for clip in other.clips))
+    write(tmp_path / "tasks.jsonl", [whole, torn])
+    for again in (False, True):  # a second run tries again
+        words = ["--tasks", str(tmp_path), "--out", str(tmp_path / "o.jsonl"), "--oracle", "--attempts", "5"]
+        with pytest.raises(Fault, match="all 5 attempts") if again else nullcontext():
+            collect.main([*words, "--concurrency", "1"])
+        (row,) = read(tmp_path / "o.quarantine.jsonl", LeftOut)
+        assert row.path == str(broken) and row.failures == 3
+        printed = capsys.readouterr().out
+        assert f"1 video is left out, as {tmp_path / 'o.quarantine.jsonl'} says: replace it" in printed
+        assert f"{broken}: can not be read as a video" in printed
+    faults = [one.faults[0] for one in read(tmp_path / "o.jsonl", Trajectory) if one.stop == "fault"]
+    assert sum("left out since it failed 3 times in a row" in fault for fault in faults) >= 2

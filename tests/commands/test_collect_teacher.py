@@ -69,7 +69,7 @@ def test_a_briefed_teacher_leaves_trajectories_with_the_plain_opening(world, tmp
 
 
 def test_a_run_in_two_parts_draws_the_hints_of_a_run_in_one(world, tmp_path):
-    words = ["--coach", "--hints", "[workflow,reflection,format]", "--attempts", "4"]
+    words = ["--coach.hints", "[workflow,reflection,format]", "--attempts", "4"]
     with serving(OracleServer(world)) as (url, _):
         whole = run(world, tmp_path / "whole.jsonl", url, *words)
         run(world, tmp_path / "parts.jsonl", url, *words, "--limit", "2")
@@ -85,7 +85,7 @@ def test_a_bank_of_an_earlier_run_is_told_from_the_first_question_on(world, tmp_
     with serving(OracleServer(world)) as (url, asked):
         run(world, tmp_path / "bank.jsonl", url)
         begun = len(asked)
-        words = ["--coach", "--hints", "[experience]", "--bank", str(tmp_path / "bank.jsonl")]
+        words = ["--coach.hints", "[experience]", "--coach.bank", str(tmp_path / "bank.jsonl")]
         made = run(world, tmp_path / "a.jsonl", url, *words)
     assert all("was answered well" in system_of(body) for _, body, _ in asked[begun:])
     assert {one.hint for one in made} == {"experience"}
@@ -95,7 +95,7 @@ def test_a_bank_without_a_good_trajectory_is_refused(world, tmp_path):
     with serving(lambda n, body: says("<answer>a guess</answer>")) as (url, _):
         run(world, tmp_path / "bank.jsonl", url)
         with pytest.raises(UsageError, match=r"bank\.jsonl: none of its 4 trajectories is good"):
-            run(world, tmp_path / "a.jsonl", url, "--coach", "--bank", str(tmp_path / "bank.jsonl"))
+            run(world, tmp_path / "a.jsonl", url, "--coach.bank", str(tmp_path / "bank.jsonl"))
 
 
 def test_a_call_that_breaks_a_rule_is_mended_and_only_the_mended_one_is_kept(world, tmp_path, capsys):
@@ -112,8 +112,8 @@ def test_a_call_that_breaks_a_rule_is_mended_and_only_the_mended_one_is_kept(wor
         return teacher(number, body | {"messages": kept})
 
     with serving(hasty) as (url, _):
-        made = run(world, tmp_path / "a.jsonl", url, "--audit", "--keep", "good")
-        loose = run(world, tmp_path / "b.jsonl", url, "--keep", "good")
+        made = run(world, tmp_path / "a.jsonl", url, "--audit", "--keep.only_good")
+        loose = run(world, tmp_path / "b.jsonl", url, "--keep.only_good")
     assert len(made) == 4 and not (tmp_path / "a.dropped.jsonl").exists()
     assert TOO_MANY not in {turn.text for one in made for turn in one.turns}
     assert "objection: dense" in capsys.readouterr().out
@@ -122,7 +122,7 @@ def test_a_call_that_breaks_a_rule_is_mended_and_only_the_mended_one_is_kept(wor
 
 
 def test_only_good_ones_are_kept_and_the_others_are_not_made_again(world, tmp_path, capsys):
-    out, words = tmp_path / "a.jsonl", ["--keep", "good", "--attempts", "4"]
+    out, words = tmp_path / "a.jsonl", ["--keep.only_good", "--attempts", "4"]
     with serving(OracleServer(world, wrong=2)) as (url, asked):
         made = run(world, out, url, *words)
         dropped = read(tmp_path / "a.dropped.jsonl", Dropped)
@@ -139,7 +139,7 @@ def test_only_good_ones_are_kept_and_the_others_are_not_made_again(world, tmp_pa
 def test_a_fault_is_made_again_whichever_file_it_lies_in(world, tmp_path):
     """The second attempt finds the server well."""
     teacher, out = OracleServer(world), tmp_path / "a.jsonl"
-    words = ["--keep", "good", "--concurrency", "1"]
+    words = ["--keep.only_good", "--concurrency", "1"]
     with serving(lambda n, body: (400, {"error": "too long"}) if n == 1 else teacher(n, body)) as (url, _):
         assert len(run(world, out, url, *words)) == 3
         (row,) = read(tmp_path / "a.dropped.jsonl", Dropped)
@@ -152,7 +152,7 @@ def test_a_fault_is_made_again_whichever_file_it_lies_in(world, tmp_path):
 
 def test_a_budget_drops_what_took_more(world, tmp_path):
     with serving(OracleServer(world)) as (url, _):
-        made = run(world, tmp_path / "a.jsonl", url, "--keep", "good", "--good.rounds", "1")
+        made = run(world, tmp_path / "a.jsonl", url, "--keep.only_good", "--keep.rounds", "1")
     assert made == []
     causes = [row.cause for row in read(tmp_path / "a.dropped.jsonl", Dropped)]
     assert causes == ["over budget"] * 4
@@ -161,14 +161,14 @@ def test_a_budget_drops_what_took_more(world, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        (["--good.rounds", "3"], "good.rounds 4, and now it is 3"),
-        (["--audits.density.long_frames", "5"], "audits.density.long_frames 4, and now it is 5"),
-        (["--bank", "b.jsonl"], "bank None, and now it is 'b.jsonl'"),
+        (["--keep.rounds", "3"], "keep.rounds 4, and now it is 3"),
+        (["--audit.density.long_frames", "5"], "audit.density.long_frames 4, and now it is 5"),
+        (["--coach.bank", "b.jsonl"], "coach.bank None, and now it is 'b.jsonl'"),
         (["--served_name", "huge"], "served_model 'tiny', and now it is 'huge'"),
     ],
 )
 def test_what_decides_which_trajectories_come_out_is_the_same_all_along(changed, said, world, tmp_path):
-    words, out = ["--coach", "--audit", "--keep", "good", "--good.rounds", "4"], tmp_path / "a.jsonl"
+    words, out = ["--coach", "--audit", "--keep.only_good", "--keep.rounds", "4"], tmp_path / "a.jsonl"
     with serving(OracleServer(world)) as (url, _):
         assert len(run(world, out, url, *words, "--limit", "1")) == 1
         with pytest.raises(UsageError, match=f"made with {said}: give another --out"):
@@ -179,18 +179,19 @@ def test_what_decides_which_trajectories_come_out_is_the_same_all_along(changed,
 
 
 def test_a_run_of_a_version_that_noted_less_is_gone_on_with(world, tmp_path):
-    out, words = tmp_path / "a.jsonl", ["--keep", "good", "--good.rounds", "4"]
+    out, words = tmp_path / "a.jsonl", ["--keep.only_good", "--keep.rounds", "4"]
     with serving(OracleServer(world)) as (url, _):
         run(world, out, url, *words, "--limit", "1")
         noted = json.loads((tmp_path / "a.settings.json").read_text())
-        less = {name: value for name, value in noted.items() if name not in collect.LATER}
-        assert len(less) == len(noted) - 4
-        (tmp_path / "a.settings.json").write_text(json.dumps({**less, "served_name": "tiny"}))
+        less = {name: value for name, value in noted.items() if not name.startswith(("keep.", "served"))}
+        assert len(less) == len(noted) - 5
+        old = {"served_name": "tiny", "keep": "good", "good.rounds": 4, "hints": None}
+        (tmp_path / "a.settings.json").write_text(json.dumps(less | old))
         assert len(run(world, out, url, *words)) == 4
 
 
 def test_costs_are_told_in_tokens_and_money_and_go_on(world, tmp_path, capsys):
-    prices = ["--price_in", "1", "--price_out", "100"]
+    prices = ["--prices.read", "1", "--prices.written", "100"]
     with serving(OracleServer(world)) as (url, asked):
         run(world, tmp_path / "a.jsonl", url, "--limit", "2", *prices)
         first = len(asked)
@@ -224,8 +225,6 @@ def test_the_role_of_tool_messages_can_be_the_user_s(world, tmp_path):
     [
         (["--agent.overview.frames=0"], "overview: frames is 0"),
         (["--agent.tools=[]", "--coach"], "neither --coach nor --audit"),
-        (["--hints", "[workflow]"], "are for --coach"),
-        (["--bank", "b.jsonl"], "are for --coach"),
     ],
 )
 def test_orders_that_contradict_themselves_are_refused(world, tmp_path, more, said):

@@ -196,6 +196,14 @@ def test_the_shipped_config_judges_and_balances(attempts, tmp_path, capsys):
     assert "2 good, 1 bad (66.7% good); KTO will take desirable_weight 0.58" in said
 
 
+def test_the_judge_sees_through_the_world_of_the_agent(tmp_path):
+    write(tmp_path / "a.jsonl", [trajectory()])  # its clip v.mp4 is no file
+    with serving(lambda n, body: verdict("sufficient")) as (url, asked):
+        words = ["--agent.world", "tests.making.StillWorld"]
+        assert run(tmp_path / "a.jsonl", tmp_path / "f.jsonl", url, *words) == 0
+    assert [text_of(body)[1] for _, body, _ in asked] == [2]
+
+
 def test_clips_that_are_gone_are_named(attempts, tmp_path, capsys):
     rows = read(attempts, Trajectory)
     gone = [

@@ -58,7 +58,7 @@ def test_a_place_that_can_not_be_written_is_named(words, place, folder, capsys):
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("filename", ["a.png", None])
 def test_an_error_of_the_system_without_a_file_is_a_bug(grouped, filename, monkeypatch, capsys):
-    one = OSError(28, "No space left on device", filename)
+    one = OSError(9, "Bad file descriptor", filename)
     problem = ExceptionGroup("tasks", [one]) if grouped else one
 
     def break_down(name):
@@ -69,7 +69,7 @@ def test_an_error_of_the_system_without_a_file_is_a_bug(grouped, filename, monke
         with pytest.raises(type(problem)):
             main(["ask"])
     else:
-        assert refusal("ask", capsys).startswith("eva ask: a.png: can not be read or written (No space left")
+        assert refusal("ask", capsys).startswith("eva ask: a.png: can not be read or written (Bad file")
 
 
 @pytest.mark.parametrize("buffered", [True, False])
@@ -99,11 +99,11 @@ def test_a_reader_that_leaves_ends_a_command_in_silence(buffered, folder):
             "events of 0 to 0 s: want at least 4 s, and the longest 2x the shortest",
         ),
         (
-            "collect --tasks tasks.jsonl --out w --keep good --good.frames 0",
+            "collect --tasks tasks.jsonl --out w --keep.only_good --keep.frames 0",
             "frames is 0: want 1 or more, or None",
         ),
         (
-            "collect --tasks tasks.jsonl --out w --audit --audits.density.frames_per_second 0",
+            "collect --tasks tasks.jsonl --out w --audit --audit.density.frames_per_second 0",
             "frames_per_second 0, long_seconds 60: want more than 0, and 0 or more",
         ),
         (

@@ -93,7 +93,7 @@ def run(tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trainer(tmp_path, *callbacks, **settings).fit(
-                module, data, ckpt_path=ckpt_path, weights_only=False
+                module, data, ckpt_path=ckpt_path, weights_only=True
             )
         return noted(tmp_path / name)
 

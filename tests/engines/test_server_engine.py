@@ -6,19 +6,23 @@ import asyncio
 import base64
 import io
 import json
+import subprocess
+import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from eva_lightning.engines import server_engine
 from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.engines.server_engine import ServerEngine
 from eva_lightning.faults import EngineFault
 from eva_lightning.records import Message
+from tests.engines.sockets import hear, silent, speaking
 from tests.making import frame
 
 GREY = np.arange(56 * 84 * 3, dtype=np.uint8).reshape(56, 84, 3)
@@ -45,7 +49,8 @@ def serving(script):
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            with suppress(OSError):  # some leave before they have heard all
+                self.wfile.write(data)
 
         def log_message(self, *_):
             pass
@@ -79,9 +84,10 @@ def ask(url, **settings):
         engine.close()
 
 
-def test_the_conversation_goes_out_with_lossless_frames():
+def test_the_conversation_goes_out_with_lossless_frames(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "k")
     with serving(lambda n, body: says("blue")) as (url, asked):
-        said = ask(url, api_key="k")
+        said = ask(url, key_variable="MY_KEY")
     path, body, key = asked[0]
     assert (said.text, said.cut, path, key) == ("blue", False, "/v1/chat/completions", "Bearer k")
     assert (body["model"], body["temperature"], body["max_tokens"], body["seed"]) == (
@@ -182,3 +188,79 @@ def test_no_more_requests_are_under_way_than_allowed():
         asyncio.run(many())
         engine.close()
     assert (len(asked), most) == (12, 3)
+
+
+def test_a_command_ends_when_nobody_waits_for_a_reply_any_more(tmp_path):
+    program = tmp_path / "command.py"
+    program.write_text(
+        "import asyncio, sys\n"
+        "from eva_lightning.engines.server_engine import ServerEngine\n"
+        "from eva_lightning.engines.single_turn import ask\n"
+        "engine = ServerEngine(sys.argv[1], 'm', timeout=60)\n"
+        "try:\n"
+        "    asyncio.run(ask(engine, ('What?',), None, timeout=0.5))\n"
+        "except Exception as fault:\n"
+        "    print(fault)\n"
+    )
+    with speaking(silent) as url:
+        done = subprocess.run(
+            [sys.executable, str(program), url], capture_output=True, text=True, timeout=45, check=True
+        )  # five tries of a minute each, did it go on
+    assert done.stdout == "ServerEngine did not reply in 0.5 s\n" and not done.stderr
+
+
+def test_requests_that_nobody_waits_for_leave_room_for_others():
+    def script(connection, number, over):
+        if number <= 2:  # the other two were still waiting for a thread
+            silent(connection, number, over)
+        else:
+            answer(connection)
+
+    async def many(engine):
+        late = [asyncio.wait_for(engine.write(WORDS_ONLY, Sampling()), 0.3) for _ in range(4)]
+        outcomes = await asyncio.gather(*late, return_exceptions=True)
+        return outcomes, await asyncio.wait_for(engine.write(WORDS_ONLY, Sampling()), 30)
+
+    with speaking(script) as url:
+        engine = ServerEngine(url, "m", concurrency=2, timeout=300)
+        outcomes, said = asyncio.run(many(engine))
+        engine.close()
+    assert [type(one) for one in outcomes] == [TimeoutError] * 4 and said.text == "blue"
+    assert engine.meter.usage.retries == 0 and engine.meter.usage.requests == 1
+
+
+def test_a_silent_server_is_not_asked_for_its_models_for_ever(monkeypatch):
+    monkeypatch.setattr(server_engine, "NAMING", 0.5)
+    with speaking(silent) as url, pytest.raises(EngineFault, match="/models did not answer in 1 tries"):
+        ServerEngine(url, timeout=300, pause=0.01).model_name()
+
+
+def test_a_turn_that_was_lost_on_a_closed_connection_is_asked_for_again_and_counted():
+    heard = []
+
+    def script(connection, number, over):
+        while hear(connection):
+            heard.append(number)
+            if heard == [1, 1]:
+                return  # the connection was kept, and is dropped with the request in it
+            say(connection)
+
+    with speaking(script) as url:
+        engine = ServerEngine(url, "m", concurrency=1, pause=0.01)
+        said = [asyncio.run(engine.write(WORDS_ONLY, Sampling())).text for _ in range(2)]
+        engine.close()
+    assert (said, heard) == (["blue", "blue"], [1, 1, 2])
+    assert engine.meter.usage.retries == 1 and sum(engine.meter.usage.failures.values()) == 1
+
+
+WORDS_ONLY = Context(messages=MESSAGES[:1], ids=(), pixels=lambda ref: GREY)
+
+
+def say(connection):
+    reply = json.dumps(says("blue")[1]).encode()
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(reply) + reply)
+
+
+def answer(connection):
+    while hear(connection):
+        say(connection)

@@ -1,5 +1,8 @@
+import errno
+import fcntl
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,18 +33,43 @@ def other(tmp_path):
 
 def test_a_second_process_is_told_what_to_do(other, tmp_path):
     out = tmp_path / "out.jsonl"
-    told = r"out\.jsonl: another process is writing it; wait until it is done, or name another file$"
+    told = (
+        r"out\.jsonl: another process is writing it "
+        rf"\(process {other.pid} on {re.escape(os.uname().nodename)}, since 20..-..-.. ..:..:.. .....\); "
+        "wait until it is done, or name another file$"
+    )
     with pytest.raises(UsageError, match=told), sole_writer(out, "name another file"):
         pass
     with sole_writer(tmp_path / "else.jsonl", "name another file"):
         pass
 
 
-def test_what_a_killed_process_held_is_free(other, tmp_path):
+def test_what_a_killed_process_held_is_free(other, tmp_path, capsys):
     other.send_signal(signal.SIGKILL)
     other.wait()
     assert (tmp_path / "out.jsonl.lock").exists()
     with sole_writer(tmp_path / "out.jsonl", "name another file"):
+        pass
+    assert os.listdir(tmp_path) == [] and capsys.readouterr().err == ""
+
+
+def test_a_lock_that_another_host_left_is_taken_and_told_of(tmp_path, capsys):
+    (tmp_path / "out.jsonl.lock").write_text("process 7 on node9, since 2026-01-01 00:00:00 +0000\n")
+    with sole_writer(tmp_path / "out.jsonl", "name another file"):
+        pass
+    assert "out.jsonl: was held by process 7 on node9, since 2026-01-01" in capsys.readouterr().err
+
+
+def test_where_there_are_no_locks_who_signed_and_lives_here_is_believed(other, tmp_path, monkeypatch):
+    def unknown(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with pytest.raises(UsageError, match="another process"), sole_writer(tmp_path / "out.jsonl", "wait"):
+        pass
+    other.kill()
+    other.wait()
+    with sole_writer(tmp_path / "out.jsonl", "wait"):
         pass
     assert os.listdir(tmp_path) == []
 

@@ -159,12 +159,63 @@ def test_a_place_that_can_not_be_written_is_named_before_any_work(tmp_path, name
         ('{"id":' + "1" * 5000 + "}", "t.jsonl:1: not JSON .a number of thousands of digits"),
         ('{"value":NaN}', "t.jsonl:1: value: nan is not a finite number"),
         ('{"value":1' + "0" * 400 + "}", "t.jsonl:1: value: 1000.* is not a finite number"),
+        ('{"value":' + "[" * 900 + "]" * 900 + "}", "t.jsonl:1: value: .* is not float"),
     ],
 )
 def test_what_json_allows_and_nobody_can_read_is_refused(tmp_path, text, said):
     (tmp_path / "t.jsonl").write_text(text + "\n")
     with pytest.raises(UsageError, match=said):
         store.read(tmp_path / "t.jsonl", Score)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[" * 33 + "]" * 33, "nested more than 32 deep"),
+        ("NaN", "nan is no number in JSON"),
+        ("1e999", "inf is no number in JSON"),
+        ('"\\ud83d"', "half a character"),
+    ],
+)
+def test_what_could_not_be_written_again_is_not_read(tmp_path, value, said):
+    row = store.line(task(extra={"note": 0})).replace('"note":0', f'"note":{value}')
+    (tmp_path / "t.jsonl").write_text(row)
+    with pytest.raises(UsageError, match=f"t.jsonl:1: extra.note: {said}"):
+        store.read(tmp_path / "t.jsonl", Task)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('"question":"What colour?"', '"question":"\\ud83d"', "question: half a character"),
+        ('"options":["red"', '"options":["\\ude00"', r"options\[0\]: half a character"),
+    ],
+)
+def test_half_a_character_is_no_text(tmp_path, before, after, said):
+    row = store.line(task())
+    assert before in row
+    (tmp_path / "t.jsonl").write_text(row.replace(before, after))
+    with pytest.raises(UsageError, match=f"t.jsonl:1: {said}"):
+        store.read(tmp_path / "t.jsonl", Task)
+
+
+def test_half_a_character_names_no_score(tmp_path):
+    row = store.line(trajectory(scores={"accuracy": Score(value=1.0)})).replace('"accuracy"', '"\\ud83d"')
+    (tmp_path / "t.jsonl").write_text(row)
+    with pytest.raises(UsageError, match="t.jsonl:1: scores: half a character"):
+        store.read(tmp_path / "t.jsonl", Trajectory)
+
+
+def test_a_line_without_end_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "LONGEST", 1000)
+    rows = store.line(task()) * 2
+    (tmp_path / "t.jsonl").write_text(rows + "x" * 5000)
+    read = store.stream(tmp_path / "t.jsonl", Task)
+    assert [next(read), next(read)] == [task(), task()]
+    with pytest.raises(UsageError, match="t.jsonl:3: a line of more than 1000 characters"):
+        next(read)
+    assert store.repair(tmp_path / "t.jsonl") == 5000
+    assert store.read(tmp_path / "t.jsonl", Task) == [task(), task()]
 
 
 def test_log_probs_that_are_no_numbers_are_refused_with_their_place(tmp_path):

@@ -48,15 +48,16 @@ def test_starting_vllm_moves_no_dice_of_the_gpu(tiny_folder):
 
 
 @pytest.mark.parametrize("transfer", ["shared_memory", "ipc", "nccl"])
-def test_a_server_follows_a_push(tiny_folder, tmp_path, transfer):
+def test_a_server_follows_a_push(tiny_folder, tmp_path, transfer, monkeypatch):
     from eva_lightning.engines.base import Sampling
     from eva_lightning.engines.vllm.server_engine import VLLMServerEngine
     from eva_lightning.policy.loading import PolicyConfig, load_policy
     from eva_lightning.policy.merged_weights import merged_weights
-    from eva_lightning.reports.diagnosis.agreement import changed, compare
+    from eva_lightning.reports.diagnosis.agreement import agreement_of, changed
     from eva_lightning.reports.diagnosis.conversations import make_probe, write_probes
-    from tests.system.vllm_servers import Server
+    from tests.system.vllm_servers import TOKEN, VARIABLE, Server
 
+    monkeypatch.setenv(VARIABLE, TOKEN)
     if transfer == "nccl" and torch.cuda.device_count() < 2:
         pytest.skip("nccl needs the server on another GPU than the trainer")
     elsewhere = {"CUDA_VISIBLE_DEVICES": "1"} if transfer == "nccl" else {}  # the trainer is on the first one
@@ -72,7 +73,7 @@ def test_a_server_follows_a_push(tiny_folder, tmp_path, transfer):
             with changed(policy, amount=0.02, seed=version):
                 engine.take_weights(lambda: merged_weights(policy.backbone), version)
                 written = write_probes(engine, probes, Sampling(max_tokens=24))
-                assert compare(policy, written).mean < 0.02
+                assert agreement_of(policy, written).mean < 0.02
                 assert {one.weight_versions for one in written} == {(version,)}
         engine.close()
     finally:

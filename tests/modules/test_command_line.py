@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.cli import main
 from eva_lightning.files.store import write
 from eva_lightning.policy.tiny import build_tiny
+from tests.files.small_disk import small_disk
 
 
 @pytest.fixture
@@ -159,7 +163,7 @@ def test_a_checkpoint_brings_weights_and_no_settings(config, tmp_path, capsys):
     assert main([*words, "--model.optimizer.lr", "0.001"]) == 0
     capsys.readouterr()
     path = tmp_path / "checkpoints" / "iteration-000001.ckpt"
-    saved = torch.load(path, weights_only=False)
+    saved = torch.load(path, weights_only=True)
     saved["hyper_parameters"] = {
         "concurrency": 7,
         "_instantiator": "lightning.pytorch.cli.instantiate_module",
@@ -271,3 +275,57 @@ def test_a_checkpoint_of_another_policy_is_refused_in_one_line(shape, config, tm
         "eva fit: ckpt_path last: holds parameters of other number or size than this policy's; give the "
         "model that it was trained with"
     )
+
+
+def test_a_disk_that_takes_no_checkpoint_ends_a_fit_in_one_line(config, tmp_path, capsys):
+    with small_disk(100_000):
+        told = refused(config(), capsys)
+    assert told.startswith(
+        f"eva fit: {tmp_path}/checkpoints/iteration-000001.ckpt: can not be written (File too"
+    )
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_run_s_folder_that_can_not_be_made_ends_a_fit_in_one_line(config, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    told = refused([*config(), f"--trainer.default_root_dir={tmp_path / 'file' / 'run'}"], capsys)
+    assert told.startswith(f"eva fit: {tmp_path}/file/run") and "can not be" in told and "another" in told
+
+
+class Bomb:
+    """What a pickle can do: it makes a folder when it is read."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("where", ["a file", "an address"])
+def test_a_checkpoint_is_data_and_runs_no_code(where, config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    mark, folder = tmp_path / "it-ran", tmp_path / "elsewhere"
+    folder.mkdir()
+    torch.save({"state_dict": {}, "callbacks": Bomb(mark)}, folder / "bomb.ckpt")
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{listening.server_port}/bomb.ckpt"
+        given = address if where == "an address" else str(folder / "bomb.ckpt")
+        line = refused([*config(), "--ckpt_path", given], capsys)
+        listening.shutdown()
+    assert not mark.exists()
+    assert "holds more than data" in line and "--weights_only false" in line
+
+
+def test_a_checkpoint_that_one_trusts_may_be_more_than_data(config, tmp_path):
+    mark = tmp_path / "it-ran"
+    words = config()
+    assert main(words) == 0
+    path = tmp_path / "checkpoints" / "iteration-000001.ckpt"
+    saved = torch.load(path, weights_only=True)  # ours are data
+    saved["callbacks"]["else"] = Bomb(mark)
+    torch.save(saved, path)
+    more = ["--trainer.max_epochs", "2", "--ckpt_path", str(path)]
+    assert main([*words, *more, "--weights_only", "false"]) == 0 and mark.exists()

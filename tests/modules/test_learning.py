@@ -81,7 +81,7 @@ def test_a_checkpoint_holds_what_is_trained_and_nothing_else(lora, taught, tiny_
     module = make("kto", tiny_folder, lora=lora, freeze_vision=True)
     trainer = fit(module, marked(taught))
     trainer.save_checkpoint(tmp_path / "a.ckpt")
-    saved = torch.load(tmp_path / "a.ckpt", weights_only=False)["state_dict"]
+    saved = torch.load(tmp_path / "a.ckpt", weights_only=True)["state_dict"]
     trained = {name for name, one in module.named_parameters() if one.requires_grad}
     assert set(saved) == trained and trained
     assert all(("lora_" in name) if lora else ("visual" not in name) for name in saved)
@@ -94,7 +94,7 @@ def test_a_checkpoint_of_an_adapter_is_refused_by_full_weights(taught, tiny_fold
     full = make("sft", tiny_folder)
     full.configure_model()
     with pytest.raises(UsageError, match=r"trained with another policy\.lora"):
-        full.on_load_checkpoint(torch.load(tmp_path / "a.ckpt", weights_only=False))
+        full.on_load_checkpoint(torch.load(tmp_path / "a.ckpt", weights_only=True))
 
 
 def test_gradient_checkpointing_is_on_while_training(taught, tiny_folder):

@@ -46,7 +46,7 @@ def run(world, tiny_folder):
         refresh = RolloutRefresh(every=every, overlap=overlap)
         made = trainer(callbacks=[refresh, told, *callbacks], **({"max_epochs": 2} | settings))
         data = TaskData(str(world.folder), batch_size=2, eval_tasks=str(world.folder / "tasks.jsonl"))
-        made.fit(module, data, ckpt_path=ckpt_path, weights_only=False)
+        made.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
         return module, told
 
     return fit

@@ -13,6 +13,7 @@ from eva_lightning.modules.exchanging import Engine
 from eva_lightning.modules.optimizing import OptimizerConfig
 from eva_lightning.modules.refusals import (
     refuse_adapted_head,
+    refuse_adapter_that_stays_whole,
     refuse_blurred_borders,
     refuse_copy_of_shards,
     refuse_two_ways_to_share,
@@ -82,6 +83,20 @@ def test_an_adapter_on_the_head_is_no_case_for_zero3(stage, refused, tiny_folder
         pytest.raises(UsageError, match="can not gather an adapter on lm_head") if refused else nullcontext()
     ):
         refuse_adapted_head(zero(stage), backbone)
+
+
+@pytest.mark.parametrize(
+    ("again", "lora", "refused"), [(True, True, False), (False, False, False), (False, True, True)]
+)
+def test_an_adapter_is_cut_again_after_each_pass(again, lora, refused, tiny_folder):
+    config = PolicyConfig(path=str(tiny_folder), lora=Lora(rank=2) if lora else None)
+    trainer = SimpleNamespace(strategy=FSDP2Strategy(reshard_after_forward=again))
+    with (
+        pytest.raises(UsageError, match="reshard_after_forward false does not go")
+        if refused
+        else nullcontext()
+    ):
+        refuse_adapter_that_stays_whole(trainer, load_policy(config, weights=False).model)
 
 
 def test_a_state_is_shared_out_once():

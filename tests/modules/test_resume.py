@@ -150,7 +150,7 @@ def test_where_every_server_died_the_run_goes_on_as_if_none_had(batch_size, worl
         made = trainer(callbacks=[watching, saving], max_epochs=batch_size, **folder)
         data = TaskData(str(world.folder), batch_size=batch_size)
         with suppress(Fault):
-            made.fit(module, data, ckpt_path=ckpt_path, weights_only=False)
+            made.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
         return module, watching
 
     whole, watched = run("whole")

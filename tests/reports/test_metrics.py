@@ -2,7 +2,7 @@
 
 import pytest
 
-from eva_lightning.records import Observation, Span, Turn
+from eva_lightning.records import Observation, Span, ToolCall, Turn
 from eva_lightning.reports.metrics import trajectory_metrics
 from eva_lightning.reports.summary import summarize, summary_table
 from tests.making import task, trajectory
@@ -31,13 +31,39 @@ def test_families_have_their_own_accuracy():
 
 
 def test_nothing_is_zero():
-    assert set(trajectory_metrics([]).values()) == {0.0}
+    found = trajectory_metrics([])
+    assert found.pop("calls_worked") == 1.0 and set(found.values()) == {0.0}  # none failed
 
 
 def test_in_a_world_of_words_whoever_was_told_something_looked():
     told = Observation(parts=("a cup",), spans=(Span(clip="v", start=1.0, end=2.0),))
     one = trajectory(turns=[Turn(text="look", observation=told), Turn(text="done")])
     assert trajectory_metrics([one, trajectory(turns=[Turn(text="done")])])["looked"] == 0.5
+
+
+def observed(calls, **seen):
+    """A turn with so many calls, and what came of them."""
+    asked = tuple(ToolCall(name="look", arguments={}, text="look") for _ in range(calls))
+    return Turn(text="look", calls=asked, observation=Observation(parts=("seen",), **seen))
+
+
+def test_the_share_of_calls_that_worked_counts_calls_not_turns():
+    halves = trajectory(turns=[observed(2, worked=1, error="no such time"), observed(1, worked=1)])
+    torn = trajectory(turns=[observed(0, worked=0, error="not JSON"), Turn(text="done")])
+    assert trajectory_metrics([halves])["calls_worked"] == 2 / 3
+    assert trajectory_metrics([halves, torn])["calls_worked"] == 2 / 4
+    assert trajectory_metrics([trajectory(turns=[Turn(text="done")])])["calls_worked"] == 1.0
+
+
+def test_rows_that_nobody_counted_worked_where_nothing_was_wrong():
+    old = trajectory(turns=[observed(2), observed(1, error="no such time")])
+    assert trajectory_metrics([old])["calls_worked"] == 2 / 3
+
+
+def test_what_sub_agents_read_is_told():
+    told = trajectory(turns=[observed(1, worked=1, elsewhere=300)])
+    assert trajectory_metrics([told, trajectory(turns=[])])["elsewhere"] == 150.0
+    assert trajectory_metrics([trajectory()])["elsewhere"] == 0.0
 
 
 def interval(said, source=""):

@@ -11,7 +11,8 @@ from PIL import Image
 
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.cli import main
-from eva_lightning.commands.arguments import _spell_out
+from eva_lightning.commands.arguments import _short_words, _spell_out
+from eva_lightning.commands.collect import collect
 from eva_lightning.data.synthesis.world import load_tasks
 from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
@@ -166,11 +167,14 @@ def test_a_fresh_demo_deletes_no_folder_but_a_demo_s(tmp_path, capsys):
 
 
 def test_a_command_without_any_word_takes_its_defaults():
-    assert _spell_out([], {"--json"}) == []
-    assert _spell_out(["--json", "--n", "3", "--json", "false"], {"--json"}) == [
-        "--json=true",
-        "--n",
-        "3",
-        "--json",
-        "false",
-    ]
+    short = {"--json": "true", "--coach": "{}"}
+    assert _spell_out([], short) == []
+    words = ["--json", "--n", "3", "--json", "false"]
+    assert _spell_out(words, short) == ["--json=true", *words[1:]]
+
+
+def test_a_group_of_options_may_be_asked_for_by_its_name_alone():
+    short = _short_words(collect)
+    assert short == {"--oracle": "true", "--keep.only_good": "true", "--coach": "{}", "--audit": "{}"}
+    words = ["--coach", "--audit", "--coach.bank", "b.jsonl", "--audit", "{}"]
+    assert _spell_out(words, short) == ["--coach={}", "--audit={}", *words[2:]]

@@ -16,14 +16,16 @@ from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.keys import Key
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.engines.vllm.adapter import installed
+from eva_lightning.engines.vllm.guard import VARIABLE
 from eva_lightning.engines.vllm.server_engine import VLLMServerEngine
 from eva_lightning.faults import EngineFault, Fault, UsageError
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.records import Message
-from eva_lightning.reports.diagnosis.agreement import FLOAT32_LARGEST, changed, compare
+from eva_lightning.reports.diagnosis.agreement import FLOAT32_LARGEST, agreement_of, changed
 from eva_lightning.reports.diagnosis.conversations import make_probe, write_probes
 from tests.modules.letters import Letters, school
 from tests.modules.stages import Batches, make, trainer
@@ -64,7 +66,7 @@ def give(engine, policy, version):
 def test_servers_write_what_the_policy_would_write(policy, engine):
     written = write_probes(engine, PROBES, WORDS)
     assert sum(len(one.frames) for one in written) == 2 * sum(range(13))
-    assert compare(policy, written).largest <= FLOAT32_LARGEST
+    assert agreement_of(policy, written).largest <= FLOAT32_LARGEST
     assert {one.weight_versions for one in written} == {(0,)}  # the checkpoint's own
     asked = [len({key for key, home in engine._homes.items() if home is one}) for one in engine.servers]
     # Each with the server that had least to do when it came; on a busy machine one is slower than the other.
@@ -88,7 +90,7 @@ def test_three_pushes_and_both_servers_follow(lora, tiny_folder, pair):
         with changed(policy, amount=0.02 * version, seed=version), adapted(policy, version):
             give(engine, policy, version)
             written = write_probes(engine, PROBES, WORDS)  # the same frames every time: nothing is remembered
-            assert compare(policy, written).largest <= FLOAT32_LARGEST
+            assert agreement_of(policy, written).largest <= FLOAT32_LARGEST
             assert {one.weight_versions for one in written} == {(version,)}
     give(engine, policy, 0)
     engine.close()
@@ -113,6 +115,37 @@ class adapted:
                 weight.zero_()
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/version"),
+        ("GET", "/v1/models"),
+        ("GET", "/get_world_size"),
+        ("GET", "/server_info"),
+        ("POST", "/inference/v1/generate"),
+        ("POST", "/pause?mode=wait"),
+        ("POST", "/collective_rpc"),
+        ("POST", "/init_weight_transfer_engine"),
+        ("POST", "/update_weights"),
+        ("POST", "/reset_prefix_cache"),
+    ],
+)
+def test_nothing_but_a_sign_of_life_is_for_those_who_do_not_show_the_token(method, path, pair):
+    for key in (None, Key(name="wrong", secret="guessed")):
+        stranger = HttpJson(pair[0].url, timeout=10, key=key)
+        assert stranger.get("/health") is None
+        with pytest.raises(Refused, match="HTTP 401: .*show the token"):
+            stranger.get(path) if method == "GET" else stranger.post(path, {})
+
+
+def test_a_trainer_without_the_token_is_told_which_one_it_lacks(policy, pair, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "another")
+    engine = VLLMServerEngine(policy, [pair[0].url])
+    with pytest.raises(EngineFault, match="HTTP 401.*give this process the EVA_SERVER_TOKEN"):
+        write_probes(engine, PROBES[:1], WORDS)
+    engine.close()
+
+
 def test_a_conversation_that_is_too_long_is_refused_in_one_line(engine):
     opening = (Message(role="user", parts=("word " * 3000,)),)
     ids = tuple(engine.renderer.opening(opening))
@@ -125,7 +158,7 @@ def test_a_conversation_that_is_too_long_is_refused_in_one_line(engine):
 def test_a_server_on_another_machine_is_no_place_for_shared_memory(policy):
     engine = VLLMServerEngine(policy, ["http://192.0.2.1:8000"], transfer="shared_memory", patience=0)
     engine._met = True
-    engine._examine = lambda server, patience: None
+    engine._examine = lambda server, patience, caller: None
     with pytest.raises(UsageError, match="is on another machine"):
         give(engine, policy, 1)
     engine.close()
@@ -202,11 +235,11 @@ def test_with_no_server_left_the_run_stops_in_one_line_and_can_be_resumed(pair, 
     with pytest.raises(Fault, match="no vLLM server is left.*--ckpt_path last"):
         checkpoints = [Killing(pair[1], 2), IterationCheckpoint(every=100)]
         school(world, tiny_folder, asking(pair), iterations=4, callbacks=checkpoints, **writing)
-    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)
+    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["iteration"] in (2, 3)
     module = make("grpo", tiny_folder, lr=4e-3, attempts=8, rewards=[Letters()])
     made = trainer(callbacks=[IterationCheckpoint()], **writing)
-    made.fit(module, Batches(*[list(world.tasks)] * 4), ckpt_path="last", weights_only=False)
+    made.fit(module, Batches(*[list(world.tasks)] * 4), ckpt_path="last", weights_only=True)
     assert module.iteration == 4
 
 

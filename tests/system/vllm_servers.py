@@ -8,8 +8,12 @@ import sys
 import time
 from contextlib import contextmanager
 
-from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+import pytest
 
+from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.vllm.guard import VARIABLE
+
+TOKEN = "of-these-tests"
 SETTINGS = {"max_length": 2048, "batch_tokens": 2048, "max_frame_tokens": 64, "max_sequences": 32}
 
 
@@ -28,7 +32,7 @@ class Server:
             [sys.executable, "-m", "eva_lightning", *words, *more],
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            env={**os.environ, "OMP_NUM_THREADS": "1", VARIABLE: TOKEN, **environment},
         )
 
     def wait(self, seconds=240):
@@ -66,7 +70,9 @@ def servers(folder, logs, count=2):
     try:
         for server in started:
             server.wait()
-        yield started
+        with pytest.MonkeyPatch.context() as here:
+            here.setenv(VARIABLE, TOKEN)
+            yield started
     finally:
         for server in started:
             server.stop()

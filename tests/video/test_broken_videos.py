@@ -272,3 +272,26 @@ def test_five_hundred_opens_leave_no_file_open(video, tmp_path):
             with open_decoder(video.path, "pyav") as decoder:
                 decoder.frames([number % 6], *SIZE)
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_picture_that_comes_out_beside_others_alone_stands_in_for_none(videos, tmp_path):
+    """Frame 121 is two packets of one time, the first of them next to empty."""
+    path = tmp_path / "twice.mkv"
+    with av.open(str(videos["late begin in mkv"].path)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        time = sorted(packet.pts for packet in packets)[121]
+        for packet in packets:
+            if packet.pts == time:
+                empty = av.Packet(b"\0\0\0\3" + bytes(packet)[4:7])
+                empty.pts, empty.dts, empty.time_base = packet.pts, packet.dts, packet.time_base
+                empty.stream = stream
+                new.mux(empty)
+            packet.stream = stream
+            new.mux(packet)
+    with within_two_seconds(), PyAVDecoder(path) as beside, PyAVDecoder(path) as alone:
+        for _ in range(2):
+            (one,), other = alone.frames([4.84], *SIZE), beside.frames([4.74, 4.84, 4.94], *SIZE)[1]
+            assert (one.time, one.note) == (other.time, other.note)
+            assert one.note.startswith("the frame at 4.84 s is damaged; this is the one at 4.8")
+            assert footage.number_in(one.pixels) == round(one.time * 25) != 121

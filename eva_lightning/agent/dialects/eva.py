@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
+from eva_lightning.agent.dialects.calls import between, calls_in
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse
 from eva_lightning.records import Message, Part, Task, ToolCall
@@ -21,9 +22,7 @@ from eva_lightning.timecode import clock
 SYSTEM = "Use Frame Select Tool to Anlysis the video and generate an answer to the question."
 WITHOUT_TOOL = "Answer the question about the video whose frames are shown."
 
-_ANSWER = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)
 _LETTER_AT_THE_END = re.compile(r"[Aa]nswer[.:\s]\s*(\w)(\W.{,100}|)$", re.DOTALL)
-_CALL = re.compile(r"<tool_call>(.*?)(</tool_call>|$)", re.DOTALL)
 
 
 class EvaDialect(Dialect):
@@ -57,8 +56,9 @@ class EvaDialect(Dialect):
         about = []
         for clip, known in zip(task.clips, facts, strict=True):
             name = f"{clip.id}: " if len(task.clips) > 1 else ""
-            seconds, lines = int(max(known.duration - 0.5, 1)), min(known.height, known.width)
-            about.append(f"{name}Video Length: {seconds} seconds. Original video resolution: {lines}p. ")
+            seconds = int(max(known.duration - 0.5, 1))
+            size = f"Original video resolution: {min(known.size)}p. " if known.size else ""
+            about.append(f"{name}Video Length: {seconds} seconds. {size}")
         user = "".join(about) + task.text.strip()
         frames = tuple(glimpse.content for found in shown for glimpse in found.glimpses)
         system = self._system(tools, [clip.id for clip in task.clips])
@@ -74,16 +74,12 @@ class EvaDialect(Dialect):
         tagged = tagged_answer(text)
         if tagged is not None:
             return Parsed(answer=tagged)
-        calls: list[ToolCall] = []
-        problems: list[str] = []
-        for block in _CALL.finditer(text):
-            if not block.group(2):
-                problems.append("the tool call is not closed with </tool_call>")
-                continue
-            for found in _read_calls(block.group(1)):
-                (calls if isinstance(found, ToolCall) else problems).append(found)  # type: ignore[arg-type]
-        if calls or problems:
-            return Parsed(calls=tuple(calls), problem="; ".join(problems) or None)
+        found = calls_in(text)
+        if found:
+            return Parsed(
+                calls=tuple(one for one in found if isinstance(one, ToolCall)),
+                problem="; ".join(one for one in found if isinstance(one, str)) or None,
+            )
         return Parsed(answer=letter_at_the_end(text))
 
     def observation(
@@ -122,8 +118,8 @@ class EvaDialect(Dialect):
 
 def tagged_answer(text: str) -> str | None:
     """What stands between the first pair of answer tags; None if nothing does."""
-    tagged = _ANSWER.search(text)
-    return (tagged.group(1) or None) if tagged else None
+    tagged, _ = between(text, "<answer>", "</answer>")
+    return (tagged or "").strip() or None
 
 
 def letter_at_the_end(text: str) -> str | None:
@@ -141,57 +137,3 @@ def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
         else:
             merged.append(part)
     return tuple(merged)
-
-
-def _read_calls(block: str) -> Iterator[ToolCall | str]:
-    """The calls inside one pair of tags, one JSON object after the other, or what is wrong with them."""
-    decoder, position, found = json.JSONDecoder(), 0, False
-    while True:
-        position = len(block) - len(block[position:].lstrip(" \t\r\n,;"))
-        if position == len(block):
-            break
-        try:
-            value, end = decoder.raw_decode(block, position)
-        except json.JSONDecodeError as problem:
-            yield f"the tool call is not JSON ({problem.msg})"
-            return
-        except RecursionError:
-            yield "the tool call is not JSON (nested too deeply)"
-            return
-        except ValueError:
-            yield "the tool call is not JSON (a number of thousands of digits)"
-            return
-        found = True
-        for one in value if isinstance(value, list) else [value]:
-            yield _read_call(one, block[position:end])
-        position = end
-    if not found:
-        yield "the tool call is empty"
-
-
-def _read_call(value: Any, text: str) -> ToolCall | str:
-    if not isinstance(value, dict):
-        return 'a tool call must be an object: {"tool": ..., "arguments": {...}}'
-    name = value.get("tool", value.get("name"))
-    arguments = value.get("arguments", value.get("parameters"))
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            return "the arguments of the tool call are not JSON"
-    if not isinstance(name, str):
-        return 'the tool call does not name its tool: {"tool": ..., "arguments": {...}}'
-    if not isinstance(arguments, dict):
-        return f"the tool call of {name} has no arguments"
-    if not _can_be_written([name, arguments]):
-        return f"the tool call of {name[:60]!r} has a number or a character that JSON does not know"
-    return ToolCall(name=name, arguments=arguments, text=text)
-
-
-def _can_be_written(value: Any) -> bool:
-    """Whether a file can hold it: Python also reads NaN, infinity and half a character."""
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        return False
-    return True

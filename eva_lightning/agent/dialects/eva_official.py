@@ -16,21 +16,17 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from eva_lightning.agent.dialects.base import Parsed
+from eva_lightning.agent.dialects.calls import CALLS, between
 from eva_lightning.agent.dialects.eva import EvaDialect, letter_at_the_end, tagged_answer
 from eva_lightning.records import ToolCall
 
-_FIRST_BLOCK = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
-_SPELLED = re.compile(
-    r"""
-    \{ \s* "tool": \s* "frame_select",
-        \s* "(?:arguments|parameters)": \s* (?P<arguments> \{ .*? \} )
-    \s* \}
-    """,
-    re.DOTALL | re.VERBOSE,
-)
+_HEAD = re.compile(r'\{\s*"tool":\s*"frame_select",\s*"(?:arguments|parameters)":\s*(?=\{)')
+_TAIL = re.compile(r"\}\s*\}")
 
 
 class OfficialEvaDialect(EvaDialect):
@@ -41,16 +37,22 @@ class OfficialEvaDialect(EvaDialect):
         answer = tagged_answer(text) or letter_at_the_end(text)
         if answer is not None:
             return Parsed(answer=answer)
-        block = _FIRST_BLOCK.search(text)
-        spelled = _SPELLED.finditer(block.group(1)) if block else ()
-        read = [(_read(found["arguments"]), found.group()) for found in spelled]
-        return Parsed(
-            calls=tuple(
-                ToolCall(name="frame_select", arguments=arguments, text=text)
-                for arguments, text in read
-                if arguments is not None
-            )
-        )
+        block, _ = between(text, "<tool_call>", "</tool_call>")
+        return Parsed(calls=tuple(islice(_calls(block or ""), CALLS)))
+
+
+def _calls(block: str) -> Iterator[ToolCall]:
+    """What is spelled to the letter, from its first brace to the first two that close one after the other."""
+    head = _HEAD.search(block)
+    while head is not None:
+        tail = _TAIL.search(block, head.end())
+        if tail is None:
+            return
+        arguments = _read(block[head.end() : tail.start() + 1])
+        if arguments is not None:
+            text = block[head.start() : tail.end()]
+            yield ToolCall(name="frame_select", arguments=arguments, text=text)
+        head = _HEAD.search(block, tail.end())
 
 
 def _read(spelled: str) -> dict[str, Any] | None:

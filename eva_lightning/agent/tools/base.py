@@ -24,11 +24,20 @@ class Findings:
     text: str = ""
     """Words to show before them."""
     tokens: int = 0
-    """Tokens that the glimpses take in the conversation, labels included, as far as the tool can tell."""
+    """Tokens that the frames take in the conversation, labels included, as far as the tool can tell. Words
+    are counted as they are shown: leave them out here."""
     frames_cut: int = 0
     """Frames asked for but left out, because a token budget was full."""
     spans: tuple[Span, ...] = ()
     """What was looked at or listened to, clamped to the clip."""
+
+    elsewhere: int = 0
+    """Visual tokens that another model read for this call, and that never enter the conversation."""
+
+    @property
+    def words(self) -> str:
+        """What it adds to the conversation beside frames and their labels."""
+        return self.text + "".join(one.content for one in self.glimpses if isinstance(one.content, str))
 
 
 class Tool(ABC):
@@ -36,6 +45,8 @@ class Tool(ABC):
 
     name: str
     """What the model writes to call it."""
+    wants_pictures: bool = False
+    """Whether it fetches frames, so that it is of no use in a world of words."""
 
     @abstractmethod
     def manual(self, clips: Sequence[str]) -> str:

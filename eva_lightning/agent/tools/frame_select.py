@@ -15,18 +15,22 @@ from typing import Any
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import ClipFacts, World
 from eva_lightning.faults import ToolError
-from eva_lightning.records import PATCH, Clip, Span, ToolCall
+from eva_lightning.records import PATCH, Clip, FrameRef, Span, ToolCall
 from eva_lightning.timecode import parse_seconds
 from eva_lightning.video.sampling import Budget, plan
 
 LARGEST = 100.0
 """Size at which a larger one is the same: both are far above any budget, and a pixel count stays a number."""
 
+MOST = 1_000_000
+"""Frames from which on more are the same: no conversation has room for as many."""
+
 
 class FrameSelect(Tool):
     """Fetch frames of a range of seconds."""
 
     name = "frame_select"
+    wants_pictures = True
 
     def __init__(self, budget: Budget | None = None) -> None:
         """
@@ -55,6 +59,7 @@ class FrameSelect(Tool):
         arguments = call.arguments
         clip = named_clip(arguments, clips)
         facts = await asyncio.to_thread(world.describe, clip)
+        height, width = native_size(clip, facts)
         start, end = self.within(*asked_range(arguments), facts.duration)
         count = asked_count(arguments) if end > start else 1
         request = plan(
@@ -62,8 +67,8 @@ class FrameSelect(Tool):
             end,
             count,
             asked_resize(arguments),
-            height=facts.height,
-            width=facts.width,
+            height=height,
+            width=width,
             budget=self.budget,
             room=room,
         )
@@ -73,9 +78,10 @@ class FrameSelect(Tool):
             )
         moments = self.moments(request.times, facts)
         glimpses = await world.look(clip, moments, request.height, request.width)
+        frames = sum(isinstance(one.content, FrameRef) for one in glimpses)
         return Findings(
             glimpses=tuple(glimpses),
-            tokens=request.tokens,
+            tokens=request.tokens * frames // len(request.times),
             frames_cut=request.frames_cut,
             spans=(Span(clip=clip.id, start=start, end=end),),
         )
@@ -103,7 +109,14 @@ def named_clip(arguments: Any, clips: Sequence[Clip]) -> Clip:
     for number, clip in enumerate(clips, start=1):
         if named in (clip.id, number, str(number)):
             return clip
-    raise ToolError(f"video is {named!r}; it must be one of {', '.join(clip.id for clip in clips)}")
+    raise ToolError(f"video is {named!r:.60}; it must be one of {', '.join(clip.id for clip in clips)}")
+
+
+def native_size(clip: Clip, facts: ClipFacts) -> tuple[int, int]:
+    """Height and width of a clip; to fetch frames of one that has none is the model's mistake."""
+    if facts.size is None:
+        raise ToolError(f"{clip.id!r} has no pictures, so there are no frames to fetch")
+    return facts.size
 
 
 def asked_range(arguments: Any) -> tuple[float, float]:
@@ -124,7 +137,7 @@ def asked_count(arguments: Any) -> int:
         raise ToolError("nframes is missing")
     if count < 1 or count != int(count):
         raise ToolError(f"nframes is {count:g}; it must be a whole number, at least 1")
-    return int(count)
+    return int(min(count, MOST))
 
 
 def asked_resize(arguments: Any) -> float:
@@ -146,5 +159,5 @@ def _number(arguments: Any, name: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise ToolError(f"{name} is {value!r}; it must be a number")
+        raise ToolError(f"{name} is {value!r:.60}; it must be a number")
     return number

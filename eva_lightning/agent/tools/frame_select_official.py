@@ -44,6 +44,8 @@ class OfficialFrameSelect(FrameSelect):
 
     def moments(self, times: Sequence[float], facts: ClipFacts) -> Sequence[float]:
         """The middle of the frame that begins nearest to each time: no rounding can miss it there."""
+        if facts.fps is None:
+            return times
         return [(round(time * facts.fps) + 0.5) / facts.fps for time in times]
 
 

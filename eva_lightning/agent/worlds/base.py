@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_lightning.records import Clip, FrameRef
+from eva_lightning.faults import Fault
+from eva_lightning.records import PATCH, Clip, FrameRef
 from eva_lightning.video.decoder import Pixels
+from eva_lightning.video.quarantine import Quarantine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +27,17 @@ class ClipFacts:
 
     duration: float
     """Length in seconds."""
-    height: int
-    """Native height in pixels, as displayed."""
-    width: int
-    """Native width in pixels, as displayed."""
-    fps: float
-    """Mean frames per second."""
+    height: int | None = None
+    """Native height in pixels, as displayed; None where there are no pictures."""
+    width: int | None = None
+    """Native width in pixels, as displayed; None where there are no pictures."""
+    fps: float | None = None
+    """Mean frames per second; None where there are no pictures."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width; None where there are no pictures."""
+        return None if self.height is None or self.width is None else (self.height, self.width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +78,25 @@ class Look:
     """Which clip."""
     times: tuple[float, ...]
     """Seconds from its begin."""
-    height: int
-    """Pixels."""
-    width: int
-    """Pixels."""
+    height: int | None = None
+    """Pixels; None where there are no pictures."""
+    width: int | None = None
+    """Pixels; None where there are no pictures."""
+
+    @property
+    def visual_tokens(self) -> int:
+        """What its frames cost whoever looks at them; none where there are no pictures."""
+        if self.height is None or self.width is None:
+            return 0
+        return len(self.times) * (self.height // PATCH) * (self.width // PATCH)
 
 
 class World(ABC):
     """The seam between an agent and what it perceives."""
+
+    has_pictures: bool = True
+    """Whether there are frames to look at. A world of words says False: its clips have a length alone, and no
+    agent whose tools or overview want frames is let into it."""
 
     @abstractmethod
     def describe(self, clip: Clip) -> ClipFacts:
@@ -90,15 +108,15 @@ class World(ABC):
 
     async def listen(self, clip: Clip, start: float, end: float) -> Sound:
         """The sound of a range of seconds."""
-        raise NotImplementedError(f"{type(self).__name__} has no sound")
+        raise Fault(f"{type(self).__name__} has no sound; leave out the tools that listen")
 
     async def tell(self, looks: Sequence[Look], focus: str) -> str:
         """What some looks show, in words, with a question in mind."""
-        raise NotImplementedError(f"{type(self).__name__} has no words for what it shows")
+        raise Fault(f"{type(self).__name__} has no words for what it shows; give a world that has")
 
     def pixels(self, clip: Clip, frame: FrameRef) -> Pixels:
         """The pixels of a frame that `look` returned: the same bytes, whenever it is asked."""
-        raise NotImplementedError(f"{type(self).__name__} has no pictures")
+        raise Fault(f"{type(self).__name__} has no pictures, so there is no frame to read")
 
     def reader(self, clips: Sequence[Clip]) -> Callable[[FrameRef], Pixels]:
         """Reads the frames of several clips again, each from its own."""
@@ -107,6 +125,11 @@ class World(ABC):
 
     def prefetch(self, clip: Clip, times: Sequence[float], height: int, width: int) -> None:
         """A hint that `look` will be asked for these; worlds that read nothing ignore it."""
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """The files that it does not open any more; None in a world that opens none."""
+        return None
 
     def close(self) -> None:
         """Give back files and threads."""

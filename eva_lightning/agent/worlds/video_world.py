@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, Sound, World
 from eva_lightning.faults import VideoError
 from eva_lightning.records import Clip, FrameRef
-from eva_lightning.video.audio import read_audio
 from eva_lightning.video.decoder import Pixels
 from eva_lightning.video.frame_store import FrameStore
+from eva_lightning.video.quarantine import Quarantine
 
 
 class VideoWorld(World):
@@ -55,11 +55,15 @@ class VideoWorld(World):
     def _hear(self, clip: Clip, start: float, end: float) -> Sound:
         begin, last = _bounds(clip, self.store.facts(clip.path).duration)
         start, end = max(start, 0.0), min(end, last - begin)
-        return Sound(start=start, end=end, waveform=read_audio(clip.path, begin + start, begin + end))
+        return Sound(start=start, end=end, waveform=self.store.sound(clip.path, begin + start, begin + end))
 
     def prefetch(self, clip: Clip, times: Sequence[float], height: int, width: int) -> None:
         begin = clip.begin or 0.0
         self.store.prefetch(clip.path, [begin + time for time in times], height, width)
+
+    @property
+    def quarantine(self) -> Quarantine:
+        return self.store.quarantine
 
     def close(self) -> None:
         self.store.close()

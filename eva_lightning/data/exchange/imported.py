@@ -85,7 +85,9 @@ class Reader:
                 facts = self.world.describe(clip)
             except VideoError as problem:
                 raise FieldError(f"images[{place}]: {problem}") from None
-            height, width = fitted(facts.height, facts.width, self.image_tokens)
+            if facts.size is None:
+                raise FieldError(f"images[{place}]: {path} has no pictures")
+            height, width = fitted(*facts.size, self.image_tokens)
             frames.append(FrameRef(clip=clip.id, time=0.0, height=height, width=width))
         return tuple(clips.values()) or (NO_IMAGE,), frames
 

@@ -18,7 +18,8 @@ from typing import Any
 from eva_lightning.agent.dialects.base import Dialect, Parsed
 from eva_lightning.data.exchange.conversation import Conversation, Piece, Said, bend, cut
 from eva_lightning.data.exchange.pictures import frame_name
-from eva_lightning.files.encoding import FieldError, decode, encode, json_problem
+from eva_lightning.files.encoding import FieldError, decode, encode
+from eva_lightning.files.foreign_json import json_problem
 from eva_lightning.records import FrameRef, Message, StopReason, Trajectory
 
 VERSION = 1
@@ -138,8 +139,12 @@ def _read_extra(text: str) -> dict[str, Any]:
     for field, kind in (("frames", list), ("turns", list), ("pictures", dict), ("parts", dict)):
         if not isinstance(row.setdefault(field, kind()), kind):
             raise FieldError(f"eva.{field}: want {'a list' if kind is list else 'an object'}")
-    if not isinstance(row.get("opening"), int | None):
+    opening = row.get("opening")
+    if not isinstance(opening, int | None) or isinstance(opening, bool) or (opening or 0) < 0:
         raise FieldError("eva.opening: want a number of messages")
+    for clip, name in row["pictures"].items():
+        if not isinstance(name, str):
+            raise FieldError(f"eva.pictures.{clip}: want the name of a folder")
     for place, held in row["parts"].items():
         if not isinstance(held, list) or not all(isinstance(one, str | None) for one in held):
             raise FieldError(f"eva.parts.{place}: want a list of texts and nulls")

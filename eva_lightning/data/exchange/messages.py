@@ -5,12 +5,12 @@ Calls may stand apart from the words or in them. Reading only.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from eva_lightning.data.exchange.conversation import Call, Piece, Said, cut
-from eva_lightning.files.encoding import FieldError, json_problem
+from eva_lightning.files.encoding import FieldError
+from eva_lightning.files.foreign_json import read_json, unfit
 from eva_lightning.records import Role
 
 ROLES: dict[str, Role] = {
@@ -79,6 +79,8 @@ def _call(one: Any, field: str) -> Call:
     arguments = _object(wrapped.get("arguments", {}), f"{field}.arguments")
     if not isinstance(arguments, dict):
         raise FieldError(f"{field}.arguments: want an object")
+    if why := unfit(arguments):
+        raise FieldError(f"{field}.arguments: {why}")
     return Call(name=wrapped["name"], arguments=arguments)
 
 
@@ -86,6 +88,6 @@ def _object(value: Any, field: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as problem:
-        raise FieldError(f"{field}: not JSON ({json_problem(problem)})") from None
+        return read_json(value)
+    except ValueError as problem:
+        raise FieldError(f"{field}: not JSON ({problem})") from None

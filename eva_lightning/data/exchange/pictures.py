@@ -18,6 +18,7 @@ from PIL import Image
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
+from eva_lightning.files.full_disk import writing
 from eva_lightning.records import Clip, FrameRef, Trajectory
 from eva_lightning.video.packet_index import file_identity
 
@@ -72,7 +73,7 @@ class PictureFolder:
                 self.found += 1
             return
         file.parent.mkdir(parents=True, exist_ok=True)
-        with appearing(file, shared=True) as part:
+        with writing(file), appearing(file, shared=True) as part:
             Image.fromarray(self.world.pixels(clip, frame)).save(part, self.kind, quality=95, subsampling=0)
         with self._counting:
             self.written += 1

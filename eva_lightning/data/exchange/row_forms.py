@@ -15,7 +15,8 @@ from eva_lightning.data.exchange.conversation import Conversation
 from eva_lightning.data.exchange.imported import Reader
 from eva_lightning.data.exchange.lossless import conversation_of, trajectory_of
 from eva_lightning.data.exchange.pictures import PictureFolder
-from eva_lightning.files.encoding import FieldError, decode
+from eva_lightning.files.encoding import FieldError
+from eva_lightning.files.row_version import from_row
 from eva_lightning.files.store import located, portable
 from eva_lightning.records import Trajectory
 
@@ -38,7 +39,7 @@ class Inlet:
     def trajectory(self, row: Mapping[str, Any], number: int) -> Trajectory:
         """The trajectory of a row; FieldError says what can not be read."""
         if isinstance(row.get("task"), dict) and "clips" in row["task"]:
-            return located(decode(Trajectory, dict(row)), self.root)
+            return located(from_row(Trajectory, dict(row)), self.root)
         conversation = self._conversation(row)
         if conversation.extra is not None:
             trajectory, edited = trajectory_of(conversation, self.reader.dialect)

@@ -13,13 +13,15 @@ from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from eva_lightning.data.intake.bad_row import BadRow
 from eva_lightning.faults import UsageError, first_line
-from eva_lightning.files.encoding import json_problem
+from eva_lightning.files.foreign_json import json_problem
+from eva_lightning.files.store import LONGEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,9 @@ def every_row_of(source: str, table: Table | None = None) -> Iterator[Row]:
 
 def _json_lines(path: Path, _: Table) -> Iterator[Row]:
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(partial(file.readline, LONGEST + 1), b""), start=1):
+            if len(line) > LONGEST:
+                raise UsageError(f"{path}:{number}: a line of more than {LONGEST} bytes; want one row a line")
             line = line.removeprefix(BOM_UTF8) if number == 1 else line
             if not line.strip():
                 continue
@@ -198,6 +202,8 @@ def _half(value: Any) -> str | None:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as problem:
         return f"holds half a character ({problem.reason}); repair its text"
+    except RecursionError:
+        return "is nested too deeply"
     return None
 
 

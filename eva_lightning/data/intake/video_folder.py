@@ -6,24 +6,38 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from eva_lightning.data.intake.bad_row import BadRow
+from eva_lightning.data.intake.clip_paths import is_within
 from eva_lightning.records import Clip
 
 MISSING = "missing video"
 """Cause of a row whose video is not there."""
 
+OUTSIDE = "video elsewhere"
+"""Cause of a row whose video lies outside of the folder."""
+
 
 class VideoFolder:
     """A folder of videos, with the answers it gave."""
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, allow_outside: bool = False) -> None:
+        """
+        Args:
+            root: The folder.
+            allow_outside: Whether a row may name a video that lies elsewhere, by its whole path or a link.
+        """
         self.root = Path(root).expanduser()
+        self._allow_outside = allow_outside
         self._known: dict[str, str | None] = {}
 
     def find(self, name: str) -> str:
-        """The file a row means: as it is named if it exists, else the longest tail of its name in here."""
+        """The file a row means: as it is named if that lies in here, else the longest tail that does."""
         if name not in self._known:
             self._known[name] = self._look(name)
         path = self._known[name]
+        if path is not None and not self._allow_outside and not is_within(path, self.root):
+            raise BadRow(
+                OUTSIDE, f"{name} lies outside of {self.root}: say allow_outside if you trust the rows"
+            )
         if path is None:
             raise BadRow(MISSING, f"no file {name} in {self.root}")
         return path
@@ -40,11 +54,15 @@ class VideoFolder:
         )
 
     def _look(self, name: str) -> str | None:
-        if name.startswith("/") and _is_file(Path(name)):
-            return name
         parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
         tails = (self.root.joinpath(*parts[begin:]) for begin in range(len(parts)))
-        return next((str(path) for path in tails if _is_file(path)), None)
+        elsewhere: str | None = None
+        for path in (*([Path(name)] if name.startswith("/") else []), *tails):
+            if _is_file(path):
+                if self._allow_outside or is_within(path, self.root):
+                    return str(path)
+                elsewhere = elsewhere or str(path)
+        return elsewhere
 
 
 def _is_file(path: Path) -> bool:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.data.mining.causes import Failure
+from eva_lightning.engines.single_turn import unheard
 from eva_lightning.records import Task
 
 RejectionCause = Literal[
@@ -63,18 +65,14 @@ class Written:
     """The rest."""
 
 
-def unheard(count: int) -> None:
-    """Progress that nobody wants to hear of."""
-
-
 class TaskAuthor(ABC):
     """Writes tasks. It may run in a thread beside the training, so it shares no engine with it."""
 
     stopped: bool = False
     """Set from another thread: nobody wants the rest."""
 
-    def settle(self, folder: Path, world: World) -> None:
-        """Where new clips may be written, and through what videos are read, unless it was told before."""
+    def settle(self, folder: Path, world: World, dialect: Dialect) -> None:
+        """Where new clips may be written, and how the agent that failed reads videos and spells answers."""
 
     @abstractmethod
     def write(
@@ -86,7 +84,7 @@ class TaskAuthor(ABC):
         failures and seed give the same tasks, as far as that is in the author's hands.
         """
 
-    def examine(self, tasks: Sequence[Task]) -> Written:
+    def vet(self, tasks: Sequence[Task]) -> Written:
         """Its own doubts about tasks that passed all other checks.
 
         An author that knows its answers has none.

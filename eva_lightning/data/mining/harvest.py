@@ -12,9 +12,10 @@ from pathlib import Path
 
 from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written, unheard
+from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written
 from eva_lightning.data.mining.causes import Failure
 from eva_lightning.data.mining.checks import balanced, checked
+from eva_lightning.engines.single_turn import unheard
 from eva_lightning.files.store import portable, write
 from eva_lightning.records import Clip, Task
 
@@ -54,7 +55,7 @@ def harvest(
             break
         written = author.write(failures, missing, derive_seed(seed, number), progress)
         passed = checked(written.tasks, [*pool, *accepted], duration)
-        agreed = author.examine(passed.tasks)
+        agreed = author.vet(passed.tasks)
         accepted += agreed.tasks
         rejected += [*written.rejected, *passed.rejected, *agreed.rejected]
     return Written(tasks=tuple(balanced(accepted, seed)), rejected=tuple(rejected))

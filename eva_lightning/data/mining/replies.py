@@ -38,7 +38,7 @@ class Commission:
     """Why those failed."""
 
 
-def read_reply(text: str, commission: Commission) -> list[Task | Rejected]:
+def read_rows(text: str, commission: Commission) -> list[Task | Rejected]:
     """Every row of a reply as a task, or as what is wrong with it."""
     try:
         rows = json_of(text)
@@ -77,13 +77,14 @@ def _task(row: Any, commission: Commission) -> Task:
     wanted = {"question", "answer", "start", "end"} | ({"options"} if commission.options else set())
     if not isinstance(row, dict) or row.keys() != wanted:
         found = ", ".join(sorted(map(str, row))) if isinstance(row, dict) else type(row).__name__
-        raise _Wrong("not a task", f"want an object of {', '.join(sorted(wanted))}; found {found}")
+        raise _Wrong("not a task", f"want an object of {', '.join(sorted(wanted))}; found {found:.100}")
     question = _words(row["question"], "question")
     options = _options(row["options"]) if commission.options else ()
     answer = _answer(row["answer"], options)
     start, end = (_number(row[name], name) for name in ("start", "end"))
     low, high = commission.shown
-    if not low - 0.5 <= start < end <= high + 0.5:
+    seen = max(start, low) < min(end, high)  # teachers round; something of it must have been shown
+    if not low - 0.5 <= start < end <= high + 0.5 or not seen:
         raise _Wrong(
             "off clip", f"evidence from {start:g} to {end:g} s; shown were {low:.1f} to {high:.1f} s"
         )
@@ -101,7 +102,7 @@ def _task(row: Any, commission: Commission) -> Task:
 
 def _words(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise _Wrong("not a task", f"{name} is {value!r}; want words")
+        raise _Wrong("not a task", f"{name} is {value!r:.60}; want words")
     if len(value) > LONGEST:
         raise _Wrong("not a task", f"{name} has {len(value)} characters; want at most {LONGEST}")
     return value.strip()
@@ -109,7 +110,7 @@ def _words(value: Any, name: str) -> str:
 
 def _options(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not 2 <= len(value) <= 26:
-        raise _Wrong("bad options", f"options are {value!r}; want a list of 2 to 26")
+        raise _Wrong("bad options", f"options are {value!r:.60}; want a list of 2 to 26")
     return tuple(_words(one, "an option") for one in value)
 
 
@@ -123,7 +124,7 @@ def _answer(value: Any, options: Sequence[str]) -> Answer:
             return Answer(kind="choice", value=known[texts.index(said.casefold())])
         if said in known:
             return Answer(kind="choice", value=said)
-        raise _Wrong("bad options", f"the answer {said!r} is none of the options")
+        raise _Wrong("bad options", f"the answer {said!r:.60} is none of the options")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return Answer(kind="number", value=_number(value, "answer"))
     return Answer(kind="text", value=_words(value, "answer"))
@@ -132,5 +133,5 @@ def _answer(value: Any, options: Sequence[str]) -> Answer:
 def _number(value: Any, name: str) -> float:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not abs(value) < 1e9:  # NaN is not below anything
-        raise _Wrong("not a task", f"{name} is {value!r}; want a number")
+        raise _Wrong("not a task", f"{name} is {value!r:.60}; want a number")
     return float(value)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Engine, Sampling, Utterance
 from eva_lightning.engines.single_turn import ask, caption, some_at_once
+from eva_lightning.faults import VideoError
 from eva_lightning.records import Clip, Part, Span
 from eva_lightning.video.sampling import snap, spread
 
@@ -46,7 +47,9 @@ class Teacher:
     async def frames(self, clip: Clip, spans: Sequence[Span], count: int) -> list[Part]:
         """`count` frames, spread over some ranges of a clip, with their times; at least one of each range."""
         facts = await asyncio.to_thread(self.world.describe, clip)
-        height, width = snap(facts.height, facts.width, min(1.0, self.side / min(facts.height, facts.width)))
+        if facts.size is None:
+            raise VideoError(f"{clip.path or clip.id}: has no pictures to show a teacher")
+        height, width = snap(*facts.size, min(1.0, self.side / min(facts.size)))
         each = max(1, count // max(1, len(spans)))
         times = [time for one in spans for time in spread(one.start, min(one.end, facts.duration), each)]
         parts: list[Part] = []

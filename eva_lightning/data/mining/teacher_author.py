@@ -13,14 +13,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written, unheard
+from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written
 from eva_lightning.data.mining.causes import Cluster, Failure, clustered, shares
-from eva_lightning.data.mining.examiner import examine
-from eva_lightning.data.mining.replies import Commission, read_reply
+from eva_lightning.data.mining.replies import Commission, read_rows
 from eva_lightning.data.mining.teacher import Teacher
+from eva_lightning.data.mining.vetting import vet
 from eva_lightning.engines.base import Engine
+from eva_lightning.engines.single_turn import unheard
 from eva_lightning.faults import EngineFault, UsageError, VideoError
 from eva_lightning.records import Clip, Part, Span, Task
 from eva_lightning.scoring import canonical
@@ -75,18 +77,22 @@ class TeacherAuthor(TaskAuthor):
         self.examples, self.per_reply, self.window, self.frames = examples, per_reply, window, frames
         self.side, self.timeout, self.concurrency = side, timeout, concurrency
         self.max_tokens, self.temperature, self.verify = max_tokens, temperature, verify
-        self._world: World | None = None
+        self._settled: tuple[World, Dialect] | None = None
 
-    def settle(self, folder: Path, world: World) -> None:
-        self._world = world
+    def settle(self, folder: Path, world: World, dialect: Dialect) -> None:
+        self._settled = world, dialect
+
+    @property
+    def settled(self) -> tuple[World, Dialect]:
+        """Through which world to read videos, and how answers are spelled."""
+        if self._settled is None:
+            raise UsageError("TeacherAuthor: it was not told through which world to read videos")
+        return self._settled
 
     @property
     def teacher(self) -> Teacher:
-        if self._world is None:
-            raise UsageError("TeacherAuthor: it was not told through which world to read videos")
-        return Teacher(
-            self.engine, self._world, side=self.side, timeout=self.timeout, concurrency=self.concurrency
-        )
+        world, _ = self.settled
+        return Teacher(self.engine, world, side=self.side, timeout=self.timeout, concurrency=self.concurrency)
 
     def write(
         self, failures: Sequence[Failure], count: int, seed: int, progress: Callable[[int], None] = unheard
@@ -115,10 +121,11 @@ class TeacherAuthor(TaskAuthor):
             rejected=tuple(row for row in rows if isinstance(row, Rejected)),
         )
 
-    def examine(self, tasks: Sequence[Task]) -> Written:
+    def vet(self, tasks: Sequence[Task]) -> Written:
         if not self.verify or not tasks:
             return Written(tasks=tuple(tasks))
-        return examine(tasks, self.teacher, self.frames)
+        _, dialect = self.settled
+        return vet(tasks, self.teacher, dialect, self.frames)
 
     def close(self) -> None:
         self.engine.close()
@@ -163,7 +170,7 @@ class TeacherAuthor(TaskAuthor):
         if said.cut:
             reason = f"the reply was not over after {self.max_tokens} tokens"
             return [Rejected(cause="cut short", reason=reason, text=said.text)]
-        return read_reply(said.text, commission)
+        return read_rows(said.text, commission)
 
 
 def _request(examples: Sequence[Failure], commission: Commission, duration: float) -> Part:

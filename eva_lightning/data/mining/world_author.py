@@ -11,15 +11,17 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written, unheard
+from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written
 from eva_lightning.data.mining.causes import Cluster, Failure, clustered, shares
 from eva_lightning.data.synthesis.families import FAMILIES, SUBJECTS
 from eva_lightning.data.synthesis.questions import ask
 from eva_lightning.data.synthesis.render import render
 from eva_lightning.data.synthesis.script import MARGIN, Script, ScriptSettings, write_script
 from eva_lightning.data.synthesis.world import SCRIPTS
+from eva_lightning.engines.single_turn import unheard
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import located, read
 from eva_lightning.records import Task
@@ -57,7 +59,7 @@ class WorldAuthor(TaskAuthor):
         self.folder: Path | None = None if folder is None else Path(folder)
         self.per_clip = per_clip
 
-    def settle(self, folder: Path, world: World) -> None:
+    def settle(self, folder: Path, world: World, dialect: Dialect) -> None:
         self.folder = folder if self.given_folder is None else Path(self.given_folder)
 
     def write(

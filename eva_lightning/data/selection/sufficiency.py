@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from eva_lightning.engines.single_turn import caption
+from eva_lightning.engines.single_turn import caption, unheard
 from eva_lightning.faults import Fault
 from eva_lightning.records import Part, Score, Trajectory
-from eva_lightning.rewards.judging.judge import Judge, unheard
+from eva_lightning.rewards.judging.judge import Judge
 from eva_lightning.rewards.judging.rubric import Case, Rubric
 
 SCORE = "sufficiency"

@@ -101,15 +101,17 @@ class Oracle:
         unseen = holes([sight.time for sight in seen], script.duration, self.shortest)
         if unseen:
             start, end = math.floor(unseen[0][0]), min(math.ceil(unseen[0][1]), script.told)
-            return self.spread(script, start, end, self.shortest - 1, resize)
+            return self.at_most_apart(script, start, end, self.shortest - 1, resize)
         found = bracket(task, script, seen) if task.source == "when" else None
         for border in found or ():
             if len(border) > 1:
                 start, end = max(border.start - 1, 0), min(border.stop, script.told)
-                return self.spread(script, start, end, 1, resize)
+                return self.at_most_apart(script, start, end, 1, resize)
         return None
 
-    def spread(self, script: Script, start: int, end: int, spacing: float, resize: float) -> PlannedLook:
+    def at_most_apart(
+        self, script: Script, start: int, end: int, spacing: float, resize: float
+    ) -> PlannedLook:
         """Frames from `start` to `end`, at most `spacing` seconds apart.
 
         They are cut short where the budget is full.

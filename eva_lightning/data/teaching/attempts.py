@@ -38,6 +38,7 @@ class Attempts:
         self.beside = dropped_beside(self.out)
         self.cost = self.out.with_suffix(".cost.json")
         self.settings = self.out.with_suffix(".settings.json")
+        self.quarantine = self.out.with_suffix(".quarantine.jsonl")
         self._jobs = jobs
         wanted = {(job.task.id, job.replica): job for job in jobs}
         whole, aside = _sound(self.out, Trajectory), _sound(self.beside, Dropped)

@@ -20,6 +20,7 @@ from eva_lightning.agent.tools.frame_select import (
     asked_range,
     asked_resize,
     named_clip,
+    native_size,
 )
 from eva_lightning.agent.worlds.base import ClipFacts
 from eva_lightning.data.selection.density import DensityRules
@@ -153,7 +154,7 @@ class Auditor:
         clip = named_clip(arguments, clips)
         facts = self.describe(clip)
         start, end = FrameSelect().within(*asked_range(arguments), facts.duration)
-        height, width = snap(facts.height, facts.width, asked_resize(arguments))
+        height, width = snap(*native_size(clip, facts), asked_resize(arguments))
         count = asked_count(arguments) if end > start else 1
         return AuditedLook(clip=clip.id, start=start, end=end, count=count, height=height, width=width)
 

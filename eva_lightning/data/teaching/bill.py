@@ -38,6 +38,10 @@ class Prices:
     written: float | None = None
     """Written tokens; None tells no money."""
 
+    def __post_init__(self) -> None:
+        if (self.read is None) != (self.written is None):
+            raise ValueError("money is told where both prices are known: say prices.read and prices.written")
+
     def of(self, usage: Usage) -> float | None:
         if self.read is None or self.written is None:
             return None

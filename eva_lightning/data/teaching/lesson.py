@@ -21,21 +21,38 @@ from eva_lightning.records import Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teaching:
-    """What a user chose."""
+class Coaching:
+    """How a model is briefed that does not know the format."""
 
-    coach: bool
-    """Whether the teacher is told the format and given hints."""
-    hints: tuple[HintKind, ...]
-    """Kinds of hints to draw from."""
+    hints: tuple[HintKind, ...] = ("experience", "workflow", "reflection")
+    """Kinds of hints to draw from, one for each trajectory by its dice: experience (a success at a similar
+    question about another video), workflow, reflection, format (none)."""
+    bank: str | None = None
+    """JSONL file of good trajectories to take experiences from; good ones of this run join them. None begins
+    with those of this run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping(KeepRules):
+    """Which attempts are kept, and what a good one may take."""
+
+    only_good: bool = False
+    """Keep those alone that are right, well-formed, looked first, broke no rule of the audit and do not give
+    the briefing away; what is dropped lies beside the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teaching:
+    """What a user chose, with the bank read."""
+
+    coach: Coaching | None
+    """How the teacher is briefed; None tells it nothing."""
+    audit: AuditRules | None
+    """Rules for calls; None lets all of them pass."""
+    keep: Keeping
+    """What becomes of the attempts."""
     bank: ExperienceBank
     """Good trajectories to tell of; those that are made join them."""
-    audits: AuditRules | None
-    """Rules for calls; None lets all of them pass."""
-    keep_all: bool
-    """Whether attempts that are not good are kept, too."""
-    good: KeepRules
-    """What a good attempt may take."""
 
 
 class Lesson:
@@ -51,18 +68,18 @@ class Lesson:
         """
         self.teaching, self.book = teaching, book
         self.auditor = (
-            None if teaching.audits is None else Auditor(teaching.audits, agent.dialect, agent.world.describe)
+            None if teaching.audit is None else Auditor(teaching.audit, agent.dialect, agent.world.describe)
         )
         metered = agent.engine.meter is not None or self.auditor is not None
         self.bill = RunningBill(book.cost, agent.engine.meter) if metered else None
         self.coach: Coach | None = None
-        if teaching.coach:
+        if teaching.coach is not None:
             self.coach = Coach(
                 jobs,
                 agent.dialect,
                 agent.tools,
                 agent.limits,
-                kinds=teaching.hints,
+                kinds=teaching.coach.hints,
                 bank=teaching.bank,
             )
         self.agent = agent
@@ -82,11 +99,12 @@ class Lesson:
             self.coach.forget(one)
         if one.stop == "fault" and self.bill is not None:
             self.bill.fault(one.faults[-1])
-        judged = self.coach is not None or not self.teaching.keep_all
-        flaw = why_not(one, self.teaching.good, self.auditor) if judged else None
+        keep = self.teaching.keep
+        judged = self.coach is not None or keep.only_good
+        flaw = why_not(one, keep, self.auditor) if judged else None
         if flaw is None and self.coach is not None:
             self.teaching.bank.add(one)
-        if flaw is None or self.teaching.keep_all:
+        if flaw is None or not keep.only_good:
             self.book.keep(one)
         else:
             self.book.drop(one, *flaw)

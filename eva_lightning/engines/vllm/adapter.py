@@ -78,10 +78,8 @@ def environment(settings: VLLMSettings, cuda: bool) -> dict[str, str]:
     """What vLLM reads from the environment, and what it means."""
     common = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
     if cuda:
-        return common | {
-            "VLLM_ALLOW_INSECURE_SERIALIZATION": "1",  # handles of GPU memory are pickled
-            "TRITON_F32_DEFAULT": "ieee",  # else its attention turns float32 into TF32, and the trainer's not
-        }
+        # else its attention turns float32 into TF32, and the trainer's not
+        return common | {"TRITON_F32_DEFAULT": "ieee"}
     return common | {
         "VLLM_CPU_KVCACHE_SPACE": str(settings.cpu_cache_gb),
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else it pins the threads of this process to cores

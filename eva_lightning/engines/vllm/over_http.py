@@ -18,16 +18,22 @@ from eva_lightning.engines.vllm.settings import VLLMSettings
 
 CACHES = ("/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache")
 """All three hold what old weights computed."""
+GUARD = "eva_lightning.engines.vllm.guard.Guard"
 GENERATE = "/inference/v1/generate"
 
 
 def server_environment(settings: VLLMSettings, cuda: bool) -> dict[str, str]:
-    """What the server's process needs beside the words below.
+    """What the server's process needs beside the words below, where the user did not set it otherwise.
 
     The routes for weights are for developers, and its plugins are to be those that are installed, not those
     of a checkout it happens to be started in.
     """
     return environment(settings, cuda) | {"VLLM_SERVER_DEV_MODE": "1", "PYTHONSAFEPATH": "1"}
+
+
+def unpickles(transfer: str, cuda: bool) -> bool:
+    """Whether a server reads pickles, which can run code: handles of GPU memory alone come as such."""
+    return cuda and transfer == "ipc"
 
 
 def server_words(words: Mapping[str, Any], *, host: str, port: int, transfer: str) -> list[str]:
@@ -37,6 +43,7 @@ def server_words(words: Mapping[str, Any], *, host: str, port: int, transfer: st
     more = {
         "host": host,
         "port": port,
+        "middleware": GUARD,
         "weight_transfer_config": {"backend": backend},
         "enable_scale_out": True,  # tokens in, tokens out
         "enable_prompt_tokens_details": True,  # how many were cached
@@ -63,7 +70,7 @@ def generate_body(ids: Sequence[int], images: Sequence[tuple[str, str | None]], 
     return body
 
 
-def read_reply(reply: Any) -> FinishedTurn:
+def finished_turn(reply: Any) -> FinishedTurn:
     """A finished turn out of the server's reply. KeyError, IndexError or TypeError if it is none."""
     choice = reply["choices"][0]
     if choice["finish_reason"] not in ("stop", "length"):
@@ -80,7 +87,7 @@ def read_reply(reply: Any) -> FinishedTurn:
     )
 
 
-def device_push(url: str, weights: Callable[[], Iterable[tuple[str, Tensor]]], transfer: str) -> None:
+def device_push(server: HttpJson, weights: Callable[[], Iterable[tuple[str, Tensor]]], transfer: str) -> None:
     """Hand the weights over from GPU to GPU (nccl) or within one (ipc), with vLLM's own two halves."""
     from vllm.distributed.weight_transfer.base import ParamMeta, WeightSource
     from vllm.distributed.weight_transfer.clients import HTTPVLLMWeightSyncClient
@@ -99,7 +106,13 @@ def device_push(url: str, weights: Callable[[], Iterable[tuple[str, Tensor]]], t
 
         iter_full = __iter__
 
-    client = HTTPVLLMWeightSyncClient(url)
+    class Client(HTTPVLLMWeightSyncClient):  # type: ignore[misc]
+        """Its own does not know the token."""
+
+        def _post(self, path: str, json: dict[str, Any] | None = None) -> None:
+            server.post(f"/{path}", json, timeout=300)
+
+    client = Client(server.url)
     if transfer == "ipc":
         from vllm.distributed.weight_transfer.ipc_engine import IPCTrainerInitInfo
 
@@ -108,7 +121,7 @@ def device_push(url: str, weights: Callable[[], Iterable[tuple[str, Tensor]]], t
         from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
         from vllm.utils.network_utils import get_ip, get_open_port
 
-        ranks = HttpJson(url, timeout=60).get("/get_world_size")["world_size"]
+        ranks = server.get("/get_world_size", timeout=60)["world_size"]
         init = NCCLTrainerInitInfo(
             master_address=get_ip(), master_port=get_open_port(), world_size=1 + ranks, rank=0
         )

@@ -8,21 +8,24 @@ people's models behind the chat protocol there is server_engine.py.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch.distributed as dist
 
 from eva_lightning.device import own_card
 from eva_lightning.engines.base import Context, RefreshedEngine, Sampling, Utterance, Weights
+from eva_lightning.engines.caller import Asking, Caller
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.keys import unquoted
 from eva_lightning.engines.vllm.adapter import FinishedTurn, check_version, sampling_words
-from eva_lightning.engines.vllm.over_http import GENERATE, generate_body, read_reply
+from eva_lightning.engines.vllm.over_http import GENERATE, finished_turn, generate_body
+from eva_lightning.engines.vllm.server_token import VARIABLE, known_token
 from eva_lightning.engines.vllm.weight_push import Transfer, push, usual_transfer
 from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.loading import Policy
@@ -30,6 +33,8 @@ from eva_lightning.records import FrameRef
 
 BUSY = {408, 425, 429, 503}
 """The server is well and asks to be asked later; 503 is what a paused or ending one says."""
+MOST_KNOWN = 100_000
+"""Names of images that are kept of what a server was sent; it forgets its oldest ones, too."""
 ENCODED_BYTES = 2**28
 """Encoded frames that are kept for a server which does not know them yet."""
 
@@ -43,8 +48,16 @@ class _Server:
     """Turns under way."""
     problem: str | None = None
     """Why it is out; None while it is in."""
-    known: set[str] = field(default_factory=set)
-    """Names of the images it was sent since its caches were emptied."""
+    known: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    """Names of the images it was sent since its caches were emptied, the one sent last at the end."""
+
+    def knows(self, names: Iterable[str]) -> None:
+        """It was sent these; those that it was not sent for longest are given up."""
+        for name in names:
+            self.known[name] = None
+            self.known.move_to_end(name)
+        while len(self.known) > MOST_KNOWN:
+            self.known.popitem(last=False)
 
 
 class VLLMServerEngine(RefreshedEngine):
@@ -61,6 +74,7 @@ class VLLMServerEngine(RefreshedEngine):
         timeout: float = 600.0,
         patience: float = 120.0,
         bucket_mb: int = 256,
+        reply_mb: int = 64,
     ) -> None:
         """
         Args:
@@ -73,9 +87,13 @@ class VLLMServerEngine(RefreshedEngine):
             timeout: Seconds to wait for one turn.
             patience: Seconds to wait for a busy server, and for the first sign of life of one that starts.
             bucket_mb: Megabytes of weights on the way at once (shared_memory).
+            reply_mb: Megabytes of the longest reply that is read.
+
+        The token that `eva serve` wants to be shown is EVA_SERVER_TOKEN, or what it left in the user's file.
         """
         if not urls or len(set(urls)) != len(urls):
-            raise UsageError(f"urls is {urls}: want the address of at least one server, each once")
+            shown = [unquoted(url) for url in urls]
+            raise UsageError(f"urls is {shown}: want the address of at least one server, each once")
         self.policy = policy
         self.renderer = policy.renderer
         self.transfer = transfer or usual_transfer()
@@ -83,24 +101,25 @@ class VLLMServerEngine(RefreshedEngine):
         self.device = own_card()  # as seen by the thread that trains: a push has threads of its own
         self.patience = patience
         self.bucket_bytes = bucket_mb * 2**20
-        self.servers = [_Server(http=HttpJson(url, timeout)) for url in urls]
+        token, most = known_token(), reply_mb * 2**20
+        self.servers = [_Server(http=HttpJson(url, timeout, key=token, most_bytes=most)) for url in urls]
         self._lock = threading.Lock()
         self._homes: OrderedDict[tuple[str, int], _Server] = OrderedDict()
         self._encoded: OrderedDict[str, str] = OrderedDict()
         self._encoded_bytes = 0
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="vllm-servers")
+        self._asking = Asking(concurrency, "vllm-servers")
         self._met = False
 
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         """The next turn of one conversation."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._write, context, sampling)
+        return await self._asking.hear(partial(self._write, context, sampling))
 
     def take_weights(self, weights: Weights, version: int) -> None:
         """Hand the weights to every server that answers; one that was out is in again."""
-        self._meet()
+        self._meet(Caller())
         alive = []
         for server in self.servers:
-            server.problem = self._examine(server, patience=0)
+            server.problem = self._examine(server, 0, Caller())
             if server.problem is None:
                 alive.append(server)
         failed = push(
@@ -119,19 +138,19 @@ class VLLMServerEngine(RefreshedEngine):
         self.policy_version = version
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._asking.close()
 
     # --- one turn, in a thread
 
-    def _write(self, context: Context, sampling: Sampling) -> Utterance:
+    def _write(self, context: Context, sampling: Sampling, caller: Caller) -> Utterance:
         assert self.renderer is not None
-        self._meet()
+        self._meet(caller)
         key = (context.task_id, context.place)
         notes: list[str] = []
         while True:
             server = self._choose(key)
             try:
-                written = self._ask(server, context, sampling)
+                written = self._ask(server, context, sampling, caller)
             except Unreachable as problem:
                 self._take_out(server, str(problem))
                 notes.append(f"{server.http.url} was lost in the middle of a turn: {problem}")
@@ -152,7 +171,7 @@ class VLLMServerEngine(RefreshedEngine):
                 faults=tuple(notes),
             )
 
-    def _ask(self, server: _Server, context: Context, sampling: Sampling) -> FinishedTurn:
+    def _ask(self, server: _Server, context: Context, sampling: Sampling, caller: Caller) -> FinishedTurn:
         """One turn from one server; asked again while it is busy. Unreachable if it is to be taken out."""
         assert self.renderer is not None
         words = sampling_words(sampling, self.renderer.banned_ids, self.renderer.end_ids, {})
@@ -162,13 +181,14 @@ class VLLMServerEngine(RefreshedEngine):
         while True:
             images = self._images(server, context, names)
             try:
-                reply = server.http.post(GENERATE, generate_body(context.ids, images, words))
-                written = read_reply(reply)
+                body = generate_body(context.ids, images, words)
+                reply = server.http.post(GENERATE, body, caller=caller, again=True)  # its dice are in it
+                written = finished_turn(reply)
             except Refused as refusal:
                 if any(url is None for _, url in images):  # it may have dropped one that we took for known
                     server.known.clear()
                 elif refusal.status in BUSY and time.monotonic() < deadline:
-                    time.sleep(pause)
+                    caller.pause(pause)
                     pause = min(2 * pause, 5.0)
                 elif refusal.status < 500:
                     raise EngineFault(
@@ -179,7 +199,8 @@ class VLLMServerEngine(RefreshedEngine):
             except (KeyError, IndexError, TypeError) as problem:
                 raise Unreachable(f"its reply can not be read: {problem}") from None
             else:
-                server.known.update(names)
+                with self._lock:
+                    server.knows(names)
                 return written
 
     def _images(self, server: _Server, context: Context, names: list[str]) -> list[tuple[str, str | None]]:
@@ -231,27 +252,29 @@ class VLLMServerEngine(RefreshedEngine):
                 f"no vLLM server is left ({said}): start one with `eva serve` and go on with --ckpt_path last"
             )
 
-    def _meet(self) -> None:
+    def _meet(self, caller: Caller) -> None:
         """Before the first word: wait for servers that are starting, leave out those that do not come."""
         with self._lock:
             if self._met:
                 return
             for server in self.servers:
-                server.problem = self._examine(server, self.patience)
+                server.problem = self._examine(server, self.patience, caller)
             self._met = True
             self._refuse_if_none_is_left()
 
-    def _examine(self, server: _Server, patience: float) -> str | None:
+    def _examine(self, server: _Server, patience: float, caller: Caller) -> str | None:
         """What is wrong with a server; None if it is well. A version that was never looked at is refused."""
         deadline = time.monotonic() + patience
         while True:
             try:
-                server.http.get("/health", timeout=10)
-                check_version(server.http.get("/version", timeout=10)["version"])
+                server.http.get("/health", timeout=10, caller=caller)
+                check_version(server.http.get("/version", timeout=10, caller=caller)["version"])
             except (Refused, Unreachable) as problem:
+                if isinstance(problem, Refused) and problem.status == 401:
+                    return f"{problem}; give this process the {VARIABLE} that the server was started with"
                 if time.monotonic() >= deadline:
                     return str(problem)
-                time.sleep(0.5)
+                caller.pause(0.5)
             else:
                 return None
 

@@ -20,6 +20,8 @@ from vllm.distributed.weight_transfer.base import (
 )
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
+from eva_lightning.engines.vllm.bucket_file import mapped
+
 
 @dataclass
 class Nothing(WeightTransferInitInfo):  # type: ignore[misc]
@@ -31,7 +33,7 @@ class Bucket(WeightTransferUpdateInfo):  # type: ignore[misc]
     """Some tensors, one behind the other in a file."""
 
     file: str
-    """Its path; in /dev/shm, where files are memory."""
+    """Its path; see bucket_file.py."""
     names: list[str]
     dtypes: list[str]
     shapes: list[list[int]]
@@ -68,7 +70,7 @@ def _tensors(bucket: Bucket) -> Iterator[tuple[str, Tensor]]:
         offset + prod(shape) * kind.itemsize
         for offset, shape, kind in zip(bucket.offsets, bucket.shapes, kinds, strict=True)
     ]
-    memory = torch.from_file(bucket.file, shared=False, size=max(ends), dtype=torch.uint8)
+    memory = torch.frombuffer(mapped(bucket.file, max(ends)), dtype=torch.uint8)
     for name, kind, shape, begin, end in zip(
         bucket.names, kinds, bucket.shapes, bucket.offsets, ends, strict=True
     ):

@@ -1,19 +1,17 @@
 """Weights to vLLM servers: pause, start, update, finish, empty the caches, resume.
 
 All servers get the same tensors in one pass over the policy, a bucket at a time, so that no second copy of
-the model is needed anywhere. A server that fails on the way is reported, and must not be asked again before
-it has been handed weights.
+the model is needed anywhere. What a server must not do twice is said to it once. A server that fails on the
+way is reported, and must not be asked again before it has been handed weights.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -22,13 +20,14 @@ from torch import Tensor
 from eva_lightning.device import on_card, wait_for
 from eva_lightning.engines.base import Weights
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
+from eva_lightning.engines.keys import is_here
+from eva_lightning.engines.vllm.bucket_file import PREFIX, folder_for
 from eva_lightning.engines.vllm.over_http import CACHES, device_push
 from eva_lightning.faults import UsageError
 
 Transfer = Literal["shared_memory", "nccl", "ipc"]
 """How weights travel: through the memory of one machine, between GPUs, or within one GPU."""
 
-LOCAL = ("localhost", "127.0.0.1", "::1")
 ALIGN = 64
 WANTS = {
     "nccl": "nccl wants a server that was started with it, on another GPU than the trainer's (start it with "
@@ -73,15 +72,17 @@ def push(
                 if problem is not None:
                     failed[server.url] = problem
 
-    everywhere(lambda server: server.post("/pause?mode=wait"))
+    everywhere(lambda server: server.post("/pause?mode=wait", again=True))
     if transfer == "shared_memory":
         _through_memory(servers, weights, version, bucket_bytes, everywhere)
     else:
         everywhere(lambda server: _from_device(server, weights, transfer, device))
-        everywhere(lambda server: server.post("/update_weight_version", {"new_version": str(version)}))
+        everywhere(
+            lambda server: server.post("/update_weight_version", {"new_version": str(version)}, again=True)
+        )
     for path in CACHES:
         everywhere(lambda server, path=path: _empty(server, path))  # type: ignore[misc]
-    everywhere(lambda server: server.post("/resume"))
+    everywhere(lambda server: server.post("/resume", again=True))
     return failed
 
 
@@ -90,13 +91,19 @@ def _from_device(server: HttpJson, weights: Weights, transfer: Transfer, device:
     with on_card(device):
         wait_for(device)  # the trainer wrote the weights, in another thread and perhaps on another stream
         try:
-            device_push(server.url, weights, transfer)
-        except (OSError, RuntimeError, AssertionError) as problem:  # vLLM asserts that devices are the same
+            device_push(server, weights, transfer)
+        except (
+            Refused,
+            Unreachable,
+            OSError,
+            RuntimeError,
+            AssertionError,
+        ) as problem:  # vLLM asserts devices
             raise RuntimeError(f"{str(problem) or type(problem).__name__}; {WANTS[transfer]}") from problem
 
 
 def _empty(server: HttpJson, cache: str) -> None:
-    reply = server.post(cache)
+    reply = server.post(cache, again=True)
     if isinstance(reply, dict) and reply.get("success") is False:
         raise RuntimeError(f"{cache} did not succeed: something is still being written")
 
@@ -117,7 +124,7 @@ def _through_memory(
     everywhere: Callable[[Callable[[HttpJson], Any]], None],
 ) -> None:
     for server in servers:
-        if server.host not in LOCAL:
+        if not is_here(server.host):
             raise UsageError(
                 f"{server.url} is on another machine, and shared memory does not reach it: give the server "
                 "and the engine transfer=nccl"
@@ -152,7 +159,7 @@ def _as_file(bucket: Sequence[tuple[str, Tensor]]) -> Iterator[dict[str, Any]]:
     for _, tensor in bucket:
         offsets.append(size)
         size += -(-tensor.nbytes // ALIGN) * ALIGN
-    with tempfile.NamedTemporaryFile(prefix="eva-weights-", dir=_roomy(size)) as file:
+    with tempfile.NamedTemporaryFile(prefix=PREFIX, dir=folder_for(size)) as file:
         file.truncate(size)
         memory = torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8)
         for (_, tensor), offset in zip(bucket, offsets, strict=True):
@@ -165,11 +172,3 @@ def _as_file(bucket: Sequence[tuple[str, Tensor]]) -> Iterator[dict[str, Any]]:
             "shapes": [list(tensor.shape) for _, tensor in bucket],
             "offsets": offsets,
         }
-
-
-def _roomy(size: int) -> str:
-    """Memory where files live, or a plain folder where there is too little of it (containers)."""
-    memory = Path("/dev/shm")
-    if memory.is_dir() and shutil.disk_usage(memory).free > size + 2**24:
-        return str(memory)
-    return tempfile.gettempdir()

@@ -38,8 +38,10 @@ class Benchmark:
     file: str
     """File of its rows: JSONL, JSON, CSV, TSV, Parquet, or a folder or id of `datasets`."""
     videos: str
-    """Folder of its videos. A row's path is taken as it is if such a file exists, else its longest tail that
-    exists in this folder."""
+    """Folder of its videos. A row's path is taken as it is if it lies in this folder, else its longest tail
+    that exists there."""
+    allow_outside: bool = False
+    """Whether a row may name a video elsewhere, by its whole path or by way of a link in that folder."""
     shape: RowShape = field(default_factory=RowShape)
     """Which column says what. With `keep_wording` it is asked in the words of its rows, as published numbers
     were measured."""
@@ -58,7 +60,7 @@ def read_benchmark(benchmark: Benchmark) -> tuple[list[Task], list[BrokenRow]]:
         raise UsageError(
             f"{benchmark.name}: shape.answer is null; a benchmark needs the column of its answers"
         )
-    intake, tasks = Intake(shape, VideoFolder(benchmark.videos)), list[Task]()
+    intake, tasks = Intake(shape, VideoFolder(benchmark.videos, benchmark.allow_outside)), list[Task]()
     try:
         for row in every_row_of(benchmark.file, benchmark.table):
             for task in intake.take(row, benchmark.name):

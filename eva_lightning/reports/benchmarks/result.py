@@ -5,7 +5,6 @@ The trajectory itself is written beside it and read by the viewer.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from eva_lightning.records import AnswerKind, Ledger, StopReason, Trajectory
@@ -114,7 +113,8 @@ def _officially(trajectory: Trajectory) -> str:
     """Why it ended, in the words of EVA's evaluator, which tells a call that it can not read from none."""
     assert trajectory.stop is not None
     said = trajectory.turns[-1].text if trajectory.turns else ""
-    unread = trajectory.stop == "no_action" and re.search("<tool_call>.*</tool_call>", said, re.DOTALL)
+    called = "</tool_call>" in said.partition("<tool_call>")[2]
+    unread = trajectory.stop == "no_action" and called
     return "no_valid_tool_call" if unread else OFFICIAL[trajectory.stop]
 
 

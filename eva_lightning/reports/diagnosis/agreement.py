@@ -82,7 +82,7 @@ def dtype_of(policy: Policy) -> torch.dtype:
 # --- what is measured
 
 
-def compare(
+def agreement_of(
     policy: Policy, trajectories: Sequence[Trajectory], *, temperature: float = SAMPLING.temperature
 ) -> Agreement:
     """The engine's log-probs of these trajectories beside the trainer's."""
@@ -110,14 +110,14 @@ def compare(
 
 def by_images(policy: Policy, engine: Engine) -> dict[int, Agreement]:
     """The agreement by number of frames in a conversation."""
-    return {images: compare(policy, _write(policy, engine, _probes(images))) for images in IMAGES}
+    return {images: agreement_of(policy, _write(policy, engine, _probes(images))) for images in IMAGES}
 
 
 def after_push(policy: Policy, engine: RefreshedEngine) -> Agreement:
     """The agreement after all weights changed and were handed over. Both are left as they were."""
     probes = [probe for images in IMAGES for probe in _probes(images)]
     with _pushed(policy, engine, amount=0.01):
-        return compare(policy, _write(policy, engine, probes))
+        return agreement_of(policy, _write(policy, engine, probes))
 
 
 def vision_change(policy: Policy, engine: RefreshedEngine) -> VisionChange:
@@ -129,15 +129,15 @@ def vision_change(policy: Policy, engine: RefreshedEngine) -> VisionChange:
     _write(policy, engine, probes)
     with _pushed(policy, engine, amount=0.3, only=VISION):
         written = _write(policy, engine, probes)
-        new = compare(policy, written)
-    return VisionChange(old=compare(policy, written), new=new)
+        new = agreement_of(policy, written)
+    return VisionChange(old=agreement_of(policy, written), new=new)
 
 
 def after_sleep(policy: Policy, engine: RefreshedEngine) -> Agreement:
     """The agreement after the engine slept and woke up."""
     with engine.awake():
         pass
-    return compare(policy, _write(policy, engine, _probes(1)))
+    return agreement_of(policy, _write(policy, engine, _probes(1)))
 
 
 def greedy(policy: Policy, engine: Engine) -> Likeness:

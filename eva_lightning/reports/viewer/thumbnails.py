@@ -94,7 +94,7 @@ class Album:
     def paste(self, trajectory: Trajectory) -> list[Pasted]:
         """The picture of every frame of `trajectory.frames`, in order."""
         clips = {clip.id: clip for clip in trajectory.task.clips}
-        chosen = set(spread(_looks(trajectory), self._settings.per_trajectory))
+        chosen = set(drawn_frames(_looks(trajectory), self._settings.per_trajectory))
         frames = trajectory.frames
         self._announce(clips, [frames[place] for place in sorted(chosen)])
         return [
@@ -189,10 +189,10 @@ def _looks(trajectory: Trajectory) -> list[int]:
     return [opening, *(len(turn.observation.frames) if turn.observation else 0 for turn in trajectory.turns)]
 
 
-def spread(looks: Sequence[int], most: int) -> Iterator[int]:
+def drawn_frames(looks: Sequence[int], most: int) -> Iterator[int]:
     """Which frames are drawn, counted over all looks: evenly spaced inside a look, at most `most` together.
 
-    >>> list(spread([5, 1], 4))
+    >>> list(drawn_frames([5, 1], 4))
     [0, 2, 4, 5]
     """
     first = 0

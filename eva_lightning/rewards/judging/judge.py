@@ -17,7 +17,7 @@ from functools import partial
 
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Engine, Sampling
-from eva_lightning.engines.single_turn import ask, some_at_once
+from eva_lightning.engines.single_turn import ask, some_at_once, unheard
 from eva_lightning.faults import EngineFault, EngineRefusal, Fault, UsageError
 from eva_lightning.records import FrameRef
 from eva_lightning.rewards.judging.rubric import Case, Reading, Rubric
@@ -41,10 +41,6 @@ class Costs:
     """Cases answered from memory or file."""
     silent: int = 0
     """Cases without a verdict."""
-
-
-def unheard(count: int) -> None:
-    """Progress that nobody wants to hear of."""
 
 
 class Judge:

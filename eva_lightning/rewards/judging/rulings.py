@@ -1,19 +1,19 @@
 """Verdicts that were given before, by what was asked: in memory, and in a file that outlives a crash.
 
-A key covers everything a verdict depends on: every word of the prompt, which frames, which model, which
-rubric. What a judge failed to say is never kept.
+A key covers everything a verdict depends on: every word of the prompt, which frames of which version of a
+file, which model, which rubric. What a judge failed to say is never kept.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from eva_lightning.faults import UsageError
+from eva_lightning.files.identity import identity
 from eva_lightning.files.lock import in_turn
 from eva_lightning.files.store import Appender, read
 from eva_lightning.records import Clip, Part
@@ -48,17 +48,17 @@ def key_of(case: Case, rubric: Rubric, model: str) -> str:
     return blake2b(json.dumps(asked, ensure_ascii=False).encode(), digest_size=16).hexdigest()
 
 
-def _place(clip: Clip) -> str:
-    """Where a clip is, from wherever one looks."""
-    return os.path.realpath(clip.path) if clip.path else clip.id
+def _place(clip: Clip) -> tuple[object, ...]:
+    """Which version of which file a clip is cut from."""
+    return identity(clip.path) if clip.path else (clip.id,)
 
 
-def _name(part: Part, places: Mapping[str, tuple[str, float]]) -> str | list[object]:
+def _name(part: Part, places: Mapping[str, tuple[tuple[object, ...], float]]) -> str | list[object]:
     """Text as it is; a frame by file, second of the file and size."""
     if isinstance(part, str):
         return part
     where, begin = places[part.clip]
-    return [where, round(begin + part.time, 6), part.height, part.width]
+    return [*where, round(begin + part.time, 6), part.height, part.width]
 
 
 class Rulings:

@@ -5,6 +5,7 @@ The clip has 150 frames at 25 a second, and every frame carries its number.
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -15,10 +16,10 @@ from eva_lightning.agent.tools.frame_select import FrameSelect
 from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.engines.scripted_engine import ScriptedEngine
-from eva_lightning.records import Clip
+from eva_lightning.records import Clip, Turn
 from eva_lightning.reports.benchmarks.result import result_of
 from eva_lightning.video.frame_store import FrameStore
-from tests.making import task
+from tests.making import task, trajectory
 from tests.video import footage
 
 
@@ -117,6 +118,13 @@ def test_a_call_that_the_script_can_not_run_is_the_end(said, official, ours):
     unclosed = not said.endswith("</tool_call>")
     assert result_of(one).stop_reason == ("no_answer_no_tool_call" if unclosed else "no_valid_tool_call")
     assert ours(said, ANSWER).stop == "answered"
+
+
+def test_calls_that_are_never_closed_are_told_in_no_time():
+    one = trajectory(turns=[Turn(text="<tool_call>" * 24_000)], stop="no_action", answer=None)
+    began = time.process_time()
+    assert result_of(one).stop_reason == "no_answer_no_tool_call"
+    assert time.process_time() - began < 1.0
 
 
 def test_a_call_that_it_can_run_is_run_beside_one_that_it_can_not_and_no_word_is_said(official):

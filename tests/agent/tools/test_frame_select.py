@@ -86,3 +86,28 @@ def test_of_several_clips_one_must_be_named():
 
 def test_a_resize_beyond_all_numbers_is_capped_like_any_other():
     assert look(resize=1e308).glimpses[0].content == look(resize=1.0).glimpses[0].content
+
+
+@pytest.mark.parametrize("name", ["start_time", "end_time", "nframes", "resize"])
+@pytest.mark.parametrize(
+    "value", ["9" * 60_000, "x" * 60_000, [[1] * 9000], {"a": {"b": "x" * 9000}}, True, "nan"]
+)
+def test_an_argument_that_is_no_number_is_told_in_a_line(name, value):
+    with pytest.raises(ToolError) as mistake:
+        look(**{name: value})
+    assert len(str(mistake.value)) < 200
+
+
+def test_a_clip_that_is_none_is_told_in_a_line():
+    with pytest.raises(ToolError) as mistake:
+        look(clips=(Clip(id="a", path="a.mp4"), Clip(id="b", path="b.mp4")), video="x" * 60_000)
+    assert len(str(mistake.value)) < 200
+
+
+@pytest.mark.parametrize("count", [10**9, 1e18, 1e300, "1e308", 10**300])
+def test_a_billion_frames_are_a_million_of_which_the_budget_takes_a_few(count):
+    world = StillWorld(duration=100.0)
+    found = look(world, nframes=count, start_time=-1e308, end_time=1e308)
+    ((_, moments, _, _),) = world.looks
+    assert len(moments) == 705  # of 28 x 28 pixels: 1 token and 16 of its label each
+    assert found.frames_cut == 1_000_000 - 705

@@ -142,6 +142,9 @@ def test_an_answer_taken_out_is_no_answer():
         ('{"version": 1, "turns": [3]}', r"eva.turns\[0\]: want an object"),
         ('{"version": 1, "frames": {}}', "eva.frames: want a list"),
         ('{"version": 1, "frames": [{"clip": "v"}]}', "time: missing"),
+        ('{"version": 1, "pictures": {"v": ["k"]}}', "eva.pictures.v: want the name of a folder"),
+        ('{"version": 1, "opening": true}', "eva.opening: want a number of messages"),
+        ('{"version": 1, "opening": -1}', "eva.opening: want a number of messages"),
         ('{"version": 1}', "messages: speak of 2 images, but there are 0 frames"),
     ],
 )

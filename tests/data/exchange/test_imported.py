@@ -138,6 +138,37 @@ def test_marks_of_either_trainer_are_marks(read_rows, row, mark):
     assert one.desirable is mark
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('{"a": ' + "[" * 500 + "]" * 500 + "}", "nested more than 32 deep"),
+        ('{"a": NaN}', "NaN is no number in JSON"),
+        ('{"a": "\\ud83d"}', "half a character"),
+        ('{"a": 1, "a": 2}', "'a' stands there twice"),
+    ],
+    ids=["deep", "nan", "half", "twice"],
+)
+def test_a_call_that_no_file_could_hold_is_named(read_rows, arguments, said):
+    row = sharegpt()
+    row["conversations"][1]["value"] = f'{{"name": "zoom", "arguments": {arguments}}}'
+    status, told = read_rows(row)
+    assert status == 1 and re.search(rf"conversations\[1\].value: not JSON \({said}\)", told)
+
+
+def test_arguments_that_are_no_text_are_bounded_as_well(read_rows):
+    row = openai()
+    row["messages"][2] = {
+        "role": "assistant",
+        "tool_calls": [{"function": {"name": "zoom", "arguments": {}}}],
+    }
+    held = row["messages"][2]["tool_calls"][0]["function"]["arguments"]
+    for _ in range(400):
+        held["a"] = {}
+        held = held["a"]
+    status, told = read_rows(row)
+    assert status == 1 and "arguments: nested more than 32 deep" in told
+
+
 def test_images_that_no_message_speaks_of_come_before_the_first_question(read_rows):
     row = {"prompt": "Which?", "completion": "<answer>A</answer>", "image": "a.png"}
     (one,), _ = read_rows(row)

@@ -100,6 +100,8 @@ def turn(dice, about, last, sampled):
             parts=parts(dice, about),
             error=dice.choice([None, "start_time is missing"]),
             frames_cut=dice.choice([0, 3]),
+            worked=dice.choice([None, 0, 1]),
+            elsewhere=dice.choice([0, 600]),
         )
     return Turn(
         text=text,

@@ -128,6 +128,15 @@ def test_json_that_nobody_can_read_is_refused(tmp_path, name, text, said):
         list(rows_of(str(tmp_path / name)))
 
 
+def test_a_line_without_end_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "LONGEST", 1000)
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n' + "x" * 5000)
+    rows = rows_of(str(tmp_path / "rows.jsonl"))
+    assert next(rows).values == {"a": 1}
+    with pytest.raises(UsageError, match="rows.jsonl:2: a line of more than 1000 bytes"):
+        next(rows)
+
+
 def test_a_column_that_is_there_twice_is_not_chosen_from(tmp_path):
     (tmp_path / "rows.csv").write_text("id,answer,answer\n1,x,y\n")
     with pytest.raises(UsageError, match="rows.csv: two columns are named 'answer'"):

@@ -7,6 +7,8 @@ from collections import Counter
 
 import pytest
 
+from eva_lightning.agent.dialects.base import Parsed
+from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.data.mining.causes import Failure
 from eva_lightning.data.mining.harvest import harvest
@@ -20,6 +22,7 @@ from eva_lightning.records import Answer, Clip
 from tests.engines.test_server_engine import says, serving
 from tests.making import task
 
+EVA = EvaDialect()
 SMALL = ScriptSettings(duration=(30, 30), height=112, width=112, fps=2)
 
 
@@ -71,10 +74,10 @@ class Script:
         return self((message.text, len(message.frames)))
 
 
-def mined(engine, videos, count=2, options=True, pool=(), tries=1, **settings):
+def mined(engine, videos, count=2, options=True, pool=(), tries=1, dialect=EVA, **settings):
     author = TeacherAuthor(engine, str(videos), **({"frames": 3, "concurrency": 1} | settings))
     seen = VideoWorld()
-    author.settle(videos, seen)
+    author.settle(videos, seen, dialect)
     try:
         return harvest(author, failures(options), count, pool=pool, world=seen, seed=0, tries=tries)
     finally:
@@ -138,7 +141,7 @@ def test_open_failures_bring_open_questions_with_words_or_numbers(videos):
         ([choice(question=" ")], "not a task"),
         ([choice(question="why " * 500)], "not a task"),
         ([choice(start="early")], "not a task"),
-        ([choice(end=float("nan"))], "not a task"),
+        ([choice(end=float("nan"))], "not JSON"),
         ([choice(end=True)], "not a task"),
         ([choice(answer="blue")], "bad options"),
         ([choice() | {"options": ["pink"]}], "bad options"),
@@ -213,6 +216,24 @@ def test_a_task_must_be_answered_from_its_frames_and_not_without(seen, blind, ca
     assert len(found.tasks) == (cause is None)
 
 
+class Shouted(EvaDialect):
+    """Answers as !!blue!!."""
+
+    def parse(self, text):
+        return Parsed(answer=text.strip("!")) if text.startswith("!!") else Parsed(problem="not shouted")
+
+    def reply(self, answer):
+        return f"!!{answer}!!"
+
+
+def test_answers_are_asked_for_and_read_as_the_agent_spells_them(videos):
+    script = Script([row()], seen="!!pink!!", blind="!!who knows!!")
+    found = mined(ScriptedEngine(script.here), videos, count=1, options=False, dialect=Shouted())
+    assert causes(found) == [] and len(found.tasks) == 1
+    seen, blind = script.asked[1:]
+    assert seen.endswith("alone: !!a few words!!") and blind.endswith("guess: !!a few words!!")
+
+
 def test_a_teacher_that_dies_before_the_examination_leaves_nothing_unchecked(videos):
     def once(n, body):
         return says(json.dumps([choice()])) if n == 1 else (500, {})
@@ -232,7 +253,7 @@ def test_commissions_follow_the_failures_and_the_videos_of_failures_are_left_out
     (path,) = videos.iterdir()
     own = [Failure(task=task(clips=(Clip(id="v", path=str(path)),)), cause="wrong")]
     author = TeacherAuthor(ScriptedEngine(Script().here), str(videos))
-    author.settle(videos, VideoWorld())
+    author.settle(videos, VideoWorld(), EVA)
     assert [one.cause for one in author.write(own, 2, 0).rejected] == ["nothing to ask"]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.data.mining.causes import Failure
 from eva_lightning.data.mining.harvest import harvest
@@ -31,7 +32,7 @@ def failed(world, family, attempts=1, options=None):
 def mined(author, failures, count, pool=(), seed=0, folder=None):
     seen = VideoWorld()
     if folder is not None:
-        author.settle(folder, seen)
+        author.settle(folder, seen, EvaDialect())
     try:
         return harvest(author, failures, count, pool=pool, world=seen, seed=seed)
     finally:

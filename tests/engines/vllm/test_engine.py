@@ -13,7 +13,7 @@ from eva_lightning.engines.vllm.engine import VLLMEngine
 from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.records import Clip, FrameRef, Message, Task, Trajectory, Turn
-from eva_lightning.reports.diagnosis.agreement import compare
+from eva_lightning.reports.diagnosis.agreement import agreement_of
 from eva_lightning.reports.diagnosis.conversations import make_probe, picture, write_probes
 
 CLOSE = 5e-5
@@ -62,7 +62,7 @@ def apart(policy, asked, said, temperature=1.0):
         prompt_ids=list(asked.ids),
         turns=[turn],
     )
-    return compare(policy, [record], temperature=temperature).largest
+    return agreement_of(policy, [record], temperature=temperature).largest
 
 
 def test_64_conversations_at_once_have_the_trainer_s_logprobs(policy, engine):
@@ -70,7 +70,7 @@ def test_64_conversations_at_once_have_the_trainer_s_logprobs(policy, engine):
     assert sorted({len(one.frames) for one in written}) == list(range(13))
     assert {one.rounds for one in written} == {1, 2, 3, 4}
     assert {frame.visual_tokens for one in written for frame in one.frames} == {1, 5, 6, 16, 18}
-    found = compare(policy, written)
+    found = agreement_of(policy, written)
     assert found.tokens == sum(len(turn.token_ids) for one in written for turn in one.turns) > 3000
     assert found.largest <= CLOSE
 
@@ -81,13 +81,13 @@ def test_the_likeliest_tokens_are_those_of_the_trainer_s_own_generation(policy, 
     theirs, ours = (write_probes(one, PROBES, greedy) for one in (engine, own))
     own.close()
     assert [one.token_ids for one in theirs] == [one.token_ids for one in ours]
-    assert compare(policy, theirs, temperature=0.0).largest <= CLOSE
+    assert agreement_of(policy, theirs, temperature=0.0).largest <= CLOSE
 
 
 def test_a_tempered_turn_has_the_logprobs_of_the_tempered_distribution(policy, engine):
     written = write_probes(engine, PROBES[:16], Sampling(temperature=0.7, max_tokens=24))
-    assert compare(policy, written, temperature=0.7).largest <= CLOSE
-    assert compare(policy, written, temperature=1.0).largest > 0.1
+    assert agreement_of(policy, written, temperature=0.7).largest <= CLOSE
+    assert agreement_of(policy, written, temperature=1.0).largest > 0.1
 
 
 def test_banned_tokens_are_never_drawn(policy, engine):
@@ -136,7 +136,7 @@ def test_a_cancelled_turn_holds_nobody_up(engine):
     before = engine.spent.written
     after = asyncio.run(asyncio.wait_for(run(), 30))
     assert len(after.token_ids) == 4 and engine.spent.written - before <= 204
-    assert not engine._call(engine._vllm.busy)
+    assert not engine.thread.call(engine.thread.vllm.busy)
 
 
 def test_what_can_not_be_written_is_refused_in_a_line_and_the_others_go_on(engine):
@@ -173,7 +173,7 @@ def test_what_vllm_refuses_itself_stops_its_own_turn_only(engine):
 
 def test_a_conversation_is_read_once_over_its_turns(engine):
     """Blocks of 32 tokens are found again: of each earlier prompt and turn all but what fills no block."""
-    engine._call(engine._vllm.forget)
+    engine.thread.call(engine.thread.vllm.forget)
     read, cached = engine.spent.read, engine.spent.cached
     (record,) = write_probes(engine, [make_probe("long", 12, turns=4)], Sampling(max_tokens=24))
     prompts = [len(record.prompt_ids)]
@@ -190,8 +190,8 @@ def test_a_conversation_is_read_once_over_its_turns(engine):
 def test_a_frame_is_known_by_its_name_and_its_pixels_are_prepared_once(policy, engine):
     """Under a known name other pixels change nothing, even where no prefix is known."""
     prepared = []
-    engine._call(engine._vllm.forget)
-    processor = engine._vllm._engine.renderer.mm_processor
+    engine.thread.call(engine.thread.vllm.forget)
+    processor = engine.thread.vllm._engine.renderer.mm_processor
     original = type(processor)._call_hf_processor
 
     def counted(self, data, words):

@@ -51,7 +51,7 @@ def test_what_breaks_inside_vllm_reaches_whoever_waits_and_whoever_comes_later(p
     def broken():
         raise RuntimeError("out of memory")
 
-    breaking._vllm.step = broken
+    breaking.thread.vllm.step = broken
     outcomes = write(breaking, 3)
     later = write(breaking)
     with pytest.raises(EngineFault, match="vLLM failed: RuntimeError: out of memory"):

@@ -12,7 +12,7 @@ from eva_lightning.faults import EngineFault
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.records import Clip, FrameRef, Message, Task, Trajectory, Turn
-from eva_lightning.reports.diagnosis.agreement import changed, compare
+from eva_lightning.reports.diagnosis.agreement import agreement_of, changed
 from eva_lightning.reports.diagnosis.conversations import make_probe, picture, write_probes
 
 CLOSE = 5e-5
@@ -70,7 +70,7 @@ def test_three_pushes_of_all_weights_keep_the_bound_and_leave_the_trainer_s_bits
         before = bits(policy)
         push(policy, engine, version)
         written = write_probes(engine, PROBES, Sampling(max_tokens=24))
-        assert compare(policy, written).largest <= CLOSE
+        assert agreement_of(policy, written).largest <= CLOSE
         assert {one.weight_versions for one in written} == {(version,)}
         assert engine.policy_version == version and engine.holds_weights
         assert all(torch.equal(value, before[name]) for name, value in policy.model.state_dict().items())
@@ -89,10 +89,10 @@ def test_three_pushes_of_an_adapter_keep_the_bound_and_leave_the_trainer_s_bits_
                     torch.nn.init.normal_(weight, std=0.02)
             before = bits(policy)
             stale = write_probes(engine, PROBES, Sampling(max_tokens=24))
-            assert compare(policy, stale).largest > 100 * CLOSE  # the engine does not know of it yet
+            assert agreement_of(policy, stale).largest > 100 * CLOSE  # the engine does not know of it yet
             push(policy, engine, version)
             written = write_probes(engine, PROBES, Sampling(max_tokens=24))
-            assert compare(policy, written).largest <= CLOSE
+            assert agreement_of(policy, written).largest <= CLOSE
             assert all(torch.equal(value, before[name]) for name, value in policy.model.state_dict().items())
     finally:
         engine.close()
@@ -103,8 +103,8 @@ def test_the_engine_keeps_its_copy_while_the_trainer_goes_on(policy, engine):
     push(policy, engine, 1)
     with changed(policy, amount=0.1):
         written = write_probes(engine, PROBES[:2], Sampling(max_tokens=24))
-        assert compare(policy, written).largest > 100 * CLOSE
-    assert compare(policy, written).largest <= CLOSE
+        assert agreement_of(policy, written).largest > 100 * CLOSE
+    assert agreement_of(policy, written).largest <= CLOSE
 
 
 def test_with_its_caches_kept_it_writes_by_the_old_vision_tower(policy, engine, monkeypatch):
@@ -114,11 +114,11 @@ def test_with_its_caches_kept_it_writes_by_the_old_vision_tower(policy, engine, 
     with changed(policy, amount=0.3, only="model.visual."):
         push(policy, engine, 1)
         stale = look(engine)
-        assert compare(policy, stale).largest > 0.01
+        assert agreement_of(policy, stale).largest > 0.01
         monkeypatch.undo()
         push(policy, engine, 2)
-        assert compare(policy, look(engine)).largest <= CLOSE
-    assert compare(policy, stale).largest <= CLOSE  # right by the old tower
+        assert agreement_of(policy, look(engine)).largest <= CLOSE
+    assert agreement_of(policy, stale).largest <= CLOSE  # right by the old tower
 
 
 def test_an_emptied_prefix_cache_alone_is_not_enough(policy, engine, monkeypatch):
@@ -136,5 +136,5 @@ def test_with_its_caches_emptied_it_sees_known_frames_anew(policy, engine, befor
     with changed(policy, amount=0.3, only="model.visual."):
         push(policy, engine, 1)
         written = look(engine, before)
-        assert compare(policy, written).largest <= CLOSE
-    assert compare(policy, written).largest > 0.01
+        assert agreement_of(policy, written).largest <= CLOSE
+    assert agreement_of(policy, written).largest > 0.01

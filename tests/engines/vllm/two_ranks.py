@@ -22,7 +22,7 @@ from eva_lightning.faults import EngineFault, UsageError
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.records import Message
-from eva_lightning.reports.diagnosis.agreement import VISION, changed, compare
+from eva_lightning.reports.diagnosis.agreement import VISION, agreement_of, changed
 from eva_lightning.reports.diagnosis.conversations import make_probe, write_probes
 
 SMALL = VLLMSettings(max_length=2048, batch_tokens=2048, max_frames=16, max_frame_tokens=64)
@@ -57,7 +57,7 @@ def round_of(policy, engine, conversations):
     """So many conversations of this rank, and how well they agree with the trainer."""
     probes = [make_probe(f"{RANK}-{i}", 3 * i, seed=7 * i + RANK) for i in range(conversations)]
     written = write_probes(engine, probes, SAMPLING)
-    return written, compare(policy, written) if written else None
+    return written, agreement_of(policy, written) if written else None
 
 
 def told(policy, engine, conversations):
@@ -79,7 +79,7 @@ def pushes(policy, engine):
             engine.take_weights(lambda: merged_weights(policy.backbone), engine.policy_version + 1)
             written, new = round_of(policy, engine, 3)
         versions = {turn.weight_version for one in written for turn in one.turns}
-        found.append({"new": new, "old": compare(policy, written), "versions": versions})
+        found.append({"new": new, "old": agreement_of(policy, written), "versions": versions})
     engine.take_weights(lambda: merged_weights(policy.backbone), 3)
     return found
 
@@ -103,7 +103,7 @@ def refusals(engine):
 def dropping(engine):
     """Rank 0 soon gives up a turn of 1,900 tokens: how often vLLM was stepped."""
     steps = 0
-    step = engine._vllm.step
+    step = engine.thread.vllm.step
 
     def counted():
         nonlocal steps
@@ -114,14 +114,14 @@ def dropping(engine):
         asked = engine.write(context(engine), Sampling(max_tokens=1900))
         await asyncio.wait_for(asked, 0.3)
 
-    engine._vllm.step = counted
+    engine.thread.vllm.step = counted
     with engine.awake():
         if RANK == 0:
             with suppress(TimeoutError):
                 asyncio.run(give_up())
         else:
             outcomes(engine, (3, 20))
-    engine._vllm.step = step
+    engine.thread.vllm.step = step
     return steps
 
 
@@ -150,10 +150,10 @@ def ending(engine):
 
 def breaking(engine):
     """vLLM breaks on rank 1 and closes nothing: rank 0 waits inside of its own, where no socket wakes it."""
-    close = engine._vllm.close
+    close = engine.thread.vllm.close
     if RANK == 1:
-        engine._vllm.step = lambda: 1 // 0
-        engine._vllm.close = dist.barrier
+        engine.thread.vllm.step = lambda: 1 // 0
+        engine.thread.vllm.close = dist.barrier
     found = ending(engine)
     if RANK == 0:
         dist.barrier()
@@ -166,7 +166,7 @@ def breaking(engine):
 def dying(engine):
     """The process of rank 1 dies while rank 0 waits for what it has to tell."""
     if RANK == 1:
-        engine._lockstep.tick = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        engine.thread.lockstep.tick = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     found = ending(engine)
     engine.close()
     return found

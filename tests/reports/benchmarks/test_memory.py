@@ -55,7 +55,7 @@ def evaluate(folder, count):
     tasks = [task(id=f"Mine/{i}", source="Mine", extra={"index": i}) for i in range(count)]
     recorder = Recorder(folder)
     recorder.begin({}, lambda _: 3600.0)
-    Asked().examine(tasks, done=recorder.done(), on_finish=recorder.append)
+    Asked().answer_all(tasks, done=recorder.done(), on_finish=recorder.append)
     recorder.close()
     told = report(Benchmark(name="Mine", file="", videos=""), recorder.answered(), [])
     assert f"Mine: {count} questions answered" in told and f"  {FRAMES}.0 " in told

@@ -15,8 +15,8 @@ from eva_lightning.reports.diagnosis.agreement import (
     SAMPLING,
     Agreement,
     VisionChange,
+    agreement_of,
     changed,
-    compare,
 )
 from eva_lightning.reports.diagnosis.conversations import make_probe, picture, write_probes
 from eva_lightning.reports.diagnosis.examination import examine, findings
@@ -89,9 +89,9 @@ def test_a_known_difference_is_measured(policy):
     engine = TransformersEngine(policy)
     (record,) = write_probes(engine, [make_probe("a", 2)], SAMPLING)
     engine.close()
-    assert compare(policy, [record]).largest < 1e-4
+    assert agreement_of(policy, [record]).largest < 1e-4
     record.turns[1].logprobs[0] += 0.5
-    found = compare(policy, [record])
+    found = agreement_of(policy, [record])
     assert found.tokens == sum(len(turn.token_ids) for turn in record.turns)
     assert found.largest == pytest.approx(0.5, abs=1e-4)
     assert found.mean == pytest.approx(0.5 / found.tokens, abs=1e-4)

@@ -1,5 +1,7 @@
 """A verdict is read strictly: one JSON object of a verdict and a reason, or nothing."""
 
+import os
+
 import pytest
 
 from eva_lightning.data.selection.sufficiency import SUFFICIENCY, case_of
@@ -81,6 +83,17 @@ def test_a_verdict_is_remembered_by_everything_it_depends_on_and_by_nothing_else
         key(task=task(clips=(Clip(id="v", path="w.mp4"),))),
     ]
     assert len({key(), *different}) == 1 + len(different)
+
+
+def test_a_clip_that_was_replaced_is_judged_anew(tmp_path):
+    clip = tmp_path / "v.mp4"
+    shown = task(clips=(Clip(id="v", path=str(clip)),))
+    keys = [key(task=shown)]
+    for content in (b"one", b"three", b"other"):
+        clip.write_bytes(content)
+        os.utime(clip, ns=(0, len(keys)))
+        keys += [key(task=shown)]
+    assert len(set(keys)) == 4 and key(task=shown) == keys[-1]
 
 
 def test_frames_are_told_apart_by_clip_where_there_are_several():

@@ -182,7 +182,7 @@ def answers(out):
 
 def learned(out):
     """What a fit ended with: the iteration, the trained weights and the state of the optimizer."""
-    last = torch.load(out / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=False)
+    last = torch.load(out / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
     return last["iteration"], last["state_dict"], last["optimizer_states"]
 
 

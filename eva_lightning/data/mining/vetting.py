@@ -1,11 +1,11 @@
-"""The examiner: whether a task needs its evidence, and no more, in a teacher's opinion; two short calls."""
+"""Vetting: whether a task needs its evidence, and no more, in a teacher's opinion; two short calls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 
-from eva_lightning.agent.config import default_dialect
+from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.data.mining.author import Rejected, Written
 from eva_lightning.data.mining.teacher import Teacher
 from eva_lightning.faults import EngineFault, VideoError
@@ -16,25 +16,25 @@ SHORT = 128
 """Tokens of an answer."""
 
 
-def examine(tasks: Sequence[Task], teacher: Teacher, frames: int) -> Written:
+def vet(tasks: Sequence[Task], teacher: Teacher, dialect: Dialect, frames: int) -> Written:
     """Keep what the teacher answers rightly from `frames` frames of the evidence, and wrongly without any.
 
     A lucky guess without frames costs a good task now and then; the other way round would cost the policy a
     bad lesson.
     """
-    doubts = teacher.all([partial(_doubt, task, teacher, frames) for task in tasks])
+    doubts = teacher.all([partial(_doubt, task, teacher, dialect, frames) for task in tasks])
     return Written(
         tasks=tuple(task for task, doubt in zip(tasks, doubts, strict=True) if doubt is None),
         rejected=tuple(doubt for doubt in doubts if doubt is not None),
     )
 
 
-async def _doubt(task: Task, teacher: Teacher, frames: int) -> Rejected | None:
+async def _doubt(task: Task, teacher: Teacher, dialect: Dialect, frames: int) -> Rejected | None:
     try:
-        seen = await _answered(task, teacher, frames)
+        seen = await _answered(task, teacher, dialect, frames)
         if not seen.correct:
             return Rejected(cause="not in the frames", reason=seen.reason, task=task)
-        blind = await _answered(task, teacher, 0)
+        blind = await _answered(task, teacher, dialect, 0)
         if blind.correct:
             return Rejected(cause="needs no frames", reason=blind.reason, task=task)
     except VideoError as problem:
@@ -44,9 +44,9 @@ async def _doubt(task: Task, teacher: Teacher, frames: int) -> Rejected | None:
     return None
 
 
-async def _answered(task: Task, teacher: Teacher, frames: int) -> Verdict:
-    """How the teacher does with so many frames of the evidence."""
-    dialect, clip = default_dialect(), task.clips[0]
+async def _answered(task: Task, teacher: Teacher, dialect: Dialect, frames: int) -> Verdict:
+    """How the teacher does with so many frames of the evidence, its answer spelled as the agent's."""
+    clip = task.clips[0]
     parts: list[Part] = []
     if frames and task.evidence:
         parts = await teacher.frames(clip, [one for one in task.evidence if one.clip == clip.id], frames)
