@@ -98,7 +98,7 @@ class PolicyModule(SteppingModule):
     def _read(self) -> Policy:
         """The policy, or what the strategy reads in its stead."""
         strategy = None if self._trainer is None else self._trainer.strategy
-        if isinstance(strategy, FSDP2Strategy):
+        if isinstance(strategy, FSDP2Strategy | ZeroStrategy):
             return strategy.read(self.policy_config)
         return load_policy(self.policy_config)
 

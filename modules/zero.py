@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -18,6 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
 from torch import nn
 
 from eva_lightning.faults import UsageError
+from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 
 
 class ZeroStrategy(DeepSpeedStrategy):
@@ -52,7 +54,6 @@ class ZeroStrategy(DeepSpeedStrategy):
         super().__init__(config=_config(stage, offload_optimizer, offload_parameters, zero or {}))
         self.exclude_frozen_parameters = True  # they are read from the policy's folder
         self.read_into_shards = read_into_shards
-        self._told: Any = None
 
     # --- one machine without a GPU will do, to see what it does
 
@@ -74,13 +75,35 @@ class ZeroStrategy(DeepSpeedStrategy):
     # --- weights
 
     def model_sharded_context(self) -> AbstractContextManager[None]:  # type: ignore[override]
-        """transformers can not read inside `deepspeed.zero.Init`; it cuts by itself when it is told to."""
+        """Nothing: transformers can not read inside `deepspeed.zero.Init`."""
         self._init_config_if_needed()
-        if self.read_into_shards:
-            from transformers.integrations.deepspeed import HfDeepSpeedConfig
-
-            self._told = HfDeepSpeedConfig(self.config)  # type: ignore[no-untyped-call]  # as long as it lives
         return nullcontext()
+
+    def read(self, config: PolicyConfig) -> Policy:
+        """The policy, in shards if so wished.
+
+        transformers cuts as long as the config lives: what is read later, a judge for example, stays whole.
+        """
+        if not self.read_into_shards:
+            return load_policy(config)
+        from transformers.integrations.deepspeed import HfDeepSpeedConfig
+
+        told = HfDeepSpeedConfig(self.config)  # type: ignore[no-untyped-call]
+        policy = load_policy(config)
+        del told
+        return policy
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """DeepSpeed goes on with as many ranks as wrote it."""
+        path = Path(checkpoint_path)
+        wrote = len(list(path.glob("checkpoint/*zero_pp_rank_*_optim_states.pt")))
+        if path.is_file() or (wrote and wrote != self.world_size):
+            what = "one file, of another strategy" if path.is_file() else f"of {wrote} ranks"
+            raise UsageError(
+                f"ckpt_path {path}: is {what}; DeepSpeed goes on with a folder of as many ranks as there "
+                f"are, here {self.world_size}; fsdp2 goes on with any number"
+            )
+        return super().load_checkpoint(checkpoint_path, weights_only)
 
     @property
     def _module(self) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 
 
-def launch(program, *words, ranks=2, folder, limit=240):
+def launch(program, *words, ranks=2, folder, limit=400):
     """Run `python -m PROGRAM WORDS` in each rank; what went wrong in one of them is the error of all.
 
     Args:

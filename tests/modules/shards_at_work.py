@@ -130,6 +130,6 @@ PARTS = {"stop": stop_and_go_on, "alone": go_on_alone, "write": write_and_hand_o
 
 if __name__ == "__main__":
     part, tiny, world, folder = sys.argv[1:]
-    faulthandler.dump_traceback_later(230, exit=True)
+    faulthandler.dump_traceback_later(380, exit=True)
     found = PARTS[part](tiny, load_world(world), Path(folder))
     torch.save(found, Path(folder) / f"{part}-{torch.distributed.get_rank()}.pt")

@@ -99,6 +99,20 @@ def test_an_adapter_is_cut_again_after_each_pass(again, lora, refused, tiny_fold
         refuse_adapter_that_stays_whole(trainer, load_policy(config, weights=False).model)
 
 
+@pytest.mark.parametrize("ranks", [None, 2])
+def test_deepspeed_goes_on_with_as_many_ranks_as_wrote(ranks, tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    if ranks is None:
+        path.touch()
+    else:
+        (path / "checkpoint").mkdir(parents=True)
+        for rank in range(ranks):
+            (path / "checkpoint" / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt").touch()
+    monkeypatch.setattr(ZeroStrategy, "world_size", 4)
+    with pytest.raises(UsageError, match="is (one file|of 2 ranks).*here 4; fsdp2 goes on with any number"):
+        zero(2).strategy.load_checkpoint(path)
+
+
 def test_a_state_is_shared_out_once():
     for trainer in (zero(2), SimpleNamespace(strategy=FSDP2Strategy())):
         refuse_two_ways_to_share(trainer, OptimizerConfig())

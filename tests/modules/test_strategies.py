@@ -56,7 +56,8 @@ def shards(together):
 
 @pytest.fixture(scope="module")
 def zero(together):
-    return together(*(f"{stage}:{case}" for stage in ("zero2", "zero3") for case in (*SHARE, POISON)))
+    whole = [f"{stage}:{case}" for stage in ("zero2", "zero3") for case in (*SHARE, POISON)]
+    return together(*whole, "zero3, read into shards:sft, uneven")
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,11 @@ def test_zero2_makes_the_steps_of_whole_weights(case, steps, zero):
 def test_zero3_makes_the_gradients_of_whole_weights(case, steps, zero):
     """Where a gradient is all but 0, Adam moves by its sign: so the weights are allowed 1 % of a step."""
     same_steps(steps(case), zero["zero3", case], weights=1e-6, clipped_later=True)
+
+
+@WITH_DEEPSPEED
+def test_zero3_makes_them_with_weights_that_were_read_into_shards(steps, zero):
+    same_steps(steps("sft, uneven"), zero["zero3, read into shards", "sft, uneven"], clipped_later=True)
 
 
 def test_a_loss_that_is_no_number_on_one_rank_moves_no_shard(alone, shards):
