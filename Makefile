@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py
+BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py \
+  bench/strategies.py
 READY := $(VENV)/.ready
 VLLM := $(VENV)/.vllm
 AUDIT := $(VENV)/audit/bin/pip-audit
