@@ -72,7 +72,7 @@ class GRPOModule(PolicyModule):
 
     def configure_model(self) -> None:
         super().configure_model()
-        if self.objective.kl_weight and not hasattr(self, "reference"):
+        if self.objective.kl_weight and self.reference is None:
             self.reference = Reference(self.policy)
         for reward in self.rewards:
             reward.equip(self.engine, self.dialect, self.world)
@@ -118,7 +118,7 @@ class GRPOModule(PolicyModule):
     ) -> tuple[list[Trajectory], dict[str, float]]:
         """Rewarded attempts, and where the seconds went. Runs in any thread: it changes nothing of ours."""
         watch, began = Stopwatch(), perf_counter()
-        with self.engine.awake():  # until the rewards are given: some of them ask it, too
+        with self.awake():  # until the rewards are given: some of them ask it, too
             made = await self.roll_out(
                 tasks,
                 attempts=self.attempts,
@@ -195,8 +195,10 @@ class GRPOModule(PolicyModule):
 
         def loss_of(micro: MicroBatch, places: list[int]) -> tuple[Tensor, Tally]:
             mine = [trajectories[place] for place in places]
-            now = self.logprobs(micro, temperature=self.temperature)
-            before = torch.cat([old[id(one)] for one in mine]) if old else now.logprobs.detach()
+            now = self.logprobs(micro, temperature=self.temperature, entropy=True)
+            before = now.logprobs.detach()
+            if old and mine:
+                before = torch.cat([old[id(one)] for one in mine])
             return policy_gradient(
                 now.logprobs,
                 before,
@@ -218,14 +220,14 @@ class GRPOModule(PolicyModule):
         """What the policy thinks before the first of several updates, by trajectory."""
         found: dict[int, Tensor] = {}
         with torch.no_grad():
-            for micro, places in self.micro_batches(trajectories):
+            for micro, places, _ in self.passes(trajectories):
                 logprobs = self.logprobs(micro, temperature=self.temperature).logprobs
                 for number, place in enumerate(places):
                     found[id(trajectories[place])] = logprobs[micro.sequence == number]
         return found
 
     def _reference_logprobs(self, micro: MicroBatch) -> Tensor | None:
-        if not self.objective.kl_weight:
+        if self.reference is None:
             return None
         frozen: Policy
         with self.reference.policy(self.device) as frozen:

@@ -54,7 +54,7 @@ class KTOModule(PolicyModule):
 
     def configure_model(self) -> None:
         super().configure_model()
-        if not hasattr(self, "reference"):
+        if self.reference is None:
             self.reference = Reference(self.policy)
 
     def on_train_start(self) -> None:
@@ -97,9 +97,11 @@ class KTOModule(PolicyModule):
             raise UsageError(
                 f"the trajectory of task {unmarked[0]!r} is not marked good or bad: run eva label"
             )
-        desirable = torch.tensor([bool(one.desirable) for one in feedback], device=self.device)
+        marks = [bool(one.desirable) for one in feedback]
+        desirable = torch.tensor(marks, dtype=torch.bool, device=self.device)
         lengths = _written(feedback).to(self.device)
         totals = self.totals(feedback)
+        assert self.reference is not None
         with self.phase("credit"):
             with self.reference.policy(self.device) as frozen:
                 before = self._sequence_logprobs(feedback, frozen)
@@ -133,20 +135,19 @@ class KTOModule(PolicyModule):
             for one, partner in zip(feedback, partners[first:], strict=False)
             if partner >= 0
         ]
-        ratios = torch.zeros(0, device=self.device)
-        if pairs:
-            with torch.no_grad():
-                now = self._sequence_logprobs(pairs, self.policy)
-            with self.reference.policy(self.device) as frozen:
-                then = self._sequence_logprobs(pairs, frozen)
-            ratios = log_ratio(now, then, _written(pairs).to(self.device), self.objective)
+        assert self.reference is not None
+        with torch.no_grad():
+            now = self._sequence_logprobs(pairs, self.policy)
+        with self.reference.policy(self.device) as frozen:
+            then = self._sequence_logprobs(pairs, frozen)
+        ratios = log_ratio(now, then, _written(pairs).to(self.device), self.objective)
         measured = summed(torch.stack([ratios.sum(), ratios.new_tensor(float(len(pairs)))]))
         return z_ref(measured[0], measured[1])
 
     def _sequence_logprobs(self, trajectories: Sequence[Trajectory], policy: Policy) -> Tensor:
         """Summed log-probability of what each trajectory wrote."""
         sums = torch.zeros(len(trajectories), device=self.device)
-        for micro, places in self.micro_batches(trajectories):
+        for micro, places, _ in self.passes(trajectories):
             logprobs = self.logprobs(micro, policy=policy).logprobs
             sums[places] = sequence_sums(logprobs, micro.sequence, micro.count)
         return sums
