@@ -65,6 +65,7 @@ class PolicyModule(SteppingModule):
         self.concurrency = concurrency
         self.seed = seed
         self.iteration = 0
+        self._scorers = {}  # in no attribute of their own: the names in checkpoints are those of the model
         self.rollouts: list[Trajectory] = []
         self.evaluated: list[Trajectory] = []
         self.phases: dict[str, float] = {}

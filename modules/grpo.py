@@ -195,8 +195,10 @@ class GRPOModule(PolicyModule):
 
         def loss_of(micro: MicroBatch, places: list[int]) -> tuple[Tensor, Tally]:
             mine = [trajectories[place] for place in places]
-            now = self.logprobs(micro, temperature=self.temperature)
-            before = torch.cat([old[id(one)] for one in mine]) if old else now.logprobs.detach()
+            now = self.logprobs(micro, temperature=self.temperature, entropy=True)
+            before = now.logprobs.detach()
+            if old and mine:
+                before = torch.cat([old[id(one)] for one in mine])
             return policy_gradient(
                 now.logprobs,
                 before,
@@ -218,7 +220,7 @@ class GRPOModule(PolicyModule):
         """What the policy thinks before the first of several updates, by trajectory."""
         found: dict[int, Tensor] = {}
         with torch.no_grad():
-            for micro, places in self.micro_batches(trajectories):
+            for micro, places, _ in self.passes(trajectories):
                 logprobs = self.logprobs(micro, temperature=self.temperature).logprobs
                 for number, place in enumerate(places):
                     found[id(trajectories[place])] = logprobs[micro.sequence == number]

@@ -133,20 +133,18 @@ class KTOModule(PolicyModule):
             for one, partner in zip(feedback, partners[first:], strict=False)
             if partner >= 0
         ]
-        ratios = torch.zeros(0, device=self.device)
-        if pairs:
-            with torch.no_grad():
-                now = self._sequence_logprobs(pairs, self.policy)
-            with self.reference.policy(self.device) as frozen:
-                then = self._sequence_logprobs(pairs, frozen)
-            ratios = log_ratio(now, then, _written(pairs).to(self.device), self.objective)
+        with torch.no_grad():
+            now = self._sequence_logprobs(pairs, self.policy)
+        with self.reference.policy(self.device) as frozen:
+            then = self._sequence_logprobs(pairs, frozen)
+        ratios = log_ratio(now, then, _written(pairs).to(self.device), self.objective)
         measured = summed(torch.stack([ratios.sum(), ratios.new_tensor(float(len(pairs)))]))
         return z_ref(measured[0], measured[1])
 
     def _sequence_logprobs(self, trajectories: Sequence[Trajectory], policy: Policy) -> Tensor:
         """Summed log-probability of what each trajectory wrote."""
         sums = torch.zeros(len(trajectories), device=self.device)
-        for micro, places in self.micro_batches(trajectories):
+        for micro, places, _ in self.passes(trajectories):
             logprobs = self.logprobs(micro, policy=policy).logprobs
             sums[places] = sequence_sums(logprobs, micro.sequence, micro.count)
         return sums

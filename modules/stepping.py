@@ -8,7 +8,8 @@ often, is said in the stages; how optimizer and schedule are made, in `optimizin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch.strategies import ParallelStrategy
@@ -22,15 +23,26 @@ from eva_lightning.objectives.tally import Tally
 from eva_lightning.objectives.totals import Totals
 from eva_lightning.policy.inputs import MicroBatch, TrajectoryInputs, lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Policy
-from eva_lightning.policy.logprobs import TokenLogprobs, token_logprobs
+from eva_lightning.policy.logprobs import Scorer, TokenLogprobs
 from eva_lightning.policy.packing import PackingConfig, pack
 from eva_lightning.ranks import most, summed, together
 from eva_lightning.records import Trajectory
 
 LossOf = Callable[[MicroBatch, list[int]], tuple[Tensor, Tally]]
 """A micro-batch, and the place of each of its trajectories in the list, to its share of the loss and
-measurements.
+measurements. One in which nothing is written, with no place, has a loss of 0 that can be taken backward.
 """
+
+
+class Pass(NamedTuple):
+    """One forward pass."""
+
+    batch: MicroBatch
+    """What the model reads."""
+    places: list[int]
+    """Where each of its trajectories stands in the list; empty if it is an idle one."""
+    last: bool
+    """No rank has another one."""
 
 
 class SteppingModule(ActingModule):
@@ -45,6 +57,7 @@ class SteppingModule(ActingModule):
     """Since the last iteration that is over; a checkpoint of it is late then."""
 
     _policy: Policy | None = None
+    _scorers: dict[nn.Module, Scorer]
 
     @property
     def policy(self) -> Policy:
@@ -56,27 +69,43 @@ class SteppingModule(ActingModule):
     def world_size(self) -> int:
         return self.trainer.world_size
 
-    def micro_batches(self, trajectories: Sequence[Trajectory]) -> Iterator[tuple[MicroBatch, list[int]]]:
-        """Trajectories as the model reads them, with the place of each in the list.
+    def passes(self, trajectories: Sequence[Trajectory]) -> Iterator[Pass]:
+        """Trajectories as the model reads them, in equally many forward passes on every rank.
 
-        Frames are read as needed.
+        All ranks go through theirs together: weights and gradients may be exchanged in each. A rank that has
+        fewer micro-batches gets idle ones. Frames are read as needed.
         """
-        renderer = self.policy.renderer
-        for rows in self.plan(trajectories):
+        pad = self.policy.renderer.end_ids[0]
+        plan = self.plan(trajectories)
+        count = most(len(plan), self.device)  # before the first: in a pass the others may wait for this rank
+        for number, rows in enumerate(plan, start=1):
             read = [[self._inputs(trajectories[place]) for place in row] for row in rows]
-            yield lay_out(read, renderer.end_ids[0]).to(self.device), [place for row in rows for place in row]
+            places = [place for row in rows for place in row]
+            yield Pass(lay_out(read, pad).to(self.device), places, last=number == count)
+        for number in range(len(plan) + 1, count + 1):
+            yield Pass(_idle(pad).to(self.device), [], last=number == count)
 
     def _inputs(self, trajectory: Trajectory) -> TrajectoryInputs:
         return trajectory_inputs(trajectory, self.policy, self.pixels(trajectory))
 
+    def scorer(self, policy: Policy | None = None) -> Scorer:
+        """Policy (or another one) and head as one module, the same one every time."""
+        model = (policy or self.policy).model
+        if model not in self._scorers:
+            self._scorers[model] = Scorer(model)
+        return self._scorers[model]
+
     def logprobs(
-        self, batch: MicroBatch, temperature: float = 1.0, policy: Policy | None = None
+        self,
+        batch: MicroBatch,
+        temperature: float = 1.0,
+        policy: Policy | None = None,
+        entropy: bool = False,
     ) -> TokenLogprobs:
         """What the policy (or another one) thinks of every written token."""
         banned = self.policy.renderer.banned_ids
-        return token_logprobs(
-            (policy or self.policy).model, batch, temperature=temperature, banned_ids=banned
-        )
+        found = self.scorer(policy)(batch, temperature=temperature, banned_ids=banned, entropy=entropy)
+        return TokenLogprobs(logprobs=found[0], entropy=found[1] if entropy else None)
 
     def totals(self, trajectories: Sequence[Trajectory]) -> Totals:
         """What the losses of a step are divided by: the counts of all ranks."""
@@ -89,22 +118,17 @@ class SteppingModule(ActingModule):
 
         `loss_of` returns a micro-batch's share of the global loss.
 
-        All ranks call it together. A rank with fewer micro-batches runs `idle` ones, so that every rank takes
-        part in every exchange of gradients.
+        All ranks call it together.
         """
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()
         total, tally = torch.zeros((), device=self.device), Tally()
-        count = len(self.plan(trajectories))
-        passes = most(count, self.device)
-        for number, (batch, places) in enumerate(self.micro_batches(trajectories), start=1):
+        for batch, places, last in self.passes(trajectories):
             loss, measured = loss_of(batch, places)
             # Data-parallel strategies take the mean over ranks, and the losses are to be added.
-            self._backward(loss * self.world_size, exchange=number == passes)
+            self._backward(loss * self.world_size, exchange=last)
             total, tally = total + loss.detach(), tally + measured
-        for number in range(count + 1, passes + 1):
-            self._backward(self._idle() * 0.0, exchange=number == passes)
         moved = self._move(optimizer, summed(total))
         optimizer.zero_grad()  # whoever writes next can have their memory
         return moved, together(tally)
@@ -121,14 +145,6 @@ class SteppingModule(ActingModule):
     def plan(self, trajectories: Sequence[Trajectory]) -> list[list[list[int]]]:
         """Micro-batches of rows of places in the list."""
         return pack([trajectory.ledger.total for trajectory in trajectories], self.packing)
-
-    def _idle(self) -> Tensor:
-        """A forward pass that means nothing, for a rank that has nothing left to do."""
-        ids = torch.tensor([*self.policy.renderer.end_ids[:1]] * 2, device=self.device)
-        mask = torch.tensor([False, True], device=self.device)
-        positions = torch.arange(2, device=self.device).expand(3, 2)
-        one = TrajectoryInputs(ids=ids, loss_mask=mask, positions=positions)
-        return self.logprobs(lay_out([[one]], int(ids[0]))).logprobs.sum()
 
     def _move(self, optimizer: Any, loss: Tensor) -> dict[str, float]:
         """Clip and step, unless loss or gradient is not finite: then the weights stay as they are."""
@@ -157,3 +173,13 @@ class SteppingModule(ActingModule):
         if self.skipped_in_a_row >= 3:
             raise Fault(f"{said}, for the third time in a row: lower the learning rate or look at the data")
         rank_zero_warn(said)
+
+
+def _idle(pad: int) -> MicroBatch:
+    """A micro-batch in which nothing is written, for a rank that has nothing left to do."""
+    nobody = TrajectoryInputs(
+        ids=torch.tensor([pad, pad]),
+        loss_mask=torch.tensor([False, False]),
+        positions=torch.arange(2).expand(3, 2),
+    )
+    return replace(lay_out([[nobody]], pad), count=0)

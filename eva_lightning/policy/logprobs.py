@@ -7,18 +7,22 @@ else together. Which loss is made of these numbers is the objectives' business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from eva_lightning.policy.families import Family, backbone, family_of
+from eva_lightning.policy.families import backbone, family_of
 from eva_lightning.policy.inputs import MicroBatch
+from eva_lightning.policy.pixels import ImageSettings
 
 NEVER = -1e9
 """Logit of a banned token: its probability is exactly 0, and unlike with -inf the entropy has a gradient."""
+
+CHUNK = 1024
+"""Written tokens whose logits are in memory at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,8 +31,8 @@ class TokenLogprobs:
 
     logprobs: Tensor
     """Log-probability of each written token, float32 [L]."""
-    entropy: Tensor
-    """Entropy of the distribution it was drawn from, in nats, float32 [L]."""
+    entropy: Tensor | None = None
+    """Entropy of the distribution it was drawn from, in nats, float32 [L]; None if nobody asked for it."""
 
 
 def token_logprobs(
@@ -37,76 +41,153 @@ def token_logprobs(
     *,
     temperature: float = 1.0,
     banned_ids: Sequence[int] = (),
-    chunk: int = 1024,
+    entropy: bool = False,
+    chunk: int = CHUNK,
 ) -> TokenLogprobs:
-    """Log-probability and entropy of every written token, under the distribution the engine drew it from.
+    """Log-probability of every written token, under the distribution the engine drew it from.
 
     `temperature` 0 counts as 1, as in the engines: greedy tokens have a log-probability, too. `model` is that
     of a policy, an adapter or not; gradients flow if they are on.
     """
-    if bool(batch.loss_mask[:, 0].any()):
-        raise ValueError("the first token is marked as written, but nothing comes before it")
-    family, bare = family_of(model), backbone(model)
-    hidden = family.hidden(bare, batch.ids, batch.positions, batch.pixel_values, batch.grid)
-    rows, columns = batch.loss_mask.nonzero(as_tuple=True)
-    before, targets = hidden[rows, columns - 1], batch.ids[rows, columns]
-    if batch.pixel_values is None and _trains(family.tower(bare)):
-        # Ranks must all touch the same weights, or those that saw frames wait for ever.
-        before = before + _unseen(family, bare, before)
-    banned = torch.tensor(banned_ids, dtype=torch.int64, device=batch.ids.device)
-    head = family.head(bare)
-    parts = [
-        _score(head, before[i : i + chunk], targets[i : i + chunk], banned, temperature or 1.0)
-        for i in range(0, max(len(targets), 1), chunk)  # nothing written is one chunk of no rows
-    ]
-    return TokenLogprobs(
-        logprobs=torch.cat([logprob for logprob, _ in parts]),
-        entropy=torch.cat([entropy for _, entropy in parts]),
+    found = Scorer(model)(batch, temperature=temperature, banned_ids=banned_ids, entropy=entropy, chunk=chunk)
+    return TokenLogprobs(logprobs=found[0], entropy=found[1] if entropy else None)
+
+
+class Scorer(nn.Module):
+    """The model of a policy and its head in one forward pass, which strategies can shard, gather and watch.
+
+    They look for tensors in what a forward pass returns, and not into records: it returns a tuple. Every pass
+    calls the same parts in the same order, whether the micro-batch holds a frame or not: ranks that gather
+    shards, or add up gradients, in the order of calls would meet over different weights.
+    """
+
+    def __init__(self, model: nn.Module, *, always_look: bool = False) -> None:
+        """
+        Args:
+            model: That of a policy, an adapter or not. Its head becomes a `ScoringHead`.
+            always_look: Call the vision tower in every pass, as shards of it must be gathered by all ranks;
+                False calls it without a frame only where it is trained.
+        """
+        super().__init__()
+        self.model = model
+        self.family = family_of(model)
+        self.always_look = always_look
+        head = self.family.head(backbone(model))
+        if type(head) is nn.Linear:
+            head.__class__ = ScoringHead
+
+    def forward(
+        self,
+        batch: MicroBatch,
+        *,
+        temperature: float = 1.0,
+        banned_ids: Sequence[int] = (),
+        entropy: bool = False,
+        chunk: int = CHUNK,
+    ) -> tuple[Tensor, ...]:
+        """Log-probabilities of the written tokens [L], and their entropies [L] if asked for."""
+        if bool(batch.loss_mask[:, 0].any()):
+            raise ValueError("the first token is marked as written, but nothing comes before it")
+        bare = backbone(self.model)
+        if batch.pixel_values is None and self.family.images is not None and self._looks(bare):
+            batch = with_grey_frame(batch, int(bare.config.image_token_id), self.family.images)
+        hidden = self.family.hidden(bare, batch.ids, batch.positions, batch.pixel_values, batch.grid)
+        rows, columns = batch.loss_mask.nonzero(as_tuple=True)
+        before, targets = hidden[rows, columns - 1], batch.ids[rows, columns]
+        banned = torch.tensor(banned_ids, dtype=torch.int64, device=batch.ids.device)
+        head = self.family.head(bare)
+        scored: tuple[Tensor, ...]
+        if isinstance(head, ScoringHead):
+            scored = head(before, targets, banned, temperature or 1.0, entropy, chunk)
+        else:  # an adapter is around it
+            scored = score(head, before, targets, banned, temperature or 1.0, entropy, chunk)
+        return scored
+
+    def _looks(self, bare: nn.Module) -> bool:
+        """Whether the vision tower is called where nothing is to be seen."""
+        tower = self.family.tower(bare)
+        if tower is None or self.always_look:
+            return tower is not None
+        return torch.is_grad_enabled() and any(weight.requires_grad for weight in tower.parameters())
+
+
+class ScoringHead(nn.Linear):
+    """A language model's head that can score tokens, too: called once, with all chunks inside.
+
+    Weights that must be gathered for a call are gathered once, and by all ranks equally often. An `nn.Linear`
+    becomes one by its class alone: name, weights and what else it does stay.
+    """
+
+    def forward(  # type: ignore[override]
+        self,
+        hidden: Tensor,
+        targets: Tensor | None = None,
+        banned: Tensor | None = None,
+        temperature: float = 1.0,
+        entropy: bool = False,
+        chunk: int = CHUNK,
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Logits; or, where there are targets, their log-probabilities and perhaps the entropies."""
+        if targets is None or banned is None:
+            return super().forward(hidden)
+        return score(super().forward, hidden, targets, banned, temperature, entropy, chunk)
+
+
+def with_grey_frame(batch: MicroBatch, image_token_id: int, images: ImageSettings) -> MicroBatch:
+    """The micro-batch with one grey visual token behind everything else, where nothing can see it.
+
+    The other rows are one token longer, too.
+    """
+    tail = batch.ids[:, -1:].clone()
+    tail[0] = image_token_id
+    return replace(
+        batch,
+        ids=torch.cat([batch.ids, tail], dim=1),
+        loss_mask=torch.cat([batch.loss_mask, torch.zeros_like(tail, dtype=torch.bool)], dim=1),
+        positions=torch.cat([batch.positions, batch.positions[..., -1:] + 1], dim=2),
+        pixel_values=torch.zeros(images.merge**2, images.width, device=tail.device),
+        grid=torch.tensor([[1, images.merge, images.merge]], device=tail.device),
     )
 
 
-def _trains(tower: nn.Module | None) -> bool:
-    return (
-        tower is not None
-        and torch.is_grad_enabled()
-        and any(weight.requires_grad for weight in tower.parameters())
-    )
+def score(
+    logits_of: Callable[[Tensor], Tensor],
+    hidden: Tensor,
+    targets: Tensor,
+    banned: Tensor,
+    temperature: float,
+    entropy: bool,
+    chunk: int,
+) -> tuple[Tensor, ...]:
+    """Log-probabilities of the targets, and entropies if asked for, some rows at a time.
 
-
-def _unseen(family: Family, bare: nn.Module, like: Tensor) -> Tensor:
-    """A grey square through the vision tower, times zero."""
-    images = family.images
-    assert images is not None  # it has a tower
-    grid = torch.tensor([[1, images.merge, images.merge]], device=like.device)
-    values = torch.zeros(images.merge**2, images.width, device=like.device, dtype=like.dtype)
-    nothing: Tensor = sum((one.sum() * 0.0 for one in family.see(bare, values, grid)), like.new_zeros(()))
-    return nothing
-
-
-def _score(
-    head: nn.Module, hidden: Tensor, targets: Tensor, banned: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
-    if torch.is_grad_enabled() and hidden.requires_grad:
-        again: tuple[Tensor, Tensor] = checkpoint(
-            _score_rows,
-            head,
-            hidden,
-            targets,
-            banned,
-            temperature,
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-        return again
-    return _score_rows(head, hidden, targets, banned, temperature)
+    Nothing written is one chunk of no rows.
+    """
+    parts = []
+    for start in range(0, max(len(targets), 1), chunk):
+        rows = slice(start, start + chunk)
+        given = (logits_of, hidden[rows], targets[rows], banned, temperature, entropy)
+        if torch.is_grad_enabled():
+            parts.append(checkpoint(_score_rows, *given, use_reentrant=False, preserve_rng_state=False))
+        else:
+            parts.append(_score_rows(*given))
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
 def _score_rows(
-    head: nn.Module, hidden: Tensor, targets: Tensor, banned: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
-    scaled = head(hidden).float() / temperature
-    scaled = scaled.index_fill(1, banned, NEVER)
+    logits_of: Callable[[Tensor], Tensor],
+    hidden: Tensor,
+    targets: Tensor,
+    banned: Tensor,
+    temperature: float,
+    entropy: bool,
+) -> tuple[Tensor, ...]:
+    logits = logits_of(hidden).float()
+    scaled = logits if temperature == 1.0 else logits / temperature
+    if len(banned):
+        scaled = scaled.index_fill(1, banned, NEVER)
     total = scaled.logsumexp(dim=1)
     logprobs = scaled.gather(1, targets[:, None])[:, 0] - total
-    entropy = total - (torch.exp(scaled - total[:, None]) * scaled).sum(dim=1)
-    return logprobs, entropy
+    if not entropy:
+        return (logprobs,)
+    return logprobs, total - (torch.exp(scaled - total[:, None]) * scaled).sum(dim=1)

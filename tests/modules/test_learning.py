@@ -25,7 +25,7 @@ def preference(module, trajectories):
     """How much likelier, a token, the policy finds trajectories 0 and 2 than 1 and 3; SFT wants all four."""
     sums = torch.zeros(4)
     with torch.no_grad():
-        for micro, places in module.micro_batches(trajectories):
+        for micro, places, _ in module.passes(trajectories):
             logprobs = module.logprobs(micro).logprobs
             for number, place in enumerate(places):
                 sums[place] = logprobs[micro.sequence == number].mean()
@@ -65,7 +65,7 @@ def test_a_frozen_tower_stays_as_it_is(taught, tiny_folder):
 def test_the_reference_stays_what_the_policy_was(lora, taught, tiny_folder):
     module = make("kto", tiny_folder, lora=lora, lr=1e-2, objective=PER_TOKEN)
     module.configure_model()
-    (first, _), *_ = module.micro_batches(taught)
+    (first, *_), *_ = module.passes(taught)
     with torch.no_grad():
         then = module.logprobs(first).logprobs
     fit(module, *[marked(taught)] * 2)

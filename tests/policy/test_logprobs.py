@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
 from eva_lightning.policy.inputs import lay_out, trajectory_inputs
-from eva_lightning.policy.logprobs import token_logprobs
+from eva_lightning.policy.logprobs import Scorer, ScoringHead, token_logprobs, with_grey_frame
 from tests.policy.conversations import assistant, trajectory, user
 
 TEXT_ONLY = (user("How many seconds are 3 and 4?"), assistant("<answer>7</answer>"))
@@ -56,7 +57,12 @@ def test_equal_to_the_full_softmax(policy, inputs, text_inputs, temperature, ban
     for one in (inputs, text_inputs):
         with torch.no_grad():
             ours = token_logprobs(
-                policy.model, lay_out([[one]], 0), temperature=temperature, banned_ids=banned, chunk=chunk
+                policy.model,
+                lay_out([[one]], 0),
+                temperature=temperature,
+                banned_ids=banned,
+                entropy=True,
+                chunk=chunk,
             )
             logprobs, entropy = full(policy.model, one, temperature, banned)
         assert (ours.logprobs - logprobs).abs().max() < 1e-5
@@ -66,7 +72,7 @@ def test_equal_to_the_full_softmax(policy, inputs, text_inputs, temperature, ban
 
 def test_gradients_equal_those_of_the_full_softmax(policy, inputs):
     mine, theirs = copy.deepcopy(policy.model), copy.deepcopy(policy.model)
-    ours = token_logprobs(mine, lay_out([[inputs]], 0), banned_ids=(3, 570), chunk=7)
+    ours = token_logprobs(mine, lay_out([[inputs]], 0), banned_ids=(3, 570), entropy=True, chunk=7)
     (ours.logprobs.sum() + 0.1 * ours.entropy.sum()).backward()
     logprobs, entropy = full(theirs, inputs, banned=(3, 570))
     (logprobs.sum() + 0.1 * entropy.sum()).backward()
@@ -100,6 +106,44 @@ def test_a_trained_tower_gets_a_gradient_from_text_alone_and_it_is_zero(policy, 
     assert all(
         weight.grad is not None and not weight.grad.any() for weight in model.model.visual.parameters()
     )
+
+
+def test_the_head_is_called_once_for_all_chunks_and_still_makes_logits(policy, inputs):
+    """Whoever gathers its weights for a call does so once."""
+    model = copy.deepcopy(policy.model)
+    logits = full(model, inputs)[0]
+    scorer, calls = Scorer(model), []
+    model.lm_head.register_forward_hook(lambda *_: calls.append(1))
+    (logprobs,) = scorer(lay_out([[inputs]], 0), chunk=7)
+    assert isinstance(model.lm_head, ScoringHead) and len(logprobs) > 14 and len(calls) == 1
+    assert torch.equal(full(model, inputs)[0], logits)
+
+
+def test_entropy_is_computed_where_it_is_asked_for(policy, text_inputs):
+    batch = lay_out([[text_inputs]], 0)
+    assert token_logprobs(policy.model, batch).entropy is None
+    assert token_logprobs(policy.model, batch, entropy=True).entropy.min() > 0
+
+
+def test_an_adapter_on_the_head_is_heard(policy, inputs):
+    adapter = LoraConfig(r=2, target_modules=["lm_head"], init_lora_weights=False)
+    adapted = get_peft_model(copy.deepcopy(policy.model), adapter)
+    with torch.no_grad():
+        ours = token_logprobs(adapted, lay_out([[inputs]], 0), chunk=7)
+        logprobs, _ = full(adapted, inputs)
+    assert (ours.logprobs - logprobs).abs().max() < 1e-5
+
+
+def test_a_grey_frame_behind_everything_changes_nothing(policy, inputs, text_inputs):
+    """Of a row of two trajectories and a shorter row: one visual token more, which nobody sees."""
+    batch = lay_out([[text_inputs, text_inputs], [text_inputs]], 0)
+    looking = with_grey_frame(batch, policy.renderer.image_token_id, policy.family.images)
+    assert looking.ids.shape == (2, batch.ids.shape[1] + 1)
+    assert (looking.ids == policy.renderer.image_token_id).nonzero().tolist() == [[0, batch.ids.shape[1]]]
+    assert looking.pixel_values.shape == (4, 1176)
+    with torch.no_grad():
+        alone, beside = (Scorer(policy.model, always_look=look)(batch)[0] for look in (False, True))
+    assert (alone - beside).abs().max() < 1e-6
 
 
 def test_nothing_written_is_no_number(policy, renderer, pixels):
