@@ -20,7 +20,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.modules.acting import EvaluationConfig
 from eva_lightning.modules.checkpoint_version import refuse_unknown, stamp
 from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer, obey
-from eva_lightning.modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
+from eva_lightning.modules.refusals import refuse_unsound, refuse_whole_weights
 from eva_lightning.modules.stepping import SteppingModule
 from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.packing import PackingConfig
@@ -75,7 +75,6 @@ class PolicyModule(SteppingModule):
         """Before anything large is read."""
         use_device(self.trainer.strategy.root_device)  # for threads: decoders, judges and engines have some
         refuse_unsound(self.trainer)
-        refuse_blurred_borders(self.policy_config, self.packing)
 
     def configure_model(self) -> None:
         """Read the weights, once the strategy is ready for them."""

@@ -8,9 +8,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelP
 from torch import nn
 
 from eva_lightning.faults import UsageError
-from eva_lightning.policy.loading import PolicyConfig
 from eva_lightning.policy.merged_weights import is_sharded
-from eva_lightning.policy.packing import PackingConfig
 
 INSTEAD = "take ddp; model.optimizer.sharded shares out the optimizer's state among the ranks"
 
@@ -40,15 +38,4 @@ def refuse_whole_weights(trainer: Trainer, model: nn.Module) -> None:
         raise UsageError(
             "ModelParallelStrategy shards nothing by itself: call fully_shard in the configure_model of a "
             f"subclass, or {INSTEAD}"
-        )
-
-
-def refuse_blurred_borders(policy: PolicyConfig, packing: PackingConfig) -> None:
-    """transformers tells flash attention where trajectories end only if a forward pass has one row."""
-    shared = 0 < packing.row_tokens < packing.micro_batch_tokens
-    if shared and policy.attention == "flash_attention_2":
-        raise UsageError(
-            f"packing.row_tokens {packing.row_tokens} puts several rows of several trajectories in a pass of "
-            f"{packing.micro_batch_tokens} tokens, where flash_attention_2 lets trajectories see each other: "
-            "set it to packing.micro_batch_tokens or to 0"
         )

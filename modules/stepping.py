@@ -75,15 +75,13 @@ class SteppingModule(ActingModule):
         All ranks go through theirs together: weights and gradients may be exchanged in each. A rank that has
         fewer micro-batches gets idle ones. Frames are read as needed.
         """
-        pad = self.policy.renderer.end_ids[0]
         plan = self.plan(trajectories)
         count = most(len(plan), self.device)  # before the first: in a pass the others may wait for this rank
-        for number, rows in enumerate(plan, start=1):
-            read = [[self._inputs(trajectories[place]) for place in row] for row in rows]
-            places = [place for row in rows for place in row]
-            yield Pass(lay_out(read, pad).to(self.device), places, last=number == count)
+        for number, places in enumerate(plan, start=1):
+            read = [self._inputs(trajectories[place]) for place in places]
+            yield Pass(lay_out(read).to(self.device), places, last=number == count)
         for number in range(len(plan) + 1, count + 1):
-            yield Pass(_idle(pad).to(self.device), [], last=number == count)
+            yield Pass(_idle(self.policy.renderer.end_ids[0]).to(self.device), [], last=number == count)
 
     def _inputs(self, trajectory: Trajectory) -> TrajectoryInputs:
         return trajectory_inputs(trajectory, self.policy, self.pixels(trajectory))
@@ -142,8 +140,8 @@ class SteppingModule(ActingModule):
         else:
             self.manual_backward(loss)
 
-    def plan(self, trajectories: Sequence[Trajectory]) -> list[list[list[int]]]:
-        """Micro-batches of rows of places in the list."""
+    def plan(self, trajectories: Sequence[Trajectory]) -> list[list[int]]:
+        """Micro-batches of places in the list."""
         return pack([trajectory.ledger.total for trajectory in trajectories], self.packing)
 
     def _move(self, optimizer: Any, loss: Tensor) -> dict[str, float]:
@@ -182,4 +180,4 @@ def _idle(pad: int) -> MicroBatch:
         loss_mask=torch.tensor([False, False]),
         positions=torch.arange(2).expand(3, 2),
     )
-    return replace(lay_out([[nobody]], pad), count=0)
+    return replace(lay_out([nobody]), count=0)

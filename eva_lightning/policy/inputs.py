@@ -1,7 +1,7 @@
 """Trajectories as the model reads them: expanded ids, positions, pixel values, and where the loss falls.
 
-`trajectory_inputs` makes one, `lay_out` stacks several into rows. Who shares a row or a forward pass is
-decided by `packing.py`; the ids are those that were sampled, never made again.
+`trajectory_inputs` makes one, `lay_out` puts several into a row. Who shares a forward pass is decided by
+`packing.py`; the ids are those that were sampled, never made again.
 """
 
 from __future__ import annotations
@@ -41,16 +41,20 @@ class TrajectoryInputs:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MicroBatch:
-    """Rows as the model reads them, with the place of every written token."""
+    """Trajectories in a row as the model reads them, with the place of every written token."""
 
     ids: Tensor
-    """Expanded ids, int64 [rows, length]."""
+    """Expanded ids, int64 [1, length]."""
     loss_mask: Tensor
-    """True exactly on what the policy wrote, bool [rows, length]."""
+    """True exactly on what the policy wrote, bool [1, length]."""
     positions: Tensor
-    """Text positions and the three of the family, int64 [4, rows, length]."""
+    """Text positions and the three of the family, int64 [4, 1, length]."""
+    borders: Tensor
+    """Where each trajectory begins, and where the last one ends, int32 [count + 1]."""
+    longest: int
+    """Tokens of the longest one."""
     pixel_values: Tensor | None
-    """Patches of all frames, row by row; None if there is no frame."""
+    """Patches of all frames, in order; None if there is no frame."""
     grid: Tensor | None
     """`image_grid_thw` of all frames; None if there is no frame."""
     sequence: Tensor
@@ -65,6 +69,8 @@ class MicroBatch:
             ids=self.ids.to(device),
             loss_mask=self.loss_mask.to(device),
             positions=self.positions.to(device),
+            borders=self.borders.to(device),
+            longest=self.longest,
             pixel_values=self.pixel_values.to(device) if seen and self.pixel_values is not None else None,
             grid=self.grid.to(device) if seen and self.grid is not None else None,
             sequence=self.sequence.to(device),
@@ -96,30 +102,21 @@ def trajectory_inputs(
     )
 
 
-def lay_out(rows: Sequence[Sequence[TrajectoryInputs]], pad_id: int) -> MicroBatch:
-    """Stack rows of trajectories. Their order, row by row, is the numbering of `MicroBatch.sequence`."""
-    trajectories = [one for row in rows for one in row]
-    widest = max(sum(len(one.ids) for one in row) for row in rows)
-    ids = torch.full((len(rows), widest), pad_id)
-    loss_mask = torch.zeros(len(rows), widest, dtype=torch.bool)
-    positions = torch.zeros(4, len(rows), widest, dtype=torch.int64)
-    for number, row in enumerate(rows):
-        start = 0
-        for one in row:
-            end = start + len(one.ids)
-            ids[number, start:end], loss_mask[number, start:end] = one.ids, one.loss_mask
-            # Text positions begin again with each trajectory: that is how the attention knows its borders.
-            # They run on through the padding, so that rows of one trajectory need no mask at all.
-            positions[0, number, start:] = torch.arange(widest - start)
-            positions[1:, number, start:end] = one.positions
-            start = end
+def lay_out(trajectories: Sequence[TrajectoryInputs]) -> MicroBatch:
+    """Put trajectories into a row. Their order is the numbering of `MicroBatch.sequence`."""
+    lengths = torch.tensor([0, *(len(one.ids) for one in trajectories)])
+    # Text positions begin again with each trajectory: kernels that know no borders see them by that.
+    text = torch.cat([torch.arange(len(one.ids)) for one in trajectories])
+    family = torch.cat([one.positions for one in trajectories], dim=1)
     written = torch.tensor([int(one.loss_mask.sum()) for one in trajectories])
     values = [one.pixel_values for one in trajectories if one.pixel_values is not None]
     grids = [one.grid for one in trajectories if one.grid is not None]
     return MicroBatch(
-        ids=ids,
-        loss_mask=loss_mask,
-        positions=positions,
+        ids=torch.cat([one.ids for one in trajectories])[None],
+        loss_mask=torch.cat([one.loss_mask for one in trajectories])[None],
+        positions=torch.cat([text[None], family])[:, None],
+        borders=lengths.cumsum(0).to(torch.int32),
+        longest=int(lengths.max()),
         pixel_values=torch.cat(values) if values else None,
         grid=torch.cat(grids) if grids else None,
         sequence=torch.repeat_interleave(torch.arange(len(trajectories)), written),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from eva_lightning.policy.families import backbone, family_of
+from eva_lightning.policy.families import Seen, backbone, family_of
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.pixels import ImageSettings
 
@@ -86,14 +86,19 @@ class Scorer(nn.Module):
         chunk: int = CHUNK,
     ) -> tuple[Tensor, ...]:
         """Log-probabilities of the written tokens [L], and their entropies [L] if asked for."""
-        if bool(batch.loss_mask[:, 0].any()):
+        if bool(batch.loss_mask[0, batch.borders[:-1]].any()):
             raise ValueError("the first token is marked as written, but nothing comes before it")
         bare = backbone(self.model)
         if batch.pixel_values is None and self.family.images is not None and self._looks(bare):
             batch = with_grey_frame(batch, int(bare.config.image_token_id), self.family.images)
-        hidden = self.family.hidden(bare, batch.ids, batch.positions, batch.pixel_values, batch.grid)
-        rows, columns = batch.loss_mask.nonzero(as_tuple=True)
-        before, targets = hidden[rows, columns - 1], batch.ids[rows, columns]
+        seen: Seen = ()
+        if batch.pixel_values is not None and batch.grid is not None:
+            seen = self.family.see(bare, batch.pixel_values, batch.grid)
+        hidden = self.family.hidden(
+            bare, batch.ids, batch.positions, borders=batch.borders, longest=batch.longest, seen=seen
+        )
+        (places,) = batch.loss_mask[0].nonzero(as_tuple=True)
+        before, targets = hidden[0, places - 1], batch.ids[0, places]
         banned = torch.tensor(banned_ids, dtype=torch.int64, device=batch.ids.device)
         head = self.family.head(bare)
         scored: tuple[Tensor, ...]
@@ -134,17 +139,14 @@ class ScoringHead(nn.Linear):
 
 
 def with_grey_frame(batch: MicroBatch, image_token_id: int, images: ImageSettings) -> MicroBatch:
-    """The micro-batch with one grey visual token behind everything else, where nothing can see it.
-
-    The other rows are one token longer, too.
-    """
-    tail = batch.ids[:, -1:].clone()
-    tail[0] = image_token_id
+    """The micro-batch with one grey visual token behind everything else, where nothing can see it."""
+    tail = torch.full_like(batch.ids[:, :1], image_token_id)
     return replace(
         batch,
         ids=torch.cat([batch.ids, tail], dim=1),
         loss_mask=torch.cat([batch.loss_mask, torch.zeros_like(tail, dtype=torch.bool)], dim=1),
-        positions=torch.cat([batch.positions, batch.positions[..., -1:] + 1], dim=2),
+        positions=torch.cat([batch.positions, torch.zeros_like(batch.positions[..., :1])], dim=2),
+        borders=torch.cat([batch.borders, batch.borders[-1:] + 1]),
         pixel_values=torch.zeros(images.merge**2, images.width, device=tail.device),
         grid=torch.tensor([[1, images.merge, images.merge]], device=tail.device),
     )

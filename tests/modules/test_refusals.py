@@ -7,9 +7,8 @@ import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 from eva_lightning.faults import UsageError
-from eva_lightning.modules.refusals import refuse_blurred_borders, refuse_unsound, refuse_whole_weights
+from eva_lightning.modules.refusals import refuse_unsound, refuse_whole_weights
 from eva_lightning.policy.loading import PolicyConfig, load_policy
-from eva_lightning.policy.packing import PackingConfig
 from tests.modules.stages import fit, make
 
 
@@ -48,20 +47,3 @@ def test_shards_that_nobody_made():
     trainer = SimpleNamespace(strategy=ModelParallelStrategy())
     with pytest.raises(UsageError, match="shards nothing by itself"):
         refuse_whole_weights(trainer, torch.nn.Linear(2, 2))
-
-
-@pytest.mark.parametrize(("row", "wrong"), [(0, False), (512, True), (1024, False)])
-def test_rows_in_which_flash_attention_would_let_trajectories_see_each_other(row, wrong, taught, tiny_folder):
-    """One row a pass is told where trajectories end, and so is one trajectory a row."""
-    packing = PackingConfig(micro_batch_tokens=1024, row_tokens=row)
-    refuse_blurred_borders(PolicyConfig(path="p"), packing)
-    flash = PolicyConfig(path="p", attention="flash_attention_2")
-    if not wrong:
-        refuse_blurred_borders(flash, packing)
-        return
-    module = make("sft", tiny_folder, packing=packing)
-    module.policy_config.attention = "flash_attention_2"
-    with pytest.raises(
-        UsageError, match="row_tokens 512 puts several rows .* to packing.micro_batch_tokens or to 0"
-    ):
-        fit(module, taught)
