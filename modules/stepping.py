@@ -142,7 +142,8 @@ class SteppingModule(ActingModule):
 
     def plan(self, trajectories: Sequence[Trajectory]) -> list[list[int]]:
         """Micro-batches of places in the list."""
-        return pack([trajectory.ledger.total for trajectory in trajectories], self.packing)
+        lengths = [trajectory.ledger.total for trajectory in trajectories]
+        return pack(lengths, self.packing.budget(self.device))
 
     def _move(self, optimizer: Any, loss: Tensor) -> dict[str, float]:
         """Clip and step, unless loss or gradient is not finite: then the weights stay as they are."""

@@ -9,25 +9,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackingConfig:
     """How trajectories share a forward pass."""
 
-    micro_batch_tokens: int = 32_768
-    """Tokens of one forward pass. A longer trajectory goes alone."""
+    micro_batch_tokens: int | None = None
+    """Tokens of one forward pass; a longer trajectory goes alone. None is 32,768 on a GPU, which wants to be
+    filled, and 2,048 elsewhere, where a larger one is slower."""
+
+    def budget(self, device: torch.device) -> int:
+        """Tokens of one forward pass on this device."""
+        return self.micro_batch_tokens or (2_048 if device.type == "cpu" else 32_768)
 
 
-def pack(lengths: Sequence[int], config: PackingConfig) -> list[list[int]]:
+def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Micro-batches of places: every trajectory once, each within the budget, the longest first.
 
-    >>> pack([5, 3, 4, 2], PackingConfig(micro_batch_tokens=10))
+    >>> pack([5, 3, 4, 2], budget=10)
     [[0, 2], [1, 3]]
     """
     batches: list[list[int]] = []
     used: list[int] = []
     for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        room = config.micro_batch_tokens - lengths[place]
+        room = budget - lengths[place]
         fit = next((number for number, tokens in enumerate(used) if tokens <= room), None)
         if fit is None:
             batches.append([place])
