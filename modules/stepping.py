@@ -24,7 +24,9 @@ from eva_lightning.objectives.totals import Totals
 from eva_lightning.policy.inputs import MicroBatch, TrajectoryInputs, lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Policy
 from eva_lightning.policy.logprobs import Scorer, TokenLogprobs
+from eva_lightning.policy.merged_weights import is_sharded
 from eva_lightning.policy.packing import PackingConfig, pack
+from eva_lightning.policy.seen_frames import SeenFrames, is_frozen
 from eva_lightning.ranks import most, summed, together
 from eva_lightning.records import Trajectory
 
@@ -58,6 +60,7 @@ class SteppingModule(ActingModule):
 
     _policy: Policy | None = None
     _scorers: dict[nn.Module, Scorer]
+    _seen: SeenFrames | None = None
 
     @property
     def policy(self) -> Policy:
@@ -84,7 +87,16 @@ class SteppingModule(ActingModule):
             yield Pass(_idle(self.policy.renderer.end_ids[0]).to(self.device), [], last=number == count)
 
     def _inputs(self, trajectory: Trajectory) -> TrajectoryInputs:
-        return trajectory_inputs(trajectory, self.policy, self.pixels(trajectory))
+        return trajectory_inputs(trajectory, self.policy, self.pixels(trajectory), self._tower())
+
+    def _tower(self) -> SeenFrames | None:
+        """Who has seen frames before, if they look the same forever; None sees them in each pass."""
+        frozen = is_frozen(self.policy.family.tower(self.policy.backbone))
+        if not frozen or not self.packing.frames_gib or is_sharded(self.model):
+            return None
+        if self._seen is None:
+            self._seen = SeenFrames(self.policy, int(self.packing.frames_gib * 2**30))
+        return self._seen
 
     def scorer(self, policy: Policy | None = None) -> Scorer:
         """Policy (or another one) and head as one module, the same one every time."""

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from eva_lightning.policy.families import Seen
 from eva_lightning.policy.loading import Policy
-from eva_lightning.policy.pixels import patches
+from eva_lightning.policy.pixels import grid_of, patches
+from eva_lightning.policy.seen_frames import SeenFrames
 from eva_lightning.records import FrameRef, Trajectory
 from eva_lightning.video.decoder import Pixels
 
@@ -32,6 +34,8 @@ class TrajectoryInputs:
     """Patches of all frames, float32 [patches, width]; None if there is no frame."""
     grid: Tensor | None = None
     """`image_grid_thw`, int64 [frames, 3]; None if there is no frame."""
+    seen: Seen = ()
+    """What a frozen tower made of the frames, instead of their pixels."""
 
     @property
     def targets(self) -> Tensor:
@@ -57,6 +61,8 @@ class MicroBatch:
     """Patches of all frames, in order; None if there is no frame."""
     grid: Tensor | None
     """`image_grid_thw` of all frames; None if there is no frame."""
+    seen: Seen
+    """What a frozen tower made of all frames, instead of their pixels."""
     sequence: Tensor
     """For each written token, which trajectory of the micro-batch wrote it, int64 [N]."""
     count: int
@@ -64,24 +70,30 @@ class MicroBatch:
 
     def to(self, device: torch.device | str) -> MicroBatch:
         """The same on another device."""
-        seen = self.pixel_values is not None and self.grid is not None
         return MicroBatch(
             ids=self.ids.to(device),
             loss_mask=self.loss_mask.to(device),
             positions=self.positions.to(device),
             borders=self.borders.to(device),
             longest=self.longest,
-            pixel_values=self.pixel_values.to(device) if seen and self.pixel_values is not None else None,
-            grid=self.grid.to(device) if seen and self.grid is not None else None,
+            pixel_values=None if self.pixel_values is None else self.pixel_values.to(device),
+            grid=None if self.grid is None else self.grid.to(device),
+            seen=tuple(layer.to(device) for layer in self.seen),
             sequence=self.sequence.to(device),
             count=self.count,
         )
 
 
 def trajectory_inputs(
-    trajectory: Trajectory, policy: Policy, pixels: Callable[[FrameRef], Pixels]
+    trajectory: Trajectory,
+    policy: Policy,
+    pixels: Callable[[FrameRef], Pixels],
+    tower: SeenFrames | None = None,
 ) -> TrajectoryInputs:
-    """Expand a trajectory and read its frames again. The ids are those that were sampled."""
+    """Expand a trajectory and read its frames again. The ids are those that were sampled.
+
+    `tower` is who has seen frames before, if it is frozen.
+    """
     renderer = policy.renderer
     frames = trajectory.frames
     collapsed, mask = trajectory.token_ids, trajectory.loss_mask
@@ -92,13 +104,20 @@ def trajectory_inputs(
     loss_mask = torch.tensor(mask, dtype=torch.bool).repeat_interleave(repeats)
     if any(written and token == pad for token, written in zip(collapsed, mask, strict=True)):
         raise ValueError(f"the policy wrote an image token in trajectory {trajectory.task.id!r}")
-    values, grid = patches([pixels(frame) for frame in frames], policy.images)
+    read = [pixels(frame) for frame in frames]
+    values: Tensor | None = None
+    seen: Seen = ()
+    if read and tower is not None and policy.images is not None:
+        grid, seen = grid_of(read, policy.images), tower.look(read)
+    else:
+        values, grid = patches(read, policy.images)
     return TrajectoryInputs(
         ids=torch.tensor(ids),
         loss_mask=loss_mask,
         positions=policy.family.positions(ids, grid, pad),
         pixel_values=values if frames else None,
         grid=grid if frames else None,
+        seen=seen,
     )
 
 
@@ -119,6 +138,9 @@ def lay_out(trajectories: Sequence[TrajectoryInputs]) -> MicroBatch:
         longest=int(lengths.max()),
         pixel_values=torch.cat(values) if values else None,
         grid=torch.cat(grids) if grids else None,
+        seen=tuple(
+            torch.cat(layer) for layer in zip(*(one.seen for one in trajectories if one.seen), strict=True)
+        ),
         sequence=torch.repeat_interleave(torch.arange(len(trajectories)), written),
         count=len(trajectories),
     )

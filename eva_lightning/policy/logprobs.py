@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from eva_lightning.policy.families import Seen, backbone, family_of
+from eva_lightning.policy.families import backbone, family_of
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.pixels import ImageSettings
 from eva_lightning.policy.token_scores import NEVER, TokenScores, rows_of
@@ -86,9 +86,9 @@ class Scorer(nn.Module):
         if bool(batch.loss_mask[0, batch.borders[:-1]].any()):
             raise ValueError("the first token is marked as written, but nothing comes before it")
         bare = backbone(self.model)
-        if batch.pixel_values is None and self.family.images is not None and self._looks(bare):
+        if batch.grid is None and self.family.images is not None and self._looks(bare):
             batch = with_grey_frame(batch, int(bare.config.image_token_id), self.family.images)
-        seen: Seen = ()
+        seen = batch.seen
         if batch.pixel_values is not None and batch.grid is not None:
             seen = self.family.see(bare, batch.pixel_values, batch.grid)
         hidden = self.family.hidden(

@@ -20,6 +20,10 @@ class PackingConfig:
     """Tokens of one forward pass; a longer trajectory goes alone. None is 32,768 on a GPU, which wants to be
     filled, and 2,048 elsewhere, where a larger one is slower."""
 
+    frames_gib: float = 1.0
+    """GiB of the device's memory for what a frozen vision tower made of frames, so that it sees each once for
+    all attempts and updates; 0 keeps none."""
+
     def budget(self, device: torch.device) -> int:
         """Tokens of one forward pass on this device."""
         return self.micro_batch_tokens or (2_048 if device.type == "cpu" else 32_768)
