@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py
+BENCHES := bench/frames.py bench/pixels.py bench/memory.py bench/training.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py
 READY := $(VENV)/.ready
 VLLM := $(VENV)/.vllm
 AUDIT := $(VENV)/audit/bin/pip-audit

@@ -67,8 +67,11 @@ def _at_once(
 ) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
+    mine, keys, values = (states[0].transpose(0, 1) for states in (query, key, value))
     found = varlen_attn(
-        *(states[0].transpose(0, 1) for states in (query, key, value)),
+        mine,
+        keys,
+        values,
         borders,
         borders,
         longest,
@@ -92,12 +95,13 @@ def _in_turn(
     """Neighbours of one length, as the windows of a frame are, share a call."""
     runs = [(length, len(list(run))) for length, run in groupby(lengths)]
     sizes = [length * count for length, count in runs]  # split, whose gradient is one concatenation
-    parts = zip(*(states[0].split(sizes, dim=1) for states in (query, key, value)), strict=True)
+    parts = zip(*(torch.split(states[0], sizes, dim=1) for states in (query, key, value)), strict=True)
     found = []
     for (length, count), part in zip(runs, parts, strict=True):
-        mine = [states.unflatten(1, (count, length)).transpose(0, 1) for states in part]
+        mine, keys, values = (states.unflatten(1, (count, length)).transpose(0, 1) for states in part)
+        shared = query.shape[1] != key.shape[1]
         seen = scaled_dot_product_attention(
-            *mine, dropout_p=dropout, scale=scale, is_causal=causal, enable_gqa=query.shape[1] != key.shape[1]
+            mine, keys, values, dropout_p=dropout, scale=scale, is_causal=causal, enable_gqa=shared
         )
         found.append(seen.transpose(1, 2).flatten(0, 1))
     return torch.cat(found)[None]

@@ -10,12 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel, Qwen2_5_VLForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from eva_lightning.faults import UsageError, first_line
 from eva_lightning.policy.attention import BY_TRAJECTORY
@@ -141,7 +141,7 @@ class Qwen25VL(Family):
             input_ids=ids,
             position_ids=positions,
             attention_mask={"full_attention": None} if unmasked else None,
-            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=seen)} if seen else None,
+            mm_encoder_outputs={"image": SimpleNamespace(pooler_output=seen)} if seen else None,
             use_cache=False,
             cu_seq_lens_q=borders,
             cu_seq_lens_k=borders,

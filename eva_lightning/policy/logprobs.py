@@ -134,7 +134,7 @@ class ScoringHead(nn.Linear):
         if targets is None or banned is None:
             return super().forward(hidden)
         given = (hidden, self.weight, self.bias, targets, banned, temperature, entropy, rows)
-        logprobs, entropies = TokenScores.apply(*given)
+        logprobs, entropies = TokenScores.apply(*given)  # type: ignore[no-untyped-call]
         return (logprobs, entropies) if entropy else (logprobs,)
 
 

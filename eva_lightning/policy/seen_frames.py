@@ -50,7 +50,7 @@ class SeenFrames:
         assert policy.images is not None  # or patches would have refused the frames
         sizes = (grid.prod(1) // policy.images.merge**2).tolist()
         # Copies: a view of one frame would keep all those that it was seen with.
-        pieces = [[piece.clone() for piece in layer.split(sizes)] for layer in seen]
+        pieces = [[piece.clone() for piece in torch.split(layer, sizes)] for layer in seen]
         return dict(zip(frames, zip(*pieces, strict=True), strict=True))
 
 

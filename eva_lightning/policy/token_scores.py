@@ -29,7 +29,7 @@ class TokenScores(torch.autograd.Function):
     """Log-probabilities of the targets [L], and the entropies [L] if asked for, in float32."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         hidden: Tensor,
         weight: Tensor,
@@ -59,8 +59,8 @@ class TokenScores(torch.autograd.Function):
         return logprob, spread if entropy else None
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, for_logprobs: Tensor | None, for_entropy: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, for_logprobs: Tensor | None, for_entropy: Tensor | None) -> tuple[Any, ...]:
         hidden, weight, bias, targets, banned, total, spread = ctx.saved_tensors
         of_hidden = torch.zeros_like(hidden) if ctx.needs_input_grad[0] else None
         of_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
