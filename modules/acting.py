@@ -91,10 +91,16 @@ class ActingModule(lightning.LightningModule):
     ) -> list[Trajectory]:
         """Trajectories of the policy as it is now. All ranks call it together."""
         self.prepare_engine(newest=True)
-        with self.engine.awake():
+        with self.awake():
             return asyncio.run(
                 self.roll_out(tasks, attempts=attempts, temperature=temperature, seed=seed, step=step)
             )
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """The engine, ready to write. All ranks enter and leave together."""
+        with self.engine.awake():
+            yield
 
     def prepare_engine(self, *, newest: bool) -> None:
         """Before anything is written: nothing else is under way, and the engine's weights are new enough.
@@ -159,7 +165,7 @@ class ActingModule(lightning.LightningModule):
         jobs = jobs_for(tasks, replicas=how.attempts, seed=how.seed)
         left = [job for job in jobs if (job.task.id, job.replica) not in done]
         agent = self.agent(how.temperature)
-        with self.engine.awake():
+        with self.awake():
             asyncio.run(rollout(left, agent, concurrency=self.concurrency, on_finish=on_finish, keep=False))
 
     def drop_ahead(self) -> None:

@@ -19,9 +19,16 @@ from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.modules.acting import EvaluationConfig
 from eva_lightning.modules.checkpoint_version import refuse_unknown, stamp
+from eva_lightning.modules.fsdp2 import FSDP2Strategy
 from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer, obey
-from eva_lightning.modules.refusals import refuse_unsound, refuse_whole_weights
+from eva_lightning.modules.refusals import (
+    refuse_adapted_head,
+    refuse_adapter_that_stays_whole,
+    refuse_two_ways_to_share,
+    refuse_unsound,
+)
 from eva_lightning.modules.stepping import SteppingModule
+from eva_lightning.modules.zero import ZeroStrategy
 from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.packing import PackingConfig
 from eva_lightning.records import Trajectory
@@ -75,23 +82,37 @@ class PolicyModule(SteppingModule):
         """Before anything large is read."""
         use_device(self.trainer.strategy.root_device)  # for threads: decoders, judges and engines have some
         refuse_unsound(self.trainer)
+        refuse_two_ways_to_share(self.trainer, self.optimizer_config)
+        self.join()
 
     def configure_model(self) -> None:
         """Read the weights, once the strategy is ready for them."""
         if self._policy is None:
-            self._policy = load_policy(self.policy_config)
+            self._policy = self._read()
             self.model = self._policy.model
             self.model.train()  # it was loaded for inference, in which gradient checkpointing does nothing
         self.engine = self.make_engine(self.policy)
+
+    def _read(self) -> Policy:
+        """The policy, or what the strategy reads in its stead."""
+        strategy = None if self._trainer is None else self._trainer.strategy
+        if isinstance(strategy, FSDP2Strategy | ZeroStrategy):
+            return strategy.read(self.policy_config)
+        return load_policy(self.policy_config)
 
     def configure_optimizers(self) -> Any:
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise UsageError(
                 "nothing is trained: every weight is frozen; set policy.lora or unfreeze something"
             )
-        refuse_whole_weights(self.trainer, self.model)
+        refuse_adapted_head(self.trainer, self.policy.backbone)
+        refuse_adapter_that_stays_whole(self.trainer, self.model)
         optimizer, schedule = make_optimizer(
-            self.optimizer_config, self.model.parameters(), self.total_steps(), self.world_size
+            self.optimizer_config,
+            self.model.parameters(),
+            self.total_steps(),
+            ranks=self.world_size,
+            keeps_float32=isinstance(self.trainer.strategy, ZeroStrategy),
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 

@@ -12,7 +12,7 @@ from typing import Any
 from eva_lightning.faults import UsageError
 
 KEY = "eva_lightning"
-VERSION = 1
+VERSION = 2
 OLDEST = 1
 
 

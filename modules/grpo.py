@@ -72,7 +72,7 @@ class GRPOModule(PolicyModule):
 
     def configure_model(self) -> None:
         super().configure_model()
-        if self.objective.kl_weight and not hasattr(self, "reference"):
+        if self.objective.kl_weight and self.reference is None:
             self.reference = Reference(self.policy)
         for reward in self.rewards:
             reward.equip(self.engine, self.dialect, self.world)
@@ -118,7 +118,7 @@ class GRPOModule(PolicyModule):
     ) -> tuple[list[Trajectory], dict[str, float]]:
         """Rewarded attempts, and where the seconds went. Runs in any thread: it changes nothing of ours."""
         watch, began = Stopwatch(), perf_counter()
-        with self.engine.awake():  # until the rewards are given: some of them ask it, too
+        with self.awake():  # until the rewards are given: some of them ask it, too
             made = await self.roll_out(
                 tasks,
                 attempts=self.attempts,
@@ -227,7 +227,7 @@ class GRPOModule(PolicyModule):
         return found
 
     def _reference_logprobs(self, micro: MicroBatch) -> Tensor | None:
-        if not self.objective.kl_weight:
+        if self.reference is None:
             return None
         frozen: Policy
         with self.reference.policy(self.device) as frozen:

@@ -54,7 +54,7 @@ class KTOModule(PolicyModule):
 
     def configure_model(self) -> None:
         super().configure_model()
-        if not hasattr(self, "reference"):
+        if self.reference is None:
             self.reference = Reference(self.policy)
 
     def on_train_start(self) -> None:
@@ -97,9 +97,11 @@ class KTOModule(PolicyModule):
             raise UsageError(
                 f"the trajectory of task {unmarked[0]!r} is not marked good or bad: run eva label"
             )
-        desirable = torch.tensor([bool(one.desirable) for one in feedback], device=self.device)
+        marks = [bool(one.desirable) for one in feedback]
+        desirable = torch.tensor(marks, dtype=torch.bool, device=self.device)
         lengths = _written(feedback).to(self.device)
         totals = self.totals(feedback)
+        assert self.reference is not None
         with self.phase("credit"):
             with self.reference.policy(self.device) as frozen:
                 before = self._sequence_logprobs(feedback, frozen)
@@ -133,6 +135,7 @@ class KTOModule(PolicyModule):
             for one, partner in zip(feedback, partners[first:], strict=False)
             if partner >= 0
         ]
+        assert self.reference is not None
         with torch.no_grad():
             now = self._sequence_logprobs(pairs, self.policy)
         with self.reference.policy(self.device) as frozen:

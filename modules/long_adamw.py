@@ -52,29 +52,40 @@ class LongAdamW(Optimizer):
             state["exp_avg"] = torch.zeros_like(parameter, dtype=torch.float32)
             state["exp_avg_sq"] = torch.zeros_like(parameter, dtype=torch.float32)
             if parameter.dtype == torch.bfloat16:
-                state["lower"] = torch.zeros_like(parameter, dtype=torch.int16)
+                # Bits, of a type that ranks can send each other: none of them sends int16.
+                state["lower"] = torch.zeros_like(parameter, dtype=torch.bfloat16)
         state["step"] += 1
         tensors = [parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"]]
         tensors += [state["lower"]] if "lower" in state else []
-        chunks = [tensor.view(-1).split(CHUNK) for tensor in tensors]
+        chunks = [torch.split(_local(tensor).view(-1), CHUNK) for tensor in tensors]
         for weights, gradient, mean, square, *lower in zip(*chunks, strict=True):
             exact = joined(weights, lower[0]) if lower else weights
             _adamw(exact, gradient.float(), mean, square, state["step"], group)
             if lower:
                 upper, rest = halves(exact)
                 weights.copy_(upper)
-                lower[0].copy_(rest)
+                lower[0].view(torch.int16).copy_(rest)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where a checkpoint ends. The base class would cast the state to the type of the weights."""
         super().load_state_dict(state_dict | {"state": {}})
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        for number, kept in state_dict["state"].items():
-            parameter = parameters[number]
-            self.state[parameter] = {
+        keys = [key for group in state_dict["param_groups"] for key in group["params"]]
+        for parameter, key in zip(parameters, keys, strict=True):  # numbers, or names of weights
+            if key not in state_dict["state"]:
+                continue
+            state = self.state[parameter] = {
                 name: value.to(parameter.device) if isinstance(value, Tensor) else value
-                for name, value in kept.items()
+                for name, value in state_dict["state"][key].items()
             }
+            if "lower" in state:  # as older checkpoints have it, or as it is
+                state["lower"] = state["lower"].view(torch.bfloat16)
+
+
+def _local(tensor: Any) -> Tensor:
+    """Of a tensor that is cut over ranks, what is here: the state has the layout of the weights."""
+    here: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return here
 
 
 def _adamw(
@@ -106,5 +117,5 @@ def halves(exact: Tensor) -> tuple[Tensor, Tensor]:
 
 def joined(upper: Tensor, lower: Tensor) -> Tensor:
     """What `halves` took apart."""
-    bits = (upper.view(torch.int16).to(torch.int32) << 16) + lower.to(torch.int32)
+    bits = (upper.view(torch.int16).to(torch.int32) << 16) + lower.view(torch.int16).to(torch.int32)
     return bits.view(torch.float32)

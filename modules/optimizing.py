@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -40,17 +40,38 @@ class OptimizerConfig:
     each trained bfloat16 weight, 10 are divided by the number of ranks. Saving gathers them on the first."""
 
 
+class Schedule(LambdaLR):
+    """One rate for all groups, which also remembers which of them decay.
+
+    The optimizer can not be asked later: DeepSpeed makes one flat tensor of a group, or none at all.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, config: OptimizerConfig, steps: int, decays: Sequence[bool]
+    ) -> None:
+        self.decays = list(decays)
+        super().__init__(optimizer, lambda step: rate(config, step, steps))
+
+
 def make_optimizer(
-    config: OptimizerConfig, parameters: Iterable[nn.Parameter], total_steps: int, ranks: int = 1
-) -> tuple[Optimizer, LambdaLR]:
-    """The optimizer of the trained parameters and its schedule. All `ranks` make theirs together."""
+    config: OptimizerConfig,
+    parameters: Iterable[nn.Parameter],
+    total_steps: int,
+    ranks: int = 1,
+    keeps_float32: bool = False,
+) -> tuple[Optimizer, Schedule]:
+    """The optimizer of the trained parameters and its schedule. All `ranks` make theirs together.
+
+    `keeps_float32` says that the strategy moves float32 copies of the weights, whatever their type.
+    """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    parts = {True: [p for p in trained if _decays(p)], False: [p for p in trained if not _decays(p)]}
+    decays = [part for part, held in parts.items() if held]
+    groups: list[dict[str, Any]] = [
+        {"params": parts[part], "weight_decay": config.weight_decay if part else 0.0} for part in decays
     ]
-    groups = [group for group in groups if group["params"]]
-    kind = LongAdamW if any(p.dtype == torch.bfloat16 for p in trained) else AdamW
+    long = any(p.dtype == torch.bfloat16 for p in trained) and not keeps_float32
+    kind = LongAdamW if long else AdamW
     optimizer: Optimizer
     if config.sharded and ranks > 1:
         # torch compiles scripts for it, and warns of that
@@ -59,18 +80,24 @@ def make_optimizer(
         optimizer = SharedState(groups, kind, lr=config.lr, betas=config.betas)
     else:
         optimizer = kind(groups, lr=config.lr, betas=config.betas)
-    steps = config.total_steps or total_steps
-    return optimizer, LambdaLR(optimizer, lambda step: rate(config, step, steps))
+    return optimizer, Schedule(optimizer, config, config.total_steps or total_steps, decays)
+
+
+def _decays(parameter: nn.Parameter) -> bool:
+    """Whether it is a matrix; ZeRO-3 keeps elsewhere what shape it has when it is whole."""
+    return len(getattr(parameter, "ds_shape", parameter.shape)) > 1
 
 
 def obey(config: OptimizerConfig, schedule: LambdaLR) -> None:
     """Let a schedule and its optimizer follow this config, at the step where they are."""
+    assert isinstance(schedule, Schedule)
     schedule.base_lrs = [config.lr for _ in schedule.base_lrs]
-    for group, share in zip(schedule.optimizer.param_groups, schedule.lr_lambdas, strict=True):
-        decay = config.weight_decay if group["params"][0].ndim > 1 else 0.0
+    groups = schedule.optimizer.param_groups
+    for group, share, decays in zip(groups, schedule.lr_lambdas, schedule.decays, strict=True):
+        decay = config.weight_decay if decays else 0.0
         now = config.lr * share(schedule.last_epoch)
         group |= {"lr": now, "initial_lr": config.lr, "betas": config.betas, "weight_decay": decay}
-    schedule._last_lr = [group["lr"] for group in schedule.optimizer.param_groups]
+    schedule._last_lr = [group["lr"] for group in groups]
 
 
 def rate(config: OptimizerConfig, step: int, total_steps: int) -> float:

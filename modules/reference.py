@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from eva_lightning.modules.refusals import refuse_copy_of_shards
 from eva_lightning.policy.loading import Policy
 
 
@@ -24,8 +25,14 @@ class Reference:
         self._live = policy
         self._copy: Policy | None = None
         if not hasattr(policy.model, "disable_adapter"):
+            refuse_copy_of_shards(policy.model)
             frozen = copy.deepcopy(policy.model).requires_grad_(False).eval()
             self._copy = replace(policy, model=frozen)
+
+    @property
+    def copies(self) -> list[Policy]:
+        """Policies that it holds besides the live one."""
+        return [] if self._copy is None else [self._copy]
 
     @contextmanager
     def policy(self, device: torch.device) -> Iterator[Policy]:

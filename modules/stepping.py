@@ -8,17 +8,20 @@ often, is said in the stages; how optimizer and schedule are made, in `optimizin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import Fault
 from eva_lightning.modules.acting import ActingModule
+from eva_lightning.modules.exchanging import Whole, exchange_of
 from eva_lightning.modules.optimizing import OptimizerConfig
+from eva_lightning.modules.reference import Reference
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.objectives.totals import Totals
 from eva_lightning.policy.inputs import MicroBatch, TrajectoryInputs, lay_out, trajectory_inputs
@@ -54,6 +57,8 @@ class SteppingModule(ActingModule):
     """What is trained of the policy: registered here, as the policy itself is no nn.Module."""
     optimizer_config: OptimizerConfig
     packing: PackingConfig
+    reference: Reference | None = None
+    """The policy as it was, where a stage needs it."""
     skipped_in_a_row: int = 0
     weights_moved: bool = False
     """Since the last iteration that is over; a checkpoint of it is late then."""
@@ -61,6 +66,7 @@ class SteppingModule(ActingModule):
     _policy: Policy | None = None
     _scorers: dict[nn.Module, Scorer]
     _seen: SeenFrames | None = None
+    _exchange: Whole | None = None
 
     @property
     def policy(self) -> Policy:
@@ -98,12 +104,35 @@ class SteppingModule(ActingModule):
             self._seen = SeenFrames(self.policy, int(self.packing.frames_gib * 2**30))
         return self._seen
 
+    @property
+    def exchange(self) -> Whole:
+        """How ranks make one step, which the trainer's strategy decides."""
+        assert self._exchange is not None
+        return self._exchange
+
+    def join(self) -> None:
+        """Become part of the trainer: before the weights are read."""
+        self._exchange = exchange_of(self.trainer.strategy)
+        for scorer in self._scorers.values():
+            scorer.always_look = self._exchange.gathers
+
     def scorer(self, policy: Policy | None = None) -> Scorer:
         """Policy (or another one) and head as one module, the same one every time."""
         model = (policy or self.policy).model
         if model not in self._scorers:
-            self._scorers[model] = Scorer(model)
+            gathers = self._exchange is not None and self._exchange.gathers
+            self._scorers[model] = Scorer(model, always_look=gathers)
         return self._scorers[model]
+
+    def scorers(self) -> list[Scorer]:
+        """Of all policies that are in memory: the one that learns, and a frozen copy if there is one."""
+        copies = [] if self.reference is None else self.reference.copies
+        return [self.scorer(policy) for policy in (self.policy, *copies)]
+
+    def forward(self, *batch: Any, **how: Any) -> tuple[Tensor, ...]:
+        """One scoring pass of the policy, for a strategy that wraps this module."""
+        found: tuple[Tensor, ...] = self.scorer()(*batch, **how)
+        return found
 
     def logprobs(
         self,
@@ -114,8 +143,23 @@ class SteppingModule(ActingModule):
     ) -> TokenLogprobs:
         """What the policy (or another one) thinks of every written token."""
         banned = self.policy.renderer.banned_ids
-        found = self.scorer(policy)(batch, temperature=temperature, banned_ids=banned, entropy=entropy)
+        scorer = self.scorer(policy)
+        own = self._exchange is not None and scorer.model is self.model
+        caller = self.exchange.caller(scorer) if own else scorer
+        found = caller(batch, temperature=temperature, banned_ids=banned, entropy=entropy)
         return TokenLogprobs(logprobs=found[0], entropy=found[1] if entropy else None)
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """The engine, ready to write. One that writes with the policy's own weights finds them whole."""
+        own = isinstance(self.engine, TransformersEngine) and self.engine.policy is self.policy
+        with self._whole_weights() if own else nullcontext(), super().awake():
+            yield
+
+    def _whole_weights(self) -> AbstractContextManager[None]:
+        scorer, exchange = self.scorer(), self.exchange
+        idle = _idle(self.policy.renderer.end_ids[0]).to(self.device)
+        return exchange.whole(scorer, idle)
 
     def totals(self, trajectories: Sequence[Trajectory]) -> Totals:
         """What the losses of a step are divided by: the counts of all ranks."""
@@ -136,21 +180,14 @@ class SteppingModule(ActingModule):
         total, tally = torch.zeros((), device=self.device), Tally()
         for batch, places, last in self.passes(trajectories):
             loss, measured = loss_of(batch, places)
-            # Data-parallel strategies take the mean over ranks, and the losses are to be added.
-            self._backward(loss * self.world_size, exchange=last)
             total, tally = total + loss.detach(), tally + measured
-        moved = self._move(optimizer, summed(total))
+            if last:
+                total = summed(total)
+            # Strategies take the mean over ranks, and the losses are to be added.
+            self.exchange.backward(loss * self.world_size, total, last)
+        moved = self._move(optimizer, total)
         optimizer.zero_grad()  # whoever writes next can have their memory
         return moved, together(tally)
-
-    def _backward(self, loss: Tensor, exchange: bool) -> None:
-        """Add to the gradients; ranks exchange theirs once a step, in the last pass."""
-        strategy = self.trainer.strategy
-        if isinstance(strategy, ParallelStrategy) and not exchange:
-            with strategy.block_backward_sync():
-                self.manual_backward(loss)
-        else:
-            self.manual_backward(loss)
 
     def plan(self, trajectories: Sequence[Trajectory]) -> list[list[int]]:
         """Micro-batches of places in the list."""
@@ -160,20 +197,18 @@ class SteppingModule(ActingModule):
     def _move(self, optimizer: Any, loss: Tensor) -> dict[str, float]:
         """Clip and step, unless loss or gradient is not finite: then the weights stay as they are."""
         limit = self.optimizer_config.max_grad_norm or float("inf")
-        trained = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.clip_grad_norm_(trained, limit)
-        finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(loss))
         lr = optimizer.param_groups[0]["lr"]
+        moved, self.weights_moved = self.weights_moved, True  # whoever stops it half-way finds them torn
+        norm, finite = self.exchange.move(optimizer, self.model.parameters(), loss, limit)
         if finite:
-            self.weights_moved = True
-            optimizer.step()
             schedule = self.lr_schedulers()
             assert schedule is not None and not isinstance(schedule, list)
             schedule.step()
             self.skipped_in_a_row = 0
         else:
-            self._refuse(float(loss), float(norm))
-        return {"loss": float(loss), "grad_norm": float(norm), "lr": lr, "skipped": float(not finite)}
+            self.weights_moved = moved
+            self._refuse(float(loss), norm)
+        return {"loss": float(loss), "grad_norm": norm, "lr": lr, "skipped": float(not finite)}
 
     def _refuse(self, loss: float, norm: float) -> None:
         self.skipped_in_a_row += 1

@@ -15,7 +15,13 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedModel, Qwen2_5_VLForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    GenerationConfig,
+    PreTrainedModel,
+    Qwen2_5_VLForConditionalGeneration,
+)
 
 from eva_lightning.faults import UsageError, first_line
 from eva_lightning.policy.attention import BY_TRAJECTORY
@@ -44,6 +50,16 @@ class Family(ABC):
     def load(self, path: str, **how: Any) -> PreTrainedModel:
         """The model with its weights; `how` are the words of transformers' `from_pretrained`."""
 
+    def empty(self, path: str, *, revision: str, dtype: str, attn_implementation: str) -> PreTrainedModel:
+        """The same model on the meta device: what it is made of, and no weights."""
+        config = AutoConfig.from_pretrained(path, revision=revision)
+        kind = config.dtype if dtype == "auto" else getattr(torch, dtype)
+        architecture: Any = AutoModelForImageTextToText
+        with torch.device("meta"):
+            model = architecture.from_config(config, dtype=kind, attn_implementation=attn_implementation)
+        model.generation_config = GenerationConfig.from_pretrained(path, revision=revision)
+        return cast(PreTrainedModel, model.eval())
+
     @abstractmethod
     def decoder(self, model: Any) -> Any:
         """The layers of the language model."""
@@ -51,6 +67,10 @@ class Family(ABC):
     @abstractmethod
     def tower(self, model: Any) -> nn.Module | None:
         """The vision tower; None if it has none."""
+
+    def blocks(self, model: Any) -> list[nn.Module]:
+        """The layers, of the tower and of the language model, that are gathered one at a time in shards."""
+        return [*getattr(self.tower(model), "blocks", ()), *self.decoder(model).layers]
 
     def head(self, model: Any) -> nn.Linear:
         """Hidden states to logits."""

@@ -88,12 +88,16 @@ class Policy:
         return int(self.backbone.config.get_text_config().max_position_embeddings)
 
 
-def load_policy(config: PolicyConfig) -> Policy:
-    """Read a checkpoint and make it ready to train. UsageError says in one line what is wrong with it."""
+def load_policy(config: PolicyConfig, *, weights: bool = True) -> Policy:
+    """Read a checkpoint and make it ready to train. UsageError says in one line what is wrong with it.
+
+    Without `weights` its tensors are on the meta device, for whoever brings them in shards.
+    """
     family = _family(config)
     path = str(Path(config.path).expanduser()) if _is_folder(config.path) else config.path
     try:
-        model = family.load(
+        read = family.load if weights else family.empty
+        model = read(
             path,
             revision=config.revision,
             dtype=config.dtype,

@@ -31,16 +31,13 @@ def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = 
         "well_formed": _mean([float(well_formed(one)) for one in sound]),
         "answered": _mean([float(one.stop == "answered") for one in sound]),
         "truncated": _mean([float(one.stop in LIMITED) for one in sound]),
+        "calls_worked": _share_that_worked(sound),
         "frames_cut": _mean([float(frames_cut(one)) for one in sound]),
+        "elsewhere": _mean([float(one.elsewhere) for one in sound]),
         "written_tokens": _mean([float(one.ledger.written) for one in sound]),
         "faults": float(len(trajectories) - len(sound)),
         "rescued": float(sum(bool(one.faults) for one in sound)),
     }
-    asked = [pair for one in sound for pair in calls_worked(one)]
-    if asked:
-        metrics["calls_worked"] = sum(worked for worked, _ in asked) / sum(calls for _, calls in asked)
-    if any(one.elsewhere for one in sound):
-        metrics["elsewhere"] = _mean([float(one.elsewhere) for one in sound])
     if by_source:
         for source in sorted({one.task.source for one in sound}):
             means = _means([one for one in sound if one.task.source == source])
@@ -100,6 +97,13 @@ def _means(trajectories: Sequence[Trajectory]) -> dict[str, float]:
         "frames": _mean([float(len(one.frames)) for one in trajectories]),
         "visual_tokens": _mean([float(one.visual_tokens) for one in trajectories]),
     }
+
+
+def _share_that_worked(trajectories: Sequence[Trajectory]) -> float:
+    """Of all calls; 1 where there is none, for none failed."""
+    asked = [pair for one in trajectories for pair in calls_worked(one)]
+    calls = sum(count for _, count in asked)
+    return sum(worked for worked, _ in asked) / calls if calls else 1.0
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -36,6 +36,10 @@ def read_audio(path: str | Path, start: float, end: float, rate: int = 16000) ->
             raise VideoError(
                 f"{path}: has no sound; give a file with an audio stream, or do not listen to it"
             )
+        if stream.codec_context is None:
+            raise VideoError(
+                f"{path}: there is no codec here for its sound; rewrite it: ffmpeg -i IN OUT.mp4"
+            )
         origin = _origin(container, stream, path)
         pieces: list[tuple[int, NDArray[np.float32]]] = []
         for begin, piece in _pieces(container, stream, origin + start, rate):

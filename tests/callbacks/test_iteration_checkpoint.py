@@ -2,6 +2,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,38 @@ def test_an_error_while_evaluating_loses_no_iteration(tmp_path):
     module = Acting()
     fit(tmp_path, module, [IterationCheckpoint()], ckpt_path="last", **arguments)
     assert module.iteration == 5 and len(module.seen) == 2
+
+
+class Validating(Acting):
+    """Notes after which iteration it is validated; may be killed in the middle of one."""
+
+    validated: list[int]
+
+    def __init__(self, killed_after=None, **more):
+        super().__init__(**more)
+        self.validated, self.killed_after = [], killed_after
+
+    def validation_step(self, batch, batch_idx):
+        if self.iteration == self.killed_after:
+            raise KeyboardInterrupt
+        self.validated.append(self.iteration)
+
+
+@pytest.mark.parametrize("where", [2, 4], ids=["in an epoch", "at the end"])
+def test_a_validation_that_was_cut_off_is_made_when_the_run_goes_on(tmp_path, where):
+    """Four iterations, validated after 2 and 4; a checkpoint of each was written before."""
+    saving = {"callbacks": [IterationCheckpoint(every=1)], "iterations": 4, "validate": 1}
+    killed = Validating(killed_after=where)
+    with suppress(KeyboardInterrupt, SystemExit):
+        fit(tmp_path, killed, val_check_interval=2, **saving)
+    goes_on = Validating()
+    saving["callbacks"] = [IterationCheckpoint(every=1)]
+    fit(tmp_path, goes_on, val_check_interval=2, ckpt_path="last", **saving)
+    assert killed.validated + goes_on.validated == [2, 4] and goes_on.iteration == 4
+    again = Validating()
+    saving["callbacks"] = [IterationCheckpoint(every=1)]
+    fit(tmp_path, again, val_check_interval=2, ckpt_path="last", max_epochs=2, **saving)
+    assert again.validated == [6, 8]  # none that was made is made again
 
 
 def test_the_best_one_is_kept_and_remembered_over_a_restart(tmp_path):

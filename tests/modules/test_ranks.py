@@ -1,15 +1,9 @@
 """However a step is cut (forward passes, rows, processes), it is the same step: compared by its gradients."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-from eva_lightning.policy.loading import PolicyConfig, load_policy
+from tests.modules.launching import launch
 from tests.modules.stages import (
     ALL_IN_ONE,
     NO_CLIP,
@@ -25,7 +19,6 @@ from tests.modules.stages import (
     weighed,
 )
 
-ROOT = Path(__file__).parent.parent.parent
 ENOUGH = 1e-6
 
 
@@ -53,30 +46,9 @@ def ranks(world, schooled, tiny_folder, tmp_path_factory):
     """What two processes make of every case of two_ranks.py: one answer for each rank."""
     folder = tmp_path_factory.mktemp("ranks")
     torch.save(schooled, folder / "schooled.pt")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    given = [tiny_folder, world.folder, folder / "schooled.pt", folder]
-    words = [sys.executable, "-m", "tests.modules.two_ranks", *map(str, given)]
-    running = [
-        subprocess.Popen(
-            words,
-            cwd=ROOT,
-            env=os.environ
-            | shared
-            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "TORCHELASTIC_RUN_ID": "t"},
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / f"{rank}.err").open("w"),
-        )
-        for rank in (0, 1)
-    ]
-    try:
-        for rank, one in enumerate(running):
-            assert one.wait(timeout=120) == 0, (folder / f"{rank}.err").read_text()[-2000:]
-    finally:
-        for one in running:
-            one.kill()
+    launch(
+        "tests.modules.two_ranks", tiny_folder, world.folder, folder / "schooled.pt", folder, folder=folder
+    )
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 
@@ -137,13 +109,6 @@ def test_the_first_rank_alone_hands_weights_to_an_engine_of_all(ranks):
     assert first == [0, 1] and second == []
     assert mine == theirs == {(1,)}
     assert max(told["train/mismatch/max"] for told in metrics) < 1e-4  # of both ranks: nobody wrote too early
-
-
-def test_the_shards_of_all_ranks_reach_the_engine_as_one(ranks, tiny_folder):
-    whole = load_policy(PolicyConfig(path=str(tiny_folder), dtype="float32")).backbone.state_dict()
-    for rank, taken in zip(ranks, ([0], []), strict=True):
-        assert rank["shards"][0] == taken
-        assert apart(rank["shards"][1], {name: value * 0.5 for name, value in whole.items()}) == 0
 
 
 def test_the_optimizer_s_state_is_shared_out_and_nothing_else_changes(ranks):

@@ -7,18 +7,14 @@ import sys
 from pathlib import Path
 
 import torch
-from lightning.pytorch.strategies import ModelParallelStrategy
-from torch.distributed.fsdp import fully_shard
 
 from eva_lightning.callbacks import RolloutRefresh
 from eva_lightning.data.synthesis.world import load_world
-from eva_lightning.modules import GRPOModule
 from tests.modules.copied import Shelf
 from tests.modules.stages import (
     NO_CLIP,
     ONE_EACH,
     PER_TOKEN,
-    STAGES,
     WITH_KL,
     Batches,
     Coin,
@@ -68,26 +64,6 @@ def one_engine_for_both(folder, world, **settings):
     return module.engine.taken, {one.weight_versions for one in module.rollouts}, watching.metrics
 
 
-class Sharded(GRPOModule):
-    """Half as large as its checkpoint says, and no rank has all of it."""
-
-    def configure_model(self):
-        super().configure_model()
-        with torch.no_grad():
-            for parameter in self.model.parameters():
-                parameter.mul_(0.5)
-        fully_shard(self.model, mesh=self.device_mesh["data_parallel"])
-
-
-def shards_for_one_engine(folder, world, **settings):
-    """An evaluation with it: what the engine was handed here, and what it holds."""
-    STAGES["sharded"] = Sharded
-    module = make("sharded", folder, engine=Shelf)
-    judging = trainer(callbacks=[RolloutRefresh()], **settings)
-    judging.validate(module, Batches(questions=world.tasks), verbose=False)
-    return module.engine.taken, dict(module.engine.policy.backbone.state_dict())
-
-
 def shared_state(folder, world, file, **settings):
     """Two epochs with the optimizer's state on every rank, and shared out, and shared out with a stop in
     between: all weights, and the number of weights that this rank keeps a state of.
@@ -115,7 +91,5 @@ if __name__ == "__main__":
     found = cases(tiny, world, torch.load(schooled), strategy="ddp", **two)
     Shelf.file = Path(out) / "shelf.pt"
     found["one engine"] = one_engine_for_both(tiny, world, strategy="ddp", **two)
-    parallel = ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
-    found["shards"] = shards_for_one_engine(tiny, world, strategy=parallel, **two)
     found["state"] = shared_state(tiny, world, Path(out) / "half.ckpt", strategy="ddp", **two)
     torch.save(found, Path(out) / f"{torch.distributed.get_rank()}.pt")

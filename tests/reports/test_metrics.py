@@ -31,7 +31,8 @@ def test_families_have_their_own_accuracy():
 
 
 def test_nothing_is_zero():
-    assert set(trajectory_metrics([]).values()) == {0.0}
+    found = trajectory_metrics([])
+    assert found.pop("calls_worked") == 1.0 and set(found.values()) == {0.0}  # none failed
 
 
 def test_in_a_world_of_words_whoever_was_told_something_looked():
@@ -51,7 +52,7 @@ def test_the_share_of_calls_that_worked_counts_calls_not_turns():
     torn = trajectory(turns=[observed(0, worked=0, error="not JSON"), Turn(text="done")])
     assert trajectory_metrics([halves])["calls_worked"] == 2 / 3
     assert trajectory_metrics([halves, torn])["calls_worked"] == 2 / 4
-    assert "calls_worked" not in trajectory_metrics([trajectory(turns=[Turn(text="done")])])
+    assert trajectory_metrics([trajectory(turns=[Turn(text="done")])])["calls_worked"] == 1.0
 
 
 def test_rows_that_nobody_counted_worked_where_nothing_was_wrong():
@@ -59,10 +60,10 @@ def test_rows_that_nobody_counted_worked_where_nothing_was_wrong():
     assert trajectory_metrics([old])["calls_worked"] == 2 / 3
 
 
-def test_what_sub_agents_read_is_told_where_there_are_any():
+def test_what_sub_agents_read_is_told():
     told = trajectory(turns=[observed(1, worked=1, elsewhere=300)])
     assert trajectory_metrics([told, trajectory(turns=[])])["elsewhere"] == 150.0
-    assert "elsewhere" not in trajectory_metrics([trajectory()])
+    assert trajectory_metrics([trajectory()])["elsewhere"] == 0.0
 
 
 def interval(said, source=""):

@@ -80,3 +80,14 @@ def test_no_sound_is_a_clear_error(video, tmp_path):
 def test_a_range_that_runs_backwards_is_refused(spoken):
     with pytest.raises(ValueError, match="range 3"):
         read_audio(spoken, 3.0, 1.0)
+
+
+def test_sound_of_no_known_kind_is_named_and_no_crash(tmp_path):
+    path = tmp_path / "odd.mp4"
+    footage.write(path, times=[i / 25 for i in range(25)], sound=np.zeros(16000, dtype=np.float32))
+    content = path.read_bytes()
+    kind = content.index(b"\x04\x80\x80\x80", content.index(b"esds")) + 5  # 0x40 says AAC
+    assert content[kind] == 0x40
+    path.write_bytes((content[:kind] + b"\xee" + content[kind + 1 :]).replace(b"mp4a", b"mpXa"))
+    with pytest.raises(VideoError, match="no codec here for its sound; rewrite it"):
+        read_audio(path, 0, 1)

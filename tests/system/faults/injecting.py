@@ -1,6 +1,7 @@
 """Parts of an agent that fail by a plan: what a config names in place of the sound ones."""
 
 import asyncio
+from itertools import count
 
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.engines.transformers_engine import TransformersEngine
@@ -33,11 +34,13 @@ class FaultyWorld(VideoWorld):
     def __init__(self, seed: int = 0, log: str = "", fail: float = 0.0, late: float = 0.0) -> None:
         super().__init__()
         self.plan = Plan(seed, log, fail=fail, late=late)
+        self._looks = count()
 
     def _decode(self, clip, times, height, width):
-        kind = self.plan.strike("look", clip.id, *times, height, width)
+        number = next(self._looks)  # every attempt may look at the same
+        kind = self.plan.strike("look", number)
         if kind == "fail":
-            raise VideoError(f"the plan: look at {clip.id} {times} {height}x{width}")
+            raise VideoError(f"the plan: look {number} at {clip.id}")
         if kind == "late":
             dawdle()
         return super()._decode(clip, times, height, width)

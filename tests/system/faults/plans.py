@@ -163,7 +163,9 @@ class Plans:
         ended = self.zygote.run(self.words(stage, out, **settings), out / "said.txt", largest=largest)
         self._ends(verdict, out, ended, well=largest is None or largest > size)
         if ended["code"] == 0:
-            self._hit(verdict, [one for made in runs.lived(out).values() for one in made], log)
+            lived = runs.lived(out)  # what it learns from was made before
+            rolled = [one for name in lived if name.startswith("evaluations") for one in lived[name]]
+            self._hit(verdict, rolled, log)
         else:
             more = ["--ckpt_path", "last"]
             ended = self.zygote.run(self.words(stage, out, more=more), out / "said.txt")
