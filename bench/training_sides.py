@@ -57,8 +57,10 @@ class _Ticking(Callback):
         self.clock = clock
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Of the rows without a word, of which a padded vocabulary has far too many here, ban as many as real
-        checkpoints have: TRL bans none."""
+        """Ban as many rows without a word as real checkpoints have; TRL bans none.
+
+        The vocabulary here is nearly all such rows.
+        """
         assert isinstance(pl_module, PolicyModule)
         renderer = pl_module.policy.renderer
         renderer.banned_ids = renderer.banned_ids[:BANNED]
