@@ -171,7 +171,7 @@ class Task:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FrameRef:
     """A frame that was shown: enough to read the same pixels again."""
 

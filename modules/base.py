@@ -24,7 +24,6 @@ from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer, ob
 from eva_lightning.modules.refusals import (
     refuse_adapted_head,
     refuse_adapter_that_stays_whole,
-    refuse_blurred_borders,
     refuse_two_ways_to_share,
     refuse_unsound,
 )
@@ -84,7 +83,6 @@ class PolicyModule(SteppingModule):
         use_device(self.trainer.strategy.root_device)  # for threads: decoders, judges and engines have some
         refuse_unsound(self.trainer)
         refuse_two_ways_to_share(self.trainer, self.optimizer_config)
-        refuse_blurred_borders(self.policy_config, self.packing)
         self.join()
 
     def configure_model(self) -> None:

@@ -12,9 +12,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.modules.fsdp2 import FSDP2Strategy
 from eva_lightning.modules.optimizing import OptimizerConfig
 from eva_lightning.modules.zero import ZeroStrategy
-from eva_lightning.policy.loading import PolicyConfig
 from eva_lightning.policy.merged_weights import is_sharded
-from eva_lightning.policy.packing import PackingConfig
 
 NO_OWN_WEIGHTS = (
     "trainer.strategy zero3: no rank has the weights that the transformers engine would write with; take a "
@@ -91,15 +89,4 @@ def refuse_copy_of_shards(model: nn.Module) -> None:
         raise UsageError(
             "a reference with full weights can not be copied from shards: set read_into_shards to false, "
             "train an adapter (model.policy.lora), or take fsdp2"
-        )
-
-
-def refuse_blurred_borders(policy: PolicyConfig, packing: PackingConfig) -> None:
-    """transformers tells flash attention where trajectories end only if a forward pass has one row."""
-    shared = 0 < packing.row_tokens < packing.micro_batch_tokens
-    if shared and policy.attention == "flash_attention_2":
-        raise UsageError(
-            f"packing.row_tokens {packing.row_tokens} puts several rows of several trajectories in a pass of "
-            f"{packing.micro_batch_tokens} tokens, where flash_attention_2 lets trajectories see each other: "
-            "set it to packing.micro_batch_tokens or to 0"
         )

@@ -27,7 +27,9 @@ from eva_lightning.objectives.totals import Totals
 from eva_lightning.policy.inputs import MicroBatch, TrajectoryInputs, lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Policy
 from eva_lightning.policy.logprobs import Scorer, TokenLogprobs
+from eva_lightning.policy.merged_weights import is_sharded
 from eva_lightning.policy.packing import PackingConfig, pack
+from eva_lightning.policy.seen_frames import SeenFrames, is_frozen
 from eva_lightning.ranks import most, summed, together
 from eva_lightning.records import Trajectory
 
@@ -63,6 +65,7 @@ class SteppingModule(ActingModule):
 
     _policy: Policy | None = None
     _scorers: dict[nn.Module, Scorer]
+    _seen: SeenFrames | None = None
     _exchange: Whole | None = None
 
     @property
@@ -81,18 +84,25 @@ class SteppingModule(ActingModule):
         All ranks go through theirs together: weights and gradients may be exchanged in each. A rank that has
         fewer micro-batches gets idle ones. Frames are read as needed.
         """
-        pad = self.policy.renderer.end_ids[0]
         plan = self.plan(trajectories)
         count = most(len(plan), self.device)  # before the first: in a pass the others may wait for this rank
-        for number, rows in enumerate(plan, start=1):
-            read = [[self._inputs(trajectories[place]) for place in row] for row in rows]
-            places = [place for row in rows for place in row]
-            yield Pass(lay_out(read, pad).to(self.device), places, last=number == count)
+        for number, places in enumerate(plan, start=1):
+            read = [self._inputs(trajectories[place]) for place in places]
+            yield Pass(lay_out(read).to(self.device), places, last=number == count)
         for number in range(len(plan) + 1, count + 1):
-            yield Pass(_idle(pad).to(self.device), [], last=number == count)
+            yield Pass(_idle(self.policy.renderer.end_ids[0]).to(self.device), [], last=number == count)
 
     def _inputs(self, trajectory: Trajectory) -> TrajectoryInputs:
-        return trajectory_inputs(trajectory, self.policy, self.pixels(trajectory))
+        return trajectory_inputs(trajectory, self.policy, self.pixels(trajectory), self._tower())
+
+    def _tower(self) -> SeenFrames | None:
+        """Who has seen frames before, if they look the same forever; None sees them in each pass."""
+        frozen = is_frozen(self.policy.family.tower(self.policy.backbone))
+        if not frozen or not self.packing.frames_gib or is_sharded(self.model):
+            return None
+        if self._seen is None:
+            self._seen = SeenFrames(self.policy, int(self.packing.frames_gib * 2**30))
+        return self._seen
 
     @property
     def exchange(self) -> Whole:
@@ -179,9 +189,10 @@ class SteppingModule(ActingModule):
         optimizer.zero_grad()  # whoever writes next can have their memory
         return moved, together(tally)
 
-    def plan(self, trajectories: Sequence[Trajectory]) -> list[list[list[int]]]:
-        """Micro-batches of rows of places in the list."""
-        return pack([trajectory.ledger.total for trajectory in trajectories], self.packing)
+    def plan(self, trajectories: Sequence[Trajectory]) -> list[list[int]]:
+        """Micro-batches of places in the list."""
+        lengths = [trajectory.ledger.total for trajectory in trajectories]
+        return pack(lengths, self.packing.budget(self.device))
 
     def _move(self, optimizer: Any, loss: Tensor) -> dict[str, float]:
         """Clip and step, unless loss or gradient is not finite: then the weights stay as they are."""
@@ -217,4 +228,4 @@ def _idle(pad: int) -> MicroBatch:
         loss_mask=torch.tensor([False, False]),
         positions=torch.arange(2).expand(3, 2),
     )
-    return replace(lay_out([[nobody]], pad), count=0)
+    return replace(lay_out([nobody]), count=0)

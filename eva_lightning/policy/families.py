@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import torch
@@ -23,6 +24,7 @@ from transformers import (
 )
 
 from eva_lightning.faults import UsageError, first_line
+from eva_lightning.policy.attention import BY_TRAJECTORY
 from eva_lightning.policy.pixels import ImageSettings
 from eva_lightning.policy.positions import mrope_positions
 
@@ -80,17 +82,25 @@ class Family(ABC):
 
     @abstractmethod
     def hidden(
-        self, model: Any, ids: Tensor, positions: Tensor, values: Tensor | None, grid: Tensor | None
+        self,
+        model: Any,
+        ids: Tensor,
+        positions: Tensor,
+        *,
+        borders: Tensor,
+        longest: int,
+        seen: Seen = (),
     ) -> Tensor:
-        """Last hidden states [rows, length, width] of whole rows, as the trainer reads them.
+        """Last hidden states [1, length, width] of trajectories in a row, as the trainer reads them.
 
         Args:
             model: The bare model.
-            ids: Expanded ids, [rows, length].
+            ids: Expanded ids, [1, length].
             positions: Text positions, which begin again with each trajectory, and the three of `positions`
-                above, [4, rows, length].
-            values: Patches of all frames, row by row; None if there is no frame.
-            grid: Their `image_grid_thw`; None if there is no frame.
+                above, [4, 1, length].
+            borders: Where each trajectory begins, and where the last one ends.
+            longest: Tokens of the longest one.
+            seen: What the image tokens stand for.
         """
 
     @abstractmethod
@@ -137,14 +147,26 @@ class Qwen25VL(Family):
         return cast(nn.Module, model.model.visual)
 
     def hidden(
-        self, model: Any, ids: Tensor, positions: Tensor, values: Tensor | None, grid: Tensor | None
+        self,
+        model: Any,
+        ids: Tensor,
+        positions: Tensor,
+        *,
+        borders: Tensor,
+        longest: int,
+        seen: Seen = (),
     ) -> Tensor:
+        unmasked = model.config._attn_implementation == BY_TRAJECTORY  # others make a mask of the positions
         states: Tensor = model.model(
             input_ids=ids,
             position_ids=positions,
-            pixel_values=values,
-            image_grid_thw=grid,
+            attention_mask={"full_attention": None} if unmasked else None,
+            mm_encoder_outputs={"image": SimpleNamespace(pooler_output=seen)} if seen else None,
             use_cache=False,
+            cu_seq_lens_q=borders,
+            cu_seq_lens_k=borders,
+            max_length_q=longest,
+            max_length_k=longest,
         ).last_hidden_state
         return states
 

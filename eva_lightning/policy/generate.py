@@ -155,12 +155,12 @@ class _Batch:
         if self.attention == "flash_attention_2":
             return keys
         padded = bool((self.padding > 0).any())
-        if self.attention == "sdpa" and not padded:
+        if self.attention != "eager" and not padded:
             return None
         rows = total[-queries:, None]
         visible = (total <= rows) & keys[:, None, :]
         visible = (visible | (total == rows))[:, None]  # padding sees itself: a row of nothing would be NaN
-        if self.attention == "sdpa":
+        if self.attention != "eager":
             return visible
         return torch.zeros(visible.shape, dtype=dtype, device=self.device).masked_fill(
             ~visible, torch.finfo(dtype).min

@@ -1,7 +1,7 @@
 """Trajectories as the model reads them: expanded ids, positions, pixel values, and where the loss falls.
 
-`trajectory_inputs` makes one, `lay_out` stacks several into rows. Who shares a row or a forward pass is
-decided by `packing.py`; the ids are those that were sampled, never made again.
+`trajectory_inputs` makes one, `lay_out` puts several into a row. Who shares a forward pass is decided by
+`packing.py`; the ids are those that were sampled, never made again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from eva_lightning.policy.families import Seen
 from eva_lightning.policy.loading import Policy
-from eva_lightning.policy.pixels import patches
+from eva_lightning.policy.pixels import grid_of, patches
+from eva_lightning.policy.seen_frames import SeenFrames
 from eva_lightning.records import FrameRef, Trajectory
 from eva_lightning.video.decoder import Pixels
 
@@ -32,6 +34,8 @@ class TrajectoryInputs:
     """Patches of all frames, float32 [patches, width]; None if there is no frame."""
     grid: Tensor | None = None
     """`image_grid_thw`, int64 [frames, 3]; None if there is no frame."""
+    seen: Seen = ()
+    """What a frozen tower made of the frames, instead of their pixels."""
 
     @property
     def targets(self) -> Tensor:
@@ -41,18 +45,24 @@ class TrajectoryInputs:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MicroBatch:
-    """Rows as the model reads them, with the place of every written token."""
+    """Trajectories in a row as the model reads them, with the place of every written token."""
 
     ids: Tensor
-    """Expanded ids, int64 [rows, length]."""
+    """Expanded ids, int64 [1, length]."""
     loss_mask: Tensor
-    """True exactly on what the policy wrote, bool [rows, length]."""
+    """True exactly on what the policy wrote, bool [1, length]."""
     positions: Tensor
-    """Text positions and the three of the family, int64 [4, rows, length]."""
+    """Text positions and the three of the family, int64 [4, 1, length]."""
+    borders: Tensor
+    """Where each trajectory begins, and where the last one ends, int32 [count + 1]."""
+    longest: int
+    """Tokens of the longest one."""
     pixel_values: Tensor | None
-    """Patches of all frames, row by row; None if there is no frame."""
+    """Patches of all frames, in order; None if there is no frame."""
     grid: Tensor | None
     """`image_grid_thw` of all frames; None if there is no frame."""
+    seen: Seen
+    """What a frozen tower made of all frames, instead of their pixels."""
     sequence: Tensor
     """For each written token, which trajectory of the micro-batch wrote it, int64 [N]."""
     count: int
@@ -60,22 +70,30 @@ class MicroBatch:
 
     def to(self, device: torch.device | str) -> MicroBatch:
         """The same on another device."""
-        seen = self.pixel_values is not None and self.grid is not None
         return MicroBatch(
             ids=self.ids.to(device),
             loss_mask=self.loss_mask.to(device),
             positions=self.positions.to(device),
-            pixel_values=self.pixel_values.to(device) if seen and self.pixel_values is not None else None,
-            grid=self.grid.to(device) if seen and self.grid is not None else None,
+            borders=self.borders.to(device),
+            longest=self.longest,
+            pixel_values=None if self.pixel_values is None else self.pixel_values.to(device),
+            grid=None if self.grid is None else self.grid.to(device),
+            seen=tuple(layer.to(device) for layer in self.seen),
             sequence=self.sequence.to(device),
             count=self.count,
         )
 
 
 def trajectory_inputs(
-    trajectory: Trajectory, policy: Policy, pixels: Callable[[FrameRef], Pixels]
+    trajectory: Trajectory,
+    policy: Policy,
+    pixels: Callable[[FrameRef], Pixels],
+    tower: SeenFrames | None = None,
 ) -> TrajectoryInputs:
-    """Expand a trajectory and read its frames again. The ids are those that were sampled."""
+    """Expand a trajectory and read its frames again. The ids are those that were sampled.
+
+    `tower` is who has seen frames before, if it is frozen.
+    """
     renderer = policy.renderer
     frames = trajectory.frames
     collapsed, mask = trajectory.token_ids, trajectory.loss_mask
@@ -86,42 +104,43 @@ def trajectory_inputs(
     loss_mask = torch.tensor(mask, dtype=torch.bool).repeat_interleave(repeats)
     if any(written and token == pad for token, written in zip(collapsed, mask, strict=True)):
         raise ValueError(f"the policy wrote an image token in trajectory {trajectory.task.id!r}")
-    values, grid = patches([pixels(frame) for frame in frames], policy.images)
+    read = [pixels(frame) for frame in frames]
+    values: Tensor | None = None
+    seen: Seen = ()
+    if read and tower is not None and policy.images is not None:
+        grid, seen = grid_of(read, policy.images), tower.look(read)
+    else:
+        values, grid = patches(read, policy.images)
     return TrajectoryInputs(
         ids=torch.tensor(ids),
         loss_mask=loss_mask,
         positions=policy.family.positions(ids, grid, pad),
         pixel_values=values if frames else None,
         grid=grid if frames else None,
+        seen=seen,
     )
 
 
-def lay_out(rows: Sequence[Sequence[TrajectoryInputs]], pad_id: int) -> MicroBatch:
-    """Stack rows of trajectories. Their order, row by row, is the numbering of `MicroBatch.sequence`."""
-    trajectories = [one for row in rows for one in row]
-    widest = max(sum(len(one.ids) for one in row) for row in rows)
-    ids = torch.full((len(rows), widest), pad_id)
-    loss_mask = torch.zeros(len(rows), widest, dtype=torch.bool)
-    positions = torch.zeros(4, len(rows), widest, dtype=torch.int64)
-    for number, row in enumerate(rows):
-        start = 0
-        for one in row:
-            end = start + len(one.ids)
-            ids[number, start:end], loss_mask[number, start:end] = one.ids, one.loss_mask
-            # Text positions begin again with each trajectory: that is how the attention knows its borders.
-            # They run on through the padding, so that rows of one trajectory need no mask at all.
-            positions[0, number, start:] = torch.arange(widest - start)
-            positions[1:, number, start:end] = one.positions
-            start = end
+def lay_out(trajectories: Sequence[TrajectoryInputs]) -> MicroBatch:
+    """Put trajectories into a row. Their order is the numbering of `MicroBatch.sequence`."""
+    lengths = torch.tensor([0, *(len(one.ids) for one in trajectories)])
+    # Text positions begin again with each trajectory: kernels that know no borders see them by that.
+    text = torch.cat([torch.arange(len(one.ids)) for one in trajectories])
+    family = torch.cat([one.positions for one in trajectories], dim=1)
     written = torch.tensor([int(one.loss_mask.sum()) for one in trajectories])
     values = [one.pixel_values for one in trajectories if one.pixel_values is not None]
     grids = [one.grid for one in trajectories if one.grid is not None]
     return MicroBatch(
-        ids=ids,
-        loss_mask=loss_mask,
-        positions=positions,
+        ids=torch.cat([one.ids for one in trajectories])[None],
+        loss_mask=torch.cat([one.loss_mask for one in trajectories])[None],
+        positions=torch.cat([text[None], family])[:, None],
+        borders=lengths.cumsum(0).to(torch.int32),
+        longest=int(lengths.max()),
         pixel_values=torch.cat(values) if values else None,
         grid=torch.cat(grids) if grids else None,
+        seen=tuple(
+            torch.cat(layer) for layer in zip(*(one.seen for one in trajectories if one.seen), strict=True)
+        ),
         sequence=torch.repeat_interleave(torch.arange(len(trajectories)), written),
         count=len(trajectories),
     )

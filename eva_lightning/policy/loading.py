@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from eva_lightning.faults import UsageError, first_line
+from eva_lightning.policy.attention import attend_by_trajectory
 from eva_lightning.policy.families import Family, backbone, family_at
 from eva_lightning.policy.pixels import ImageSettings
 from eva_lightning.policy.renderer import Renderer
@@ -48,8 +49,9 @@ class PolicyConfig:
     """Commit, tag or branch on the hub."""
     dtype: Literal["float32", "bfloat16", "auto"] = "auto"
     """Type of the weights; auto is that of the checkpoint."""
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
-    """Attention kernel of transformers."""
+    attention: Literal["by_trajectory", "sdpa", "eager", "flash_attention_2"] = "by_trajectory"
+    """by_trajectory pays for no pair of tokens of two trajectories: torch's flash attention on a GPU, a call
+    for each trajectory elsewhere. The others are transformers' kernels; sdpa and eager mask such pairs."""
     lora: Lora | None = None
     """Train an adapter only; None trains the weights themselves."""
     freeze_vision: bool = True
@@ -99,10 +101,12 @@ def load_policy(config: PolicyConfig, *, weights: bool = True) -> Policy:
             path,
             revision=config.revision,
             dtype=config.dtype,
-            attn_implementation=config.attention,
+            attn_implementation="sdpa" if config.attention == "by_trajectory" else config.attention,
         )
     except (OSError, ImportError, ValueError) as problem:
         raise UsageError(f"the weights of {config.path} can not be loaded: {first_line(problem)}") from None
+    if config.attention == "by_trajectory":
+        attend_by_trajectory(model)
     model.config._name_or_path = ""  # it would be written into every checkpoint made from this one
     tower = family.tower(model)
     if tower is not None and config.freeze_vision:

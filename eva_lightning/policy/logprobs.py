@@ -1,8 +1,7 @@
 """The log-probability of every token the policy wrote.
 
-The head reads only the positions in front of a written token, and head and softmax run in chunks, the softmax
-in float32, that are computed again in the backward pass: full logits would take more memory than everything
-else together. Which loss is made of these numbers is the objectives' business.
+The head reads only the positions in front of a written token, some of them at a time: full logits would take
+more memory than everything else together. Which loss is made of these numbers is the objectives' business.
 """
 
 from __future__ import annotations
@@ -17,12 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from eva_lightning.policy.families import backbone, family_of
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.pixels import ImageSettings
-
-NEVER = -1e9
-"""Logit of a banned token: its probability is exactly 0, and unlike with -inf the entropy has a gradient."""
-
-CHUNK = 1024
-"""Written tokens whose logits are in memory at once."""
+from eva_lightning.policy.token_scores import NEVER, TokenScores, rows_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,7 +36,7 @@ def token_logprobs(
     temperature: float = 1.0,
     banned_ids: Sequence[int] = (),
     entropy: bool = False,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> TokenLogprobs:
     """Log-probability of every written token, under the distribution the engine drew it from.
 
@@ -83,24 +77,33 @@ class Scorer(nn.Module):
         temperature: float = 1.0,
         banned_ids: Sequence[int] = (),
         entropy: bool = False,
-        chunk: int = CHUNK,
+        chunk: int | None = None,
     ) -> tuple[Tensor, ...]:
-        """Log-probabilities of the written tokens [L], and their entropies [L] if asked for."""
-        if bool(batch.loss_mask[:, 0].any()):
+        """Log-probabilities of the written tokens [L], and their entropies [L] if asked for.
+
+        Logits of `chunk` tokens are in memory at once; None is as many as take a quarter of a GiB.
+        """
+        if bool(batch.loss_mask[0, batch.borders[:-1]].any()):
             raise ValueError("the first token is marked as written, but nothing comes before it")
         bare = backbone(self.model)
-        if batch.pixel_values is None and self.family.images is not None and self._looks(bare):
+        if batch.grid is None and self.family.images is not None and self._looks(bare):
             batch = with_grey_frame(batch, int(bare.config.image_token_id), self.family.images)
-        hidden = self.family.hidden(bare, batch.ids, batch.positions, batch.pixel_values, batch.grid)
-        rows, columns = batch.loss_mask.nonzero(as_tuple=True)
-        before, targets = hidden[rows, columns - 1], batch.ids[rows, columns]
+        seen = batch.seen
+        if batch.pixel_values is not None and batch.grid is not None:
+            seen = self.family.see(bare, batch.pixel_values, batch.grid)
+        hidden = self.family.hidden(
+            bare, batch.ids, batch.positions, borders=batch.borders, longest=batch.longest, seen=seen
+        )
+        (places,) = batch.loss_mask[0].nonzero(as_tuple=True)
+        before, targets = hidden[0, places - 1], batch.ids[0, places]
         banned = torch.tensor(banned_ids, dtype=torch.int64, device=batch.ids.device)
         head = self.family.head(bare)
+        rows = chunk or rows_of(head.out_features)
         scored: tuple[Tensor, ...]
         if isinstance(head, ScoringHead):
-            scored = head(before, targets, banned, temperature or 1.0, entropy, chunk)
+            scored = head(before, targets, banned, temperature or 1.0, entropy, rows)
         else:  # an adapter is around it
-            scored = score(head, before, targets, banned, temperature or 1.0, entropy, chunk)
+            scored = score(head, before, targets, banned, temperature or 1.0, entropy, rows)
         return scored
 
     def _looks(self, bare: nn.Module) -> bool:
@@ -125,26 +128,25 @@ class ScoringHead(nn.Linear):
         banned: Tensor | None = None,
         temperature: float = 1.0,
         entropy: bool = False,
-        chunk: int = CHUNK,
+        rows: int = 1024,
     ) -> Tensor | tuple[Tensor, ...]:
         """Logits; or, where there are targets, their log-probabilities and perhaps the entropies."""
         if targets is None or banned is None:
             return super().forward(hidden)
-        return score(super().forward, hidden, targets, banned, temperature, entropy, chunk)
+        given = (hidden, self.weight, self.bias, targets, banned, temperature, entropy, rows)
+        logprobs, entropies = TokenScores.apply(*given)  # type: ignore[no-untyped-call]
+        return (logprobs, entropies) if entropy else (logprobs,)
 
 
 def with_grey_frame(batch: MicroBatch, image_token_id: int, images: ImageSettings) -> MicroBatch:
-    """The micro-batch with one grey visual token behind everything else, where nothing can see it.
-
-    The other rows are one token longer, too.
-    """
-    tail = batch.ids[:, -1:].clone()
-    tail[0] = image_token_id
+    """The micro-batch with one grey visual token behind everything else, where nothing can see it."""
+    tail = torch.full_like(batch.ids[:, :1], image_token_id)
     return replace(
         batch,
         ids=torch.cat([batch.ids, tail], dim=1),
         loss_mask=torch.cat([batch.loss_mask, torch.zeros_like(tail, dtype=torch.bool)], dim=1),
-        positions=torch.cat([batch.positions, batch.positions[..., -1:] + 1], dim=2),
+        positions=torch.cat([batch.positions, torch.zeros_like(batch.positions[..., :1])], dim=2),
+        borders=torch.cat([batch.borders, batch.borders[-1:] + 1]),
         pixel_values=torch.zeros(images.merge**2, images.width, device=tail.device),
         grid=torch.tensor([[1, images.merge, images.merge]], device=tail.device),
     )
@@ -159,7 +161,7 @@ def score(
     entropy: bool,
     chunk: int,
 ) -> tuple[Tensor, ...]:
-    """Log-probabilities of the targets, and entropies if asked for, some rows at a time.
+    """The same of a head that is no single matrix, computed again as a whole in the backward pass.
 
     Nothing written is one chunk of no rows.
     """

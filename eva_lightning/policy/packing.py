@@ -1,8 +1,7 @@
 """Trajectories to micro-batches under a token budget: who shares a forward pass. Lengths in, places out.
 
-A row holds one trajectory or several that do not see each other; a micro-batch holds rows of much the same
-length. How many micro-batches there are changes speed and memory, never the loss: losses are sums over global
-counts.
+A micro-batch is one row of trajectories that do not see each other, without padding. How many there are
+changes speed and memory, never the loss: losses are sums over global counts.
 """
 
 from __future__ import annotations
@@ -10,46 +9,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackingConfig:
     """How trajectories share a forward pass."""
 
-    micro_batch_tokens: int = 32_768
-    """Tokens of one forward pass, padding included. A longer trajectory goes alone."""
-    row_tokens: int = 0
-    """Trajectories are put one after the other up to so many tokens a row; 0 gives each its own row. Equal to
-    `micro_batch_tokens` is right for flash attention, 0 for a CPU."""
+    micro_batch_tokens: int | None = None
+    """Tokens of one forward pass; a longer trajectory goes alone. None is 32,768 on a GPU, which wants to be
+    filled, and 2,048 elsewhere, where a larger one is slower."""
+
+    frames_gib: float = 1.0
+    """GiB of the device's memory for what a frozen vision tower made of frames, so that it sees each once for
+    all attempts and updates; 0 keeps none."""
+
+    def budget(self, device: torch.device) -> int:
+        """Tokens of one forward pass on this device."""
+        return self.micro_batch_tokens or (2_048 if device.type == "cpu" else 32_768)
 
 
-def pack(lengths: Sequence[int], config: PackingConfig) -> list[list[list[int]]]:
-    """Micro-batches of rows of places: every trajectory once, each micro-batch within the budget.
+def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Micro-batches of places: every trajectory once, each within the budget, the longest first.
 
-    >>> pack([5, 3, 4, 2], PackingConfig(micro_batch_tokens=10, row_tokens=5))
-    [[[0], [1, 3]], [[2]]]
+    >>> pack([5, 3, 4, 2], budget=10)
+    [[0, 2], [1, 3]]
     """
-    rows = _fill_rows(lengths, config.row_tokens)
-    rows.sort(key=lambda row: -sum(lengths[place] for place in row))
-    batches: list[list[list[int]]] = []
-    for row in rows:
-        widest = sum(lengths[place] for place in batches[-1][0]) if batches else 0
-        if batches and (len(batches[-1]) + 1) * widest <= config.micro_batch_tokens:
-            batches[-1].append(row)
-        else:
-            batches.append([row])
-    return batches
-
-
-def _fill_rows(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """First fit, longest first."""
-    rows: list[list[int]] = []
+    batches: list[list[int]] = []
     used: list[int] = []
     for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        fit = next((i for i, tokens in enumerate(used) if tokens + lengths[place] <= capacity), None)
+        room = budget - lengths[place]
+        fit = next((number for number, tokens in enumerate(used) if tokens <= room), None)
         if fit is None:
-            rows.append([place])
+            batches.append([place])
             used.append(lengths[place])
         else:
-            rows[fit].append(place)
+            batches[fit].append(place)
             used[fit] += lengths[place]
-    return rows
+    return batches

@@ -71,13 +71,13 @@ def patches(frames: Sequence[Pixels], settings: ImageSettings | None) -> tuple[T
             raise ValueError(f"{len(frames)} frames for a model that sees nothing")
         return torch.empty(0, 0), torch.empty(0, 3, dtype=torch.int64)
     side, merge = settings.side, settings.merge
-    grid = [_grid(frame, settings) for frame in frames]
-    count = sum(high * wide for _, high, wide in grid)
+    grid = grid_of(frames, settings)
+    count = int(grid.prod(1).sum())
     values = np.empty((count, 3, settings.times, side, side), dtype=np.float32)
     scale = np.array([1 / (255 * std) for std in settings.std], dtype=np.float32).reshape(3, 1, 1)
     shift = np.array([-m / s for m, s in zip(settings.mean, settings.std, strict=True)], dtype=np.float32)
     place = 0
-    for frame, (_, high, wide) in zip(frames, grid, strict=True):
+    for frame, (_, high, wide) in zip(frames, grid.tolist(), strict=True):
         squares = frame.reshape(high // merge, merge, side, wide // merge, merge, side, 3)
         # token row, token column, patch in the token, colour, pixel
         cut = squares.transpose(0, 3, 1, 4, 6, 2, 5).reshape(-1, 3, side, side).astype(np.float32)
@@ -85,8 +85,13 @@ def patches(frames: Sequence[Pixels], settings: ImageSettings | None) -> tuple[T
         cut += shift.reshape(3, 1, 1)
         values[place : place + len(cut)] = cut[:, :, None]
         place += len(cut)
-    rows = torch.from_numpy(values).view(-1, settings.width)
-    return rows, torch.tensor(grid, dtype=torch.int64).reshape(-1, 3)
+    return torch.from_numpy(values).view(-1, settings.width), grid
+
+
+def grid_of(frames: Sequence[Pixels], settings: ImageSettings) -> Tensor:
+    """`image_grid_thw` int64 [frames, 3] of frames, in order."""
+    grid = [_grid(frame, settings) for frame in frames]
+    return torch.tensor(grid, dtype=torch.int64).reshape(-1, 3)
 
 
 def _grid(frame: Pixels, settings: ImageSettings) -> tuple[int, int, int]:

@@ -142,7 +142,7 @@ def test_the_trainer_finds_the_engine_s_logprobs_over_turns_and_frames(tiny_fold
         with torch.no_grad():
             ours = token_logprobs(
                 policy.model,
-                lay_out([[inputs]], 0),
+                lay_out([inputs]),
                 temperature=temperature,
                 banned_ids=engine.renderer.banned_ids,
             )
@@ -295,7 +295,7 @@ def test_an_adapter_in_training_mode_writes_without_dropout_and_stays_in_trainin
     with torch.no_grad():
         ours = token_logprobs(
             policy.model,
-            lay_out([[trajectory_inputs(record, engine.policy, pixels)]], 0),
+            lay_out([trajectory_inputs(record, engine.policy, pixels)]),
             banned_ids=engine.renderer.banned_ids,
         )
     sampled = torch.tensor([value for turn in record.turns for value in turn.logprobs])

@@ -65,7 +65,29 @@ def test_the_engine_and_the_trainer_agree_on_the_gpu(tiny_folder, clip, dtype):
     renderer = policy.renderer
     for one in made:
         inputs = trajectory_inputs(one, policy, lambda frame: world.pixels(task.clips[0], frame))
-        batch = lay_out([[inputs]], renderer.end_ids[0]).to("cuda")
+        batch = lay_out([inputs]).to("cuda")
         ours = token_logprobs(policy.model, batch, banned_ids=renderer.banned_ids).logprobs
         theirs = torch.tensor([lp for turn in one.turns for lp in turn.logprobs], device="cuda")
         assert (ours - theirs).abs().max() < (1e-4 if dtype == "float32" else 0.2)
+
+
+def test_one_call_for_all_trajectories_is_one_call_for_each():
+    """Flash attention within borders, forwards and backwards, four heads that share two keys."""
+    from types import SimpleNamespace
+
+    from eva_lightning.policy.attention import attention
+
+    torch.manual_seed(0)
+    borders = torch.tensor([0, 300, 1000, 1064, 1128, 1129], dtype=torch.int32, device="cuda")
+    for causal in (True, False):
+        module = SimpleNamespace(is_causal=causal, num_key_value_groups=2)
+        states = [torch.randn(1, heads, 1129, 64, device="cuda") for heads in (4, 2, 2)]
+        found = []
+        for dtype in (torch.bfloat16, torch.float32):
+            mine = [one.to(dtype).requires_grad_() for one in states]
+            seen, _ = attention(module, *mine, None, cu_seq_lens_q=borders, max_length_q=700)
+            seen.float().square().sum().backward()
+            found.append([seen.detach(), *(one.grad for one in mine)])
+        for half, whole in zip(*found, strict=True):
+            assert half.dtype == torch.bfloat16
+            assert (half.float() - whole).abs().max() < 0.02 * whole.abs().max()

@@ -56,13 +56,11 @@ STAGES = {"sft": SFTModule, "kto": KTOModule, "fed": Fed, "grpo": GRPOModule}
 ONE_EACH = PackingConfig(micro_batch_tokens=1)
 """Every trajectory alone in its forward pass."""
 ALL_IN_ONE = PackingConfig(micro_batch_tokens=100_000)
-"""All of them in one, padded."""
+"""All of them in one, one behind the other."""
 PER_TOKEN = KTOSettings(length_normalize="token", desirable_weight=1.0)
 """A tiny policy moves far; per token its log-ratios stay where the sigmoid is steep."""
 WITH_KL = PolicyGradientSettings(kl_weight=0.5)
 NO_CLIP = {"max_grad_norm": 0.0}
-ONE_ROW = PackingConfig(micro_batch_tokens=100_000, row_tokens=100_000)
-"""All of them in one row, one behind the other."""
 
 
 def teach(world, folder, count=4, text_only=False):

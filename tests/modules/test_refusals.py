@@ -14,13 +14,11 @@ from eva_lightning.modules.optimizing import OptimizerConfig
 from eva_lightning.modules.refusals import (
     refuse_adapted_head,
     refuse_adapter_that_stays_whole,
-    refuse_blurred_borders,
     refuse_copy_of_shards,
     refuse_two_ways_to_share,
     refuse_unsound,
 )
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
-from eva_lightning.policy.packing import PackingConfig
 from tests.modules.stages import fit, make
 
 
@@ -140,20 +138,3 @@ def test_deepspeed_that_is_not_here_is_asked_for(monkeypatch):
         UsageError, match="wants DeepSpeed.*pip install 'eva-lightning.deepspeed.', or take fsdp2"
     ):
         ZeroStrategy()
-
-
-@pytest.mark.parametrize(("row", "wrong"), [(0, False), (512, True), (1024, False)])
-def test_rows_in_which_flash_attention_would_let_trajectories_see_each_other(row, wrong, taught, tiny_folder):
-    """One row a pass is told where trajectories end, and so is one trajectory a row."""
-    packing = PackingConfig(micro_batch_tokens=1024, row_tokens=row)
-    refuse_blurred_borders(PolicyConfig(path="p"), packing)
-    flash = PolicyConfig(path="p", attention="flash_attention_2")
-    if not wrong:
-        refuse_blurred_borders(flash, packing)
-        return
-    module = make("sft", tiny_folder, packing=packing)
-    module.policy_config.attention = "flash_attention_2"
-    with pytest.raises(
-        UsageError, match="row_tokens 512 puts several rows .* to packing.micro_batch_tokens or to 0"
-    ):
-        fit(module, taught)

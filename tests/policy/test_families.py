@@ -47,11 +47,13 @@ def test_a_conversation_read_piece_by_piece_is_the_one_read_whole(policy, render
 
     family, model = policy.family, policy.backbone
     inputs = trajectory_inputs(trajectory(renderer), policy, pixels)
-    batch = lay_out([[inputs]], 0)
+    batch = lay_out([inputs])
     cache, cut = _Cache(), len(inputs.ids) - 5
     with torch.no_grad():
-        whole = family.hidden(model, batch.ids, batch.positions, batch.pixel_values, batch.grid)
         seen = family.see(model, inputs.pixel_values, inputs.grid)
+        whole = family.hidden(
+            model, batch.ids, batch.positions, borders=batch.borders, longest=batch.longest, seen=seen
+        )
         assert [len(one) for one in seen] == [33]
         parts = []
         for place, shown in ((slice(0, cut), seen), (slice(cut, None), ())):

@@ -58,7 +58,7 @@ def test_equal_to_the_full_softmax(policy, inputs, text_inputs, temperature, ban
         with torch.no_grad():
             ours = token_logprobs(
                 policy.model,
-                lay_out([[one]], 0),
+                lay_out([one]),
                 temperature=temperature,
                 banned_ids=banned,
                 entropy=True,
@@ -72,7 +72,7 @@ def test_equal_to_the_full_softmax(policy, inputs, text_inputs, temperature, ban
 
 def test_gradients_equal_those_of_the_full_softmax(policy, inputs):
     mine, theirs = copy.deepcopy(policy.model), copy.deepcopy(policy.model)
-    ours = token_logprobs(mine, lay_out([[inputs]], 0), banned_ids=(3, 570), entropy=True, chunk=7)
+    ours = token_logprobs(mine, lay_out([inputs]), banned_ids=(3, 570), entropy=True, chunk=7)
     (ours.logprobs.sum() + 0.1 * ours.entropy.sum()).backward()
     logprobs, entropy = full(theirs, inputs, banned=(3, 570))
     (logprobs.sum() + 0.1 * entropy.sum()).backward()
@@ -84,25 +84,25 @@ def test_gradients_equal_those_of_the_full_softmax(policy, inputs):
 def test_two_trajectories_in_one_row_do_not_see_each_other(policy, inputs, text_inputs):
     for order in ((inputs, text_inputs, inputs), (text_inputs, inputs)):
         with torch.no_grad():
-            packed = token_logprobs(policy.model, lay_out([order], 0))
-            alone = torch.cat([token_logprobs(policy.model, lay_out([[one]], 0)).logprobs for one in order])
+            packed = token_logprobs(policy.model, lay_out(order))
+            alone = torch.cat([token_logprobs(policy.model, lay_out([one])).logprobs for one in order])
         assert (packed.logprobs - alone).abs().max() < 1e-5
 
 
-def test_rows_of_different_length_are_read_as_if_alone(policy, inputs, text_inputs):
-    rows = [[inputs], [text_inputs, text_inputs], [text_inputs]]
-    batch = lay_out(rows, 0)
-    with torch.no_grad():
-        together = token_logprobs(policy.model, batch).logprobs
-        alone = [token_logprobs(policy.model, lay_out([[one]], 0)).logprobs for row in rows for one in row]
-    assert (together - torch.cat(alone)).abs().max() < 1e-5
-    assert batch.sequence.bincount().tolist() == [len(one) for one in alone]
+def test_a_row_is_as_long_as_its_trajectories_and_knows_where_each_begins(inputs, text_inputs):
+    batch = lay_out([inputs, text_inputs, text_inputs])
+    long, short = len(inputs.ids), len(text_inputs.ids)
+    assert batch.ids.shape == (1, long + 2 * short) and batch.longest == long
+    assert batch.borders.tolist() == [0, long, long + short, long + 2 * short]
+    written = [int(one.loss_mask.sum()) for one in (inputs, text_inputs, text_inputs)]
+    assert batch.sequence.bincount().tolist() == written
+    assert batch.positions[0, 0, long : long + 2].tolist() == [0, 1]
 
 
 def test_a_trained_tower_gets_a_gradient_from_text_alone_and_it_is_zero(policy, text_inputs):
     model = copy.deepcopy(policy.model)
     model.model.visual.requires_grad_(True)
-    token_logprobs(model, lay_out([[text_inputs]], 0)).logprobs.sum().backward()
+    token_logprobs(model, lay_out([text_inputs])).logprobs.sum().backward()
     assert all(
         weight.grad is not None and not weight.grad.any() for weight in model.model.visual.parameters()
     )
@@ -114,13 +114,13 @@ def test_the_head_is_called_once_for_all_chunks_and_still_makes_logits(policy, i
     logits = full(model, inputs)[0]
     scorer, calls = Scorer(model), []
     model.lm_head.register_forward_hook(lambda *_: calls.append(1))
-    (logprobs,) = scorer(lay_out([[inputs]], 0), chunk=7)
+    (logprobs,) = scorer(lay_out([inputs]), chunk=7)
     assert isinstance(model.lm_head, ScoringHead) and len(logprobs) > 14 and len(calls) == 1
     assert torch.equal(full(model, inputs)[0], logits)
 
 
 def test_entropy_is_computed_where_it_is_asked_for(policy, text_inputs):
-    batch = lay_out([[text_inputs]], 0)
+    batch = lay_out([text_inputs])
     assert token_logprobs(policy.model, batch).entropy is None
     assert token_logprobs(policy.model, batch, entropy=True).entropy.min() > 0
 
@@ -129,17 +129,18 @@ def test_an_adapter_on_the_head_is_heard(policy, inputs):
     adapter = LoraConfig(r=2, target_modules=["lm_head"], init_lora_weights=False)
     adapted = get_peft_model(copy.deepcopy(policy.model), adapter)
     with torch.no_grad():
-        ours = token_logprobs(adapted, lay_out([[inputs]], 0), chunk=7)
+        ours = token_logprobs(adapted, lay_out([inputs]), chunk=7)
         logprobs, _ = full(adapted, inputs)
     assert (ours.logprobs - logprobs).abs().max() < 1e-5
 
 
 def test_a_grey_frame_behind_everything_changes_nothing(policy, inputs, text_inputs):
-    """Of a row of two trajectories and a shorter row: one visual token more, which nobody sees."""
-    batch = lay_out([[text_inputs, text_inputs], [text_inputs]], 0)
+    """One visual token more, of which nobody else knows."""
+    batch = lay_out([text_inputs, text_inputs])
     looking = with_grey_frame(batch, policy.renderer.image_token_id, policy.family.images)
-    assert looking.ids.shape == (2, batch.ids.shape[1] + 1)
+    assert looking.ids.shape == (1, batch.ids.shape[1] + 1)
     assert (looking.ids == policy.renderer.image_token_id).nonzero().tolist() == [[0, batch.ids.shape[1]]]
+    assert looking.borders.tolist() == [*batch.borders.tolist(), batch.ids.shape[1] + 1]
     assert looking.pixel_values.shape == (4, 1176)
     with torch.no_grad():
         alone, beside = (Scorer(policy.model, always_look=look)(batch)[0] for look in (False, True))
@@ -148,7 +149,7 @@ def test_a_grey_frame_behind_everything_changes_nothing(policy, inputs, text_inp
 
 def test_nothing_written_is_no_number(policy, renderer, pixels):
     silent = trajectory(renderer, TEXT_ONLY[:1])
-    batch = lay_out([[trajectory_inputs(silent, policy, pixels)]], 0)
+    batch = lay_out([trajectory_inputs(silent, policy, pixels)])
     assert token_logprobs(policy.model, batch).logprobs.shape == (0,)
 
 

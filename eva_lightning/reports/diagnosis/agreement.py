@@ -96,7 +96,7 @@ def agreement_of(
             with torch.no_grad():
                 found = token_logprobs(
                     policy.model,
-                    lay_out([[inputs]], policy.renderer.end_ids[0]).to(device),
+                    lay_out([inputs]).to(device),
                     temperature=temperature,
                     banned_ids=policy.renderer.banned_ids,
                 )

@@ -316,7 +316,7 @@ def test_sft_learns_from_the_pixels_of_a_foreign_row(read_rows, tmp_path, tiny_f
 
     def inputs():
         shown = trajectory_inputs(taught, policy, lambda frame: world.pixels(clips[frame.clip], frame))
-        return shown, lay_out([[shown]], policy.renderer.end_ids[0])
+        return shown, lay_out([shown])
 
     read_once, batch = inputs()
     assert read_once.grid.tolist() == [[1, 8, 14], [1, 2, 2]]  # patches of 14 pixels
