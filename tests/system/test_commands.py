@@ -175,6 +175,7 @@ def test_a_command_without_any_word_takes_its_defaults():
 
 def test_a_group_of_options_may_be_asked_for_by_its_name_alone():
     short = _short_words(collect)
-    assert short == {"--oracle": "true", "--keep.only_good": "true", "--coach": "{}", "--audit": "{}"}
+    switches = dict.fromkeys(("--oracle", "--allow_outside", "--keep.only_good"), "true")
+    assert short == switches | {"--coach": "{}", "--audit": "{}"}
     words = ["--coach", "--audit", "--coach.bank", "b.jsonl", "--audit", "{}"]
     assert _spell_out(words, short) == ["--coach={}", "--audit={}", *words[2:]]

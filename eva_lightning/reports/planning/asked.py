@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 from eva_lightning.agent.rollout import Limits
 from eva_lightning.engines.vllm.settings import VLLMSettings
 from eva_lightning.faults import UsageError
@@ -108,7 +110,7 @@ def asked_by(config: Mapping[str, Any]) -> Asked:
         attempts=int(module.get("attempts") or 1),
         mini_batches=int(module.get("mini_batches") or 1),
         reference=stage == "KTO" or float(objective.get("kl_weight") or 0) > 0,
-        pass_tokens=max(packing.micro_batch_tokens, limits.total_tokens),
+        pass_tokens=max(packing.budget(torch.device("cuda")), limits.total_tokens),
         total_tokens=limits.total_tokens,
         concurrency=int(module.get("concurrency") or 64),
         writer=_among(WRITERS, engine["class_path"], "the engine") if engine else "policy",
