@@ -17,7 +17,7 @@ def plans(tmp_path_factory):
         yield Plans(lay_ground(folder / "ground"), zygote, folder / "runs")
 
 
-@pytest.mark.parametrize(("command", "seed"), [("grpo", 0), ("collect", 0), ("test", 0)])
+@pytest.mark.parametrize(("command", "seed"), [("grpo", 0), ("collect", 0), ("test", 5)])
 def test_what_fails_is_told_and_counted_and_what_does_not_is_as_ever(plans, command, seed):
     verdict = plans.run(command, seed)
     assert verdict.problems == [] and sum(verdict.injected.values()) > 5
