@@ -36,7 +36,7 @@ class Zygote:
         self._process.stdin.close()
         self._process.wait(timeout=60)
 
-    def run(self, words, said, *, kill_after=None, largest=None, wait=120.0):
+    def run(self, words, said, *, kill_after=None, largest=None, wait=300.0):
         """How a command ended: `code` (negative: by that signal, None: it hung and was killed) and `seconds`.
 
         Args:
