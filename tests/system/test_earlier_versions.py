@@ -15,6 +15,7 @@ from eva_lightning.data.synthesis.render import render
 from eva_lightning.data.synthesis.script import Script
 from eva_lightning.data.teaching.filters import Dropped
 from eva_lightning.files.store import line, read
+from eva_lightning.modules.checkpoint_version import VERSION
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.benchmarks.result import Result
 from eva_lightning.rewards.judging.rulings import Ruling
@@ -68,12 +69,12 @@ def test_a_checkpoint_is_gone_on_from(kept, stage, done):
     words = f"fit --config ./{stage}.yaml --ckpt_path {stage}.ckpt --trainer.max_epochs {done + 1}"
     assert main([*words.split(), "--trainer.limit_train_batches=1"]) == 0
     last = torch.load(kept / f"runs/{stage}/checkpoints/last.ckpt", weights_only=True)
-    assert last["iteration"] > done and last["eva_lightning"] == {"version": 1}
+    assert last["iteration"] > done and last["eva_lightning"] == {"version": VERSION}
 
 
 def test_a_checkpoint_of_a_later_version_is_refused_in_a_line(kept, capsys):
-    later = torch.load(kept / "kto.ckpt", weights_only=True) | {"eva_lightning": {"version": 2}}
+    later = torch.load(kept / "kto.ckpt", weights_only=True) | {"eva_lightning": {"version": VERSION + 1}}
     torch.save(later, kept / "later.ckpt")
     assert main("fit --config ./kto.yaml --ckpt_path later.ckpt".split()) == 1
-    told = "eva fit: the checkpoint is of version 2, and versions 1 to 1 can be gone on from; install the "
-    assert told + "eva_lightning that wrote it\n" in capsys.readouterr().err
+    told = f"eva fit: the checkpoint is of version {VERSION + 1}, and versions 1 to {VERSION} can be gone on from"
+    assert told + "; install the eva_lightning that wrote it\n" in capsys.readouterr().err
