@@ -28,7 +28,7 @@ help:  ## show this list
 demo: $(if $(ENGINE),$(VLLM),$(READY))  ## a tiny video agent learns to plan, look and answer (12 minutes; ENGINE=vllm)
 	@$(BIN)/eva demo $(if $(ENGINE),--engine $(ENGINE) --out runs/demo_$(ENGINE))
 
-test: $(VLLM) $(DEEPSPEED)  ## run every test that needs no GPU (10 minutes on two cores)
+test: $(VLLM) $(DEEPSPEED)  ## run every test that needs no GPU (15 minutes on two cores)
 	@$(BIN)/python -m pytest -m "not gpu" -n $(JOBS) --dist loadfile
 
 check: $(READY)  ## formatting, lint and types

@@ -76,5 +76,5 @@ def test_a_checkpoint_of_a_later_version_is_refused_in_a_line(kept, capsys):
     later = torch.load(kept / "kto.ckpt", weights_only=True) | {"eva_lightning": {"version": VERSION + 1}}
     torch.save(later, kept / "later.ckpt")
     assert main("fit --config ./kto.yaml --ckpt_path later.ckpt".split()) == 1
-    told = f"eva fit: the checkpoint is of version {VERSION + 1}, and versions 1 to {VERSION} can be gone on from"
-    assert told + "; install the eva_lightning that wrote it\n" in capsys.readouterr().err
+    told = f"eva fit: the checkpoint is of version {VERSION + 1}, and versions 1 to {VERSION} can be gone on "
+    assert told + "from; install the eva_lightning that wrote it\n" in capsys.readouterr().err
