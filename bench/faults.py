@@ -8,8 +8,6 @@ with the same parameters, optimizer and files, bit for bit, as the run that was 
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import sys
 import time
@@ -17,18 +15,19 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from recorded import single
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.system.faults import kills  # noqa: E402
+from tests.system.faults.kills import COMMANDS as KILLED  # noqa: E402
+from tests.system.faults.kills import kill  # noqa: E402
 from tests.system.faults.plans import COMMANDS, Plans  # noqa: E402
 from tests.system.faults.runs import lay_ground  # noqa: E402
 from tests.system.faults.zygote import Zygote  # noqa: E402
 
-RECORD = Path(__file__).with_suffix(".json")
 
-
-def run(plans: int, killed: int, folder: Path) -> dict[str, Any]:
+def run(folder: Path, plans: int, kills: int) -> dict[str, Any]:
     """So many of both, over all commands in turn; of none nothing is told."""
     shutil.rmtree(folder, ignore_errors=True)
     ground, found = lay_ground(folder / "ground"), {}
@@ -36,8 +35,8 @@ def run(plans: int, killed: int, folder: Path) -> dict[str, Any]:
         everything = Plans(ground, zygote, folder / "runs")
         if plans:
             found |= _planned(everything, plans)
-        if killed:
-            found |= _killed(everything, killed)
+        if kills:
+            found |= _killed(everything, kills)
     return found
 
 
@@ -60,8 +59,8 @@ def _killed(everything: Plans, count: int) -> dict[str, Any]:
     """Who came to an end before the kill counts for nothing, but is held to the same."""
     began, made = time.perf_counter(), []
     for number in range(count):
-        command = kills.COMMANDS[number % len(kills.COMMANDS)]
-        made.append(kills.kill(everything, command, number // len(kills.COMMANDS)))
+        command = KILLED[number % len(KILLED)]
+        made.append(kill(everything, command, number // len(KILLED)))
         _tell("kill", made[-1])
     return {
         "kills": sum(one.injected["kill"] for one in made),
@@ -82,32 +81,19 @@ def _tell(kind: str, verdict: Any) -> None:
         print(f"    {problem[:600]}", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="end with one line: a JSON object")
-    parser.add_argument("--rerun", action="store_true", help="run anew instead of reading the last record")
-    parser.add_argument("--plans", type=int, default=50, help="seeded plans of faults; 0 keeps the last")
-    parser.add_argument("--kills", type=int, default=52, help="runs that are killed; 0 keeps the last")
-    parser.add_argument(
-        "--folder", type=Path, default=Path("runs/faults"), help="where it runs; it is emptied"
-    )
-    words = parser.parse_args()
-    if words.rerun:
-        last = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-        found = last | run(words.plans, words.kills, words.folder.absolute())
-        RECORD.write_text(json.dumps(found, indent=1) + "\n")
-    if not RECORD.exists():
-        sys.exit(f"nothing recorded in {RECORD}: run with --rerun (about 30 minutes)")
-    found = json.loads(RECORD.read_text())
+def show(found: dict[str, Any]) -> None:
+    """How many held, and what did not."""
     print(
         f"{found['plans_sound']} of {found['plans']} plans sound; "
         f"{found['kills_exact']} of {found['kills']} kills exact"
     )
     for problem in found["plan_problems"] + found["kill_problems"]:
         print(problem)
-    if words.json:
-        print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main()
+    counts = {
+        "plans": (50, "plans of faults; 0 keeps the last"),
+        "kills": (52, "runs that are killed; 0 keeps the last"),
+    }
+    single(__file__, __doc__, 30, counts, run, show)

@@ -8,7 +8,6 @@ iterations.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -23,7 +22,6 @@ import numpy as np
 from lightning.pytorch import Callback
 
 ROOT = Path(__file__).parents[1]
-RECORD = Path(__file__).with_suffix(".json")
 WARM = 0.25
 """The share of a run that is not counted: caches fill, libraries are read."""
 
@@ -56,7 +54,7 @@ class Vitals(Callback):
             file.write(json.dumps(row) + "\n")
 
 
-def run(iterations: int, folder: Path) -> dict[str, Any]:
+def run(folder: Path, iterations: int) -> dict[str, Any]:
     """One run from nothing."""
     from tests.system.faults.runs import LIMITS, SECONDS, lay_ground
 
@@ -109,28 +107,16 @@ def _measured(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    sys.path.insert(0, str(ROOT))
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="end with one line: a JSON object")
-    parser.add_argument("--rerun", action="store_true", help="run anew instead of reading the last record")
-    parser.add_argument("--iterations", type=int, default=2000, help="iterations of GRPO")
-    parser.add_argument(
-        "--folder", type=Path, default=Path("runs/long_run"), help="where it runs; it is emptied"
-    )
-    words = parser.parse_args()
-    if words.rerun:
-        RECORD.write_text(json.dumps(run(words.iterations, words.folder.absolute()), indent=1) + "\n")
-    if not RECORD.exists():
-        sys.exit(f"nothing recorded in {RECORD}: run with --rerun (about 20 minutes)")
-    found = json.loads(RECORD.read_text())
+def show(found: dict[str, Any]) -> None:
+    """In a line."""
     print(
         f"{found['iterations']} iterations: {found['megabytes_per_100']} MB, {found['files_per_100']} files "
         f"and {found['threads_per_100']} threads more for each hundred"
     )
-    if words.json:
-        print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main()
+    from recorded import single  # a run reads this file, too, for the callback
+
+    sys.path.insert(0, str(ROOT))
+    single(__file__, __doc__, 20, {"iterations": (2000, "iterations of GRPO")}, run, show)

@@ -13,9 +13,9 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import InvalidStateError, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -152,20 +152,23 @@ class FrameStore:
 
         Any frame of a proxy comes as quickly as a key frame, and so the very ones are taken there.
         """
-        return self._watched(path, times, height, width, self._coarse)
+        with self._watching(path, len(times), height, width):
+            return self._serve(path, times, height, width, self._coarse)
 
     def read(self, path: str | Path, time: float, height: int, width: int, proxy: str = "") -> Frame:
         """The frame on show at one time, never a key frame instead, of the video or the proxy of that name.
 
         Given the time and proxy that `frames` reported, it is that frame, bit for bit.
         """
-        return self._watched(path, [time], height, width, "never", proxy)[0]
+        with self._watching(path, 1, height, width):
+            return self._serve(path, [time], height, width, "never", proxy)[0]
 
     def prefetch(self, path: str | Path, times: Sequence[float], height: int, width: int) -> None:
         """Decode on a thread of the store what `frames` will be asked for; failures count there alone."""
 
         def quietly() -> None:
             with suppress(Fault):
+                check_call(os.fspath(path), len(times), height, width)
                 self.quarantine.refuse(path)
                 self._serve(path, times, height, width, self._coarse)
 
@@ -230,18 +233,12 @@ class FrameStore:
         build = None if self._isolation is None else self._isolation.index
         return packet_index(path, self._index_dir, build)
 
-    def _watched(
-        self,
-        path: str | Path,
-        times: Sequence[float],
-        height: int,
-        width: int,
-        coarse: Coarse,
-        proxy: str | None = None,
-    ) -> list[Frame]:
-        check_call(os.fspath(path), len(times), height, width)  # which is no fault of the file's
+    @contextmanager
+    def _watching(self, path: str | Path, count: int, height: int, width: int) -> Iterator[None]:
+        """Around a call: a wrong size is no fault of the file's, and what is, counts."""
+        check_call(os.fspath(path), count, height, width)
         with self.quarantine.watching(path):
-            return self._serve(path, times, height, width, coarse, proxy)
+            yield
 
     def _serve(
         self,
@@ -257,9 +254,7 @@ class FrameStore:
             raise ValueError(f"a frame of {width}x{height} is not made of {PATCH}-pixel squares")
         if not times:
             return []
-        identity = file_identity(path)
-        check_call(identity[0], len(times), height, width)
-        index = self._index(path)
+        identity, index = file_identity(path), self._index(path)
         file = self._proxy(identity, height, width, proxy)
         if file is None:
             asked = _choose(index, times, coarse)

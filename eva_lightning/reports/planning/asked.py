@@ -66,6 +66,8 @@ class Asked:
     """Whether every token is also read by a frozen policy."""
     pass_tokens: int
     """Tokens of the largest forward pass."""
+    frames_gib: float
+    """GiB for what a frozen tower made of frames."""
     total_tokens: int
     """Tokens of the longest conversation."""
     concurrency: int
@@ -111,6 +113,7 @@ def asked_by(config: Mapping[str, Any]) -> Asked:
         mini_batches=int(module.get("mini_batches") or 1),
         reference=stage == "KTO" or float(objective.get("kl_weight") or 0) > 0,
         pass_tokens=max(packing.budget(torch.device("cuda")), limits.total_tokens),
+        frames_gib=packing.frames_gib,
         total_tokens=limits.total_tokens,
         concurrency=int(module.get("concurrency") or 64),
         writer=_among(WRITERS, engine["class_path"], "the engine") if engine else "policy",

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 
 from eva_lightning.faults import UsageError
+from eva_lightning.policy.token_scores import CHUNK_BYTES
 from eva_lightning.reports.planning.architectures import Architecture, kept_by_a_layer
 from eva_lightning.reports.planning.asked import Asked
 
@@ -25,10 +26,6 @@ VLLM_OVERHEAD = 3 * GB
 """Assumed: activations, graphs and workspaces of vLLM, out of its share."""
 BUCKET = 500_000_000
 """Weights in a bucket of DeepSpeed's; its default."""
-HEAD_CHUNK = 1024
-"""Written tokens whose logits are in memory at once."""
-HEAD_COPIES = 3
-"""Assumed: logits, their softmax and its gradient, in float32."""
 ADAM_CHUNK = 2**24
 """Weights that the optimizer moves at once."""
 BUSY_LAYER = 1.5
@@ -85,7 +82,7 @@ def on_a_card(
     asked: Asked, architecture: Architecture, ranks: int, card: float, judges: Sequence[Architecture] = ()
 ) -> list[Item]:
     """What a card of the trainer holds."""
-    items = [*_policy(asked, architecture, ranks), *_passes(asked, architecture)]
+    items = [*_policy(asked, architecture, ranks), *_passes(asked, architecture), *_kept_frames(asked)]
     if judges:
         held = sum(judge.total * judge.bytes_each for judge in judges)
         items.append(Item(what="judge", learning=held, acting=held, basis="counted"))
@@ -170,13 +167,10 @@ def _passes(asked: Asked, architecture: Architecture) -> list[Item]:
         kept = architecture.layers * tokens * architecture.hidden * each + BUSY_LAYER * layer
     items = [
         Item(what="activations", learning=kept, acting=0, basis="counted"),
-        Item(
-            what="logits",
-            learning=HEAD_CHUNK * architecture.config.get_text_config().vocab_size * 4 * HEAD_COPIES,
-            acting=0,
-            basis="assumed",
-        ),
+        Item(what="logits", learning=_logits(asked), acting=0, basis="set"),
     ]
+    if not asked.policy.lora:  # added up in float32 over the chunks
+        items.append(Item(what="head's gradient", learning=4 * architecture.head, acting=0, basis="counted"))
     if not asked.policy.freeze_vision and not asked.policy.lora:  # as many patches as four times the tokens
         a_block = layer / architecture.hidden * architecture.vision_hidden * 4
         seen = architecture.vision_blocks * a_block
@@ -184,6 +178,20 @@ def _passes(asked: Asked, architecture: Architecture) -> list[Item]:
             seen = architecture.vision_blocks * 4 * tokens * architecture.vision_hidden * each + a_block
         items.append(Item(what="activations, tower", learning=seen, acting=0, basis="assumed"))
     return items
+
+
+def _logits(asked: Asked) -> float:
+    """A chunk in float32, in half precision beside it, and for an entropy once more."""
+    return CHUNK_BYTES * (2.5 if asked.stage == "GRPO" else 1.5)
+
+
+def _kept_frames(asked: Asked) -> list[Item]:
+    """What a frozen tower made of frames, where its weights are whole."""
+    frozen = asked.policy.freeze_vision or asked.policy.lora is not None
+    if not frozen or not asked.frames_gib or asked.strategy in ("fsdp2", "zero3"):
+        return []
+    kept = asked.frames_gib * 2**30
+    return [Item(what="frames seen", learning=kept, acting=kept, basis="set")]
 
 
 def _writing(asked: Asked, architecture: Architecture, card: float) -> list[Item]:

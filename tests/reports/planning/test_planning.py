@@ -35,6 +35,7 @@ RUN = Asked(
     mini_batches=1,
     reference=False,
     pass_tokens=32_768,
+    frames_gib=1.0,
     total_tokens=32_768,
     concurrency=64,
     writer="servers",
