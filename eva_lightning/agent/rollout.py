@@ -21,8 +21,8 @@ from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
 from eva_lightning.faults import Fault, ToolError, UsageError
-from eva_lightning.files.identity import identity
 from eva_lightning.records import FrameRef, Message, Observation, Task, ToolCall, Trajectory, Turn
+from eva_lightning.video.identity import identity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from eva_lightning.video.decoder import Decoder
-from eva_lightning.video.packet_index import Identity
+from eva_lightning.video.identity import Identity
 from eva_lightning.video.quarantine import Interrupted
 
 

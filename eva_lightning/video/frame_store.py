@@ -31,10 +31,11 @@ from eva_lightning.video.decoder import Decoder, Device, Frame, VideoFacts
 from eva_lightning.video.decoder_pool import DecoderPool
 from eva_lightning.video.decoding_crew import DecodingCrew
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call
+from eva_lightning.video.identity import Identity, file_identity
 from eva_lightning.video.isolation import Isolation
 from eva_lightning.video.opening import on_a_card, open_decoder
 from eva_lightning.video.orders import Key, Order, View, cut, threads_for
-from eva_lightning.video.packet_index import EPSILON, Identity, PacketIndex, file_identity, packet_index
+from eva_lightning.video.packet_index import EPSILON, PacketIndex, packet_index
 from eva_lightning.video.proxies import Proxies, refuse_others
 from eva_lightning.video.quarantine import Interrupted, Quarantine
 

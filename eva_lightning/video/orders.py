@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from eva_lightning.video.decoder import Frame
-from eva_lightning.video.packet_index import Identity, PacketIndex
+from eva_lightning.video.identity import Identity
+from eva_lightning.video.packet_index import PacketIndex
 
 WORTH_THREADS = 25
 """Pictures in a part from which on several threads are worth it."""

@@ -26,9 +26,7 @@ from numpy.typing import NDArray
 
 from eva_lightning.faults import VideoError
 from eva_lightning.video.container import open_container, reading, video_stream
-
-Identity = tuple[str, int, int]
-"""Path, modification time in ns and size: equal only for a file that did not change."""
+from eva_lightning.video.identity import Identity, file_identity
 
 EPSILON = 1e-6
 """A reported time is rounded to the microsecond; asking for it again must find the same frame."""
@@ -166,21 +164,6 @@ def packet_index(
             with _lock:
                 _building.pop(identity, None)
     return index
-
-
-def file_identity(path: str | Path) -> Identity:
-    """What tells this version of a file from any other; VideoError if there is no such file."""
-    try:
-        stat = os.stat(path)
-    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
-        raise VideoError(
-            f"{path}: {getattr(error, 'strerror', None) or error}; check the path of the video"
-        ) from None
-    if not os.path.isfile(path):
-        raise VideoError(f"{path}: not a file; name the video file itself")
-    if stat.st_size == 0:
-        raise VideoError(f"{path}: the file is empty; fetch the video again")
-    return os.path.abspath(path), stat.st_mtime_ns, stat.st_size
 
 
 def build_index(path: str | Path) -> PacketIndex:

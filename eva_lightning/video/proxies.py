@@ -23,8 +23,9 @@ from av.video.reformatter import VideoReformatter
 from eva_lightning.faults import UsageError, VideoError
 from eva_lightning.video.container import open_container, reading, video_stream
 from eva_lightning.video.decoder import VideoFacts
+from eva_lightning.video.identity import Identity
 from eva_lightning.video.opening import open_decoder
-from eva_lightning.video.packet_index import EPSILON, Identity, PacketIndex, packet_index
+from eva_lightning.video.packet_index import EPSILON, PacketIndex, packet_index
 
 ENCODER = {"preset": "veryfast", "tune": "fastdecode", "crf": "21", "g": "1", "bf": "0"}
 """H.264 of key frames alone, made to be decoded fast, of a quality at which one hardly sees a difference."""

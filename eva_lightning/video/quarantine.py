@@ -6,7 +6,6 @@ keep the list is told of each entry.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eva_lightning.faults import VideoError
+from eva_lightning.video.identity import Identity, identity
 
 
 class Interrupted(VideoError):
@@ -48,7 +48,7 @@ class Quarantine:
             raise ValueError(f"quarantine_after is {after}: want 1 or more, or None")
         self._after = after
         self._lock = threading.Lock()  # guards what follows
-        self._failures: dict[tuple[str, int, int], int] = {}
+        self._failures: dict[Identity, int] = {}
         self._rows: dict[str, LeftOut] = {}
         self.on_entry: Callable[[LeftOut], None] | None = None
         """Is told of every file from which on it is left out."""
@@ -71,7 +71,7 @@ class Quarantine:
             yield
             return
         self.refuse(path)
-        state = _state(path)
+        state = identity(path)
         try:
             yield
         except Interrupted:
@@ -84,7 +84,7 @@ class Quarantine:
 
     def refuse(self, path: str | Path) -> None:
         """VideoError for a file that is left out."""
-        state = _state(path)
+        state = identity(path)
         with self._lock:
             row = self._rows.get(state[0])
             if row is None:
@@ -94,7 +94,7 @@ class Quarantine:
                 return
         raise VideoError(f"{row.path}: left out since it failed {row.failures} times in a row ({row.reason})")
 
-    def _count(self, state: tuple[str, int, int], said: str, after: int) -> None:
+    def _count(self, state: Identity, said: str, after: int) -> None:
         path, modified_ns, size = state
         with self._lock:
             self._failures[state] = self._failures.get(state, 0) + 1
@@ -106,12 +106,3 @@ class Quarantine:
             del self._failures[state]
         if self.on_entry is not None:
             self.on_entry(row)
-
-
-def _state(path: str | Path) -> tuple[str, int, int]:
-    """What tells this version of a file from any other; one that is missing is one, too."""
-    try:
-        stat = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a path that no file can have
-        return os.path.abspath(path), 0, 0
-    return os.path.abspath(path), stat.st_mtime_ns, stat.st_size

@@ -1,7 +1,8 @@
 import pytest
 
+from eva_lightning.video.identity import file_identity
 from eva_lightning.video.orders import Order, View, cut, threads_for
-from eva_lightning.video.packet_index import file_identity, packet_index
+from eva_lightning.video.packet_index import packet_index
 
 
 def test_frames_are_named_by_their_ticks_and_groups_by_their_key_frame(video):

@@ -20,7 +20,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
 from eva_lightning.files.full_disk import writing
 from eva_lightning.records import Clip, FrameRef, Trajectory
-from eva_lightning.video.packet_index import file_identity
+from eva_lightning.video.identity import file_identity
 
 ImageType = Literal["png", "jpeg"]
 """png keeps every pixel; jpeg is smaller where a scene was filmed."""

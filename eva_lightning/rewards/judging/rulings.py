@@ -13,11 +13,11 @@ from hashlib import blake2b
 from pathlib import Path
 
 from eva_lightning.faults import UsageError
-from eva_lightning.files.identity import identity
 from eva_lightning.files.lock import in_turn
 from eva_lightning.files.store import Appender, read
 from eva_lightning.records import Clip, Part
 from eva_lightning.rewards.judging.rubric import Case, Rubric
+from eva_lightning.video.identity import identity
 
 
 @dataclass(frozen=True, kw_only=True)
