@@ -8,6 +8,7 @@ from lightning.pytorch import Callback
 
 from eva_lightning import device
 from eva_lightning.faults import UsageError
+from eva_lightning.policy.packing import PackingConfig
 from tests.modules.stages import PER_TOKEN, WITH_KL, Watching, fit, make, marked, moved, weighed, weights
 
 STAGES = ["sft", "kto", "fed"]
@@ -59,6 +60,26 @@ def test_a_frozen_tower_stays_as_it_is(taught, tiny_folder):
     before = weights(module)
     fit(module, taught, taught)
     assert not [name for name in moved(before, weights(module)) if "visual" in name]
+
+
+def test_a_frozen_tower_sees_each_frame_once_and_what_is_learned_is_the_same(taught, tiny_folder):
+    """Two steps on the same trajectories: all their frames twice; with memory each different one once."""
+    told, seen = {}, {}
+    for gib in (0.0, 1.0):
+        module = make("sft", tiny_folder, freeze_vision=True, packing=PackingConfig(frames_gib=gib))
+        module.configure_model()
+        looks = seen[gib] = []
+
+        def look(tower, words, more, looks=looks):
+            looks.append(len(more.get("grid_thw", words[-1])))
+
+        module.policy.backbone.model.visual.register_forward_pre_hook(look, with_kwargs=True)
+        watching = Watching()
+        fit(module, taught, taught, callbacks=[watching])
+        told[gib] = watching.told("loss")
+    frames = [(one.task.clips, frame) for one in taught for frame in one.frames]
+    assert sum(seen[0.0]) == 2 * len(frames) and 0 < sum(seen[1.0]) <= len(set(frames))
+    assert told[1.0] == pytest.approx(told[0.0], abs=1e-5)
 
 
 @pytest.mark.parametrize("lora", [None, True], ids=["full", "lora"])
