@@ -91,11 +91,13 @@ class IterationCheckpoint(ModelCheckpoint):
 
     def save(self, trainer: Trainer, iteration: int) -> None:
         """Write a checkpoint of this iteration, in place of one that may be there. All ranks together."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         if self._busy:  # another callback asks, at the end of an iteration
             self._validation_due = _validation_follows(trainer)
         self.latest = iteration  # before it is written: it is part of what is written
         self._write(trainer, self.path_of(trainer, iteration).name, "last.ckpt" if self.save_last else None)
-        if trainer.is_global_zero and self.keep is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.is_global_zero and self.keep is not None:
             done = sorted(number for number in self.saved(trainer) if number <= iteration)
             for number in done[: -self.keep]:
                 atomic.remove(self.path_of(trainer, number))
@@ -235,17 +237,17 @@ class IterationCheckpoint(ModelCheckpoint):
         return value > than if self.mode == "max" else value < than
 
     def _save_best(self, trainer: Trainer, iteration: int) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         name = f"best-{iteration:06d}.ckpt"
         self._write(trainer, name, "best.ckpt")
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.is_global_zero:
             for path in self.folder(trainer).glob("best-*.ckpt"):
                 if path.name != name:
                     atomic.remove(path)
 
     def _write(self, trainer: Trainer, name: str, link: str | None) -> None:
         """All ranks together. Sharded strategies write a folder; it is renamed just like a file."""
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
         path = self.folder(trainer) / name
         with writing(path, "make room, and go on with --ckpt_path last"):
             try:

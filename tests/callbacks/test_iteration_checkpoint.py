@@ -182,6 +182,12 @@ def test_a_validation_that_was_cut_off_is_made_when_the_run_goes_on(tmp_path, wh
     assert again.validated == [6, 8]  # none that was made is made again
 
 
+def test_a_quick_look_at_a_run_writes_nothing(tmp_path):
+    module = Acting()
+    fit(tmp_path, module, [IterationCheckpoint(every=1)], iterations=3, validate=1, fast_dev_run=1)
+    assert module.iteration == 1 and not (tmp_path / "checkpoints").exists()
+
+
 def test_the_best_one_is_kept_and_remembered_over_a_restart(tmp_path):
     arguments = {"validate": 1, "val_check_interval": 1, "iterations": 4}
     best = {"every": 10, "save_best": "eval/accuracy"}
