@@ -164,12 +164,13 @@ def test_a_late_reply_is_a_fault():
 
 
 def test_as_many_are_asked_at_once_as_was_said():
-    under_way, most, lock = [0], [0], threading.Lock()
+    under_way, most, lock, three = [0], [0], threading.Lock(), threading.Barrier(3)
 
     def slow(number, body):
         with lock:
             under_way[0] += 1
             most[0] = max(most[0], under_way[0])
+        three.wait(30.0)  # nobody is answered before three have asked, however slow the machine
         time.sleep(0.05)
         with lock:
             under_way[0] -= 1
