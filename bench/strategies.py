@@ -53,6 +53,10 @@ STRATEGIES = (
     "zero2, offload",
     "zero3",
     "zero3, read into shards",
+    "ddp, rows shared",
+    "fsdp2, rows shared",
+    "zero2, rows shared",
+    "zero3, rows shared",
 )
 IMPOSSIBLE = {
     *(("zero3, read into shards", case) for case in ("grpo, kl", "kto", "kto, a rank without data")),

@@ -25,6 +25,7 @@ from eva_lightning.modules.refusals import (
     refuse_adapted_head,
     refuse_adapter_that_stays_whole,
     refuse_two_ways_to_share,
+    refuse_unshareable_rows,
     refuse_unsound,
 )
 from eva_lightning.modules.stepping import SteppingModule
@@ -90,6 +91,7 @@ class PolicyModule(SteppingModule):
         if self._policy is None:
             self._policy = self._read()
             self.model = self._policy.model
+            refuse_unshareable_rows(self.packing.sequence_ranks, self._policy.backbone)
             self.model.train()  # it was loaded for inference, in which gradient checkpointing does nothing
         self.engine = self.make_engine(self.policy)
 

@@ -27,6 +27,7 @@ from eva_lightning.faults import UsageError, first_line
 from eva_lightning.policy.attention import BY_TRAJECTORY
 from eva_lightning.policy.pixels import ImageSettings
 from eva_lightning.policy.positions import mrope_positions
+from eva_lightning.policy.row_share import RowShare
 
 Seen = tuple[Tensor, ...]
 """What the vision tower made of some frames, [visual tokens, width]: what stands in the place of the image
@@ -90,6 +91,7 @@ class Family(ABC):
         borders: Tensor,
         longest: int,
         seen: Seen = (),
+        share: RowShare | None = None,
     ) -> Tensor:
         """Last hidden states [1, length, width] of trajectories in a row, as the trainer reads them.
 
@@ -101,6 +103,8 @@ class Family(ABC):
             borders: Where each trajectory begins, and where the last one ends.
             longest: Tokens of the longest one.
             seen: What the image tokens stand for.
+            share: Who reads the row with us: ids and positions are our part of it. To be handed on to
+                `attention`.
         """
 
     @abstractmethod
@@ -155,6 +159,7 @@ class Qwen25VL(Family):
         borders: Tensor,
         longest: int,
         seen: Seen = (),
+        share: RowShare | None = None,
     ) -> Tensor:
         unmasked = model.config._attn_implementation == BY_TRAJECTORY  # others make a mask of the positions
         states: Tensor = model.model(
@@ -167,6 +172,7 @@ class Qwen25VL(Family):
             cu_seq_lens_k=borders,
             max_length_q=longest,
             max_length_k=longest,
+            share=share,
         ).last_hidden_state
         return states
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from eva_lightning.policy.families import Seen
 from eva_lightning.policy.loading import Policy
 from eva_lightning.policy.pixels import grid_of, patches
+from eva_lightning.policy.row_share import RowShare
 from eva_lightning.policy.seen_frames import SeenFrames
 from eva_lightning.records import FrameRef, Trajectory
 from eva_lightning.video.decoder import Pixels
@@ -67,6 +68,8 @@ class MicroBatch:
     """For each written token, which trajectory of the micro-batch wrote it, int64 [N]."""
     count: int
     """Trajectories in it."""
+    share: RowShare | None = None
+    """Who reads it with us; None reads it alone."""
 
     def to(self, device: torch.device | str) -> MicroBatch:
         """The same on another device."""
@@ -81,6 +84,7 @@ class MicroBatch:
             seen=tuple(layer.to(device) for layer in self.seen),
             sequence=self.sequence.to(device),
             count=self.count,
+            share=self.share,
         )
 
 

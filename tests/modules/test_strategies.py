@@ -55,6 +55,12 @@ def shards(together):
 
 
 @pytest.fixture(scope="module")
+def rows(together):
+    """All of a rank's trajectories in one row, and half of each row on each rank."""
+    return together(*(f"ddp, rows shared:{case}" for case in SHARE), "fsdp2, rows shared:sft, uneven")
+
+
+@pytest.fixture(scope="module")
 def zero(together):
     whole = [f"{stage}:{case}" for stage in ("zero2", "zero3") for case in (*SHARE, POISON)]
     return together(*whole, "zero3, read into shards:sft, uneven")
@@ -69,6 +75,15 @@ def steps(alone, shards):
 @pytest.mark.parametrize("case", SHARE)
 def test_shards_make_the_steps_of_whole_weights(case, steps, shards):
     same_steps(steps(case), shards["fsdp2", case])
+
+
+@pytest.mark.parametrize("case", SHARE)
+def test_rows_that_ranks_share_make_the_steps_of_whole_rows(case, steps, rows):
+    same_steps(steps(case), rows["ddp, rows shared", case])
+
+
+def test_shards_share_rows_too(alone, rows):
+    same_steps(alone("sft, uneven"), rows["fsdp2, rows shared", "sft, uneven"])
 
 
 @WITH_DEEPSPEED
