@@ -48,6 +48,7 @@ class Overview:
             width=width,
             budget=Budget(tokens=self.tokens),
             room=self.tokens,
+            square=world.square,
         )
         if not shown.times:
             return Findings(frames_cut=shown.frames_cut)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eva_lightning.agent.worlds.base import Glimpse, World
-from eva_lightning.records import Clip, Span, ToolCall
+from eva_lightning.records import PATCH, Clip, Span, ToolCall
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,9 @@ class Tool(ABC):
     """What the model writes to call it."""
     wants_pictures: bool = False
     """Whether it fetches frames, so that it is of no use in a world of words."""
+    square: int = PATCH
+    """Side in pixels of the square that one visual token covers: sizes are multiples of it. An agent sets it
+    by its model."""
 
     @abstractmethod
     def manual(self, clips: Sequence[str]) -> str:
