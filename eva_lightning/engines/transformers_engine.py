@@ -48,7 +48,7 @@ class TransformersEngine(Engine):
         """
         if max_batch < 1 or batch_tokens < 1:
             raise UsageError(f"max_batch is {max_batch}, batch_tokens {batch_tokens}: want 1 or more")
-        if policy.family.decoder(policy.backbone).has_sliding_layers:
+        if policy.family.slides(policy.backbone):
             raise UsageError("this checkpoint uses sliding windows; the transformers engine does not")
         self.policy = policy
         self.renderer = policy.renderer

@@ -143,7 +143,7 @@ class _Batch:
         return tuple(torch.cat(one) for one in zip(*parts, strict=True))
 
     def _forward(self, ids: Tensor, positions: Tensor, seen: Seen = ()) -> Tensor:
-        self.cache.length += ids.shape[1]
+        self.cache.grow(ids.shape[1])
         mask = self._mask(ids.shape[1], self.head.weight.dtype)
         states = self.family.read(self.model, ids, positions, mask=mask, cache=self.cache, seen=seen)
         return states[:, -1]
@@ -171,12 +171,16 @@ class _Cache:
     """Keys and values of each layer, in buffers that grow in blocks."""
 
     def __init__(self) -> None:
-        self.length = 0
+        self.length = self.begin = 0
         self.layers: list[tuple[Tensor, Tensor]] = []
+
+    def grow(self, tokens: int) -> None:
+        """So many are read next."""
+        self.begin, self.length = self.length, self.length + tokens
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Append to a layer and return all of it: what transformers asks of a cache."""
-        begin = self.length - keys.shape[2]
+        begin = self.begin
         if layer == len(self.layers):
             self.layers.append((keys[:, :, :0], values[:, :, :0]))
         if self.layers[layer][0].shape[2] < self.length:
@@ -189,6 +193,14 @@ class _Cache:
 
     def get_seq_length(self, layer: int = 0) -> int:
         return self.length
+
+    def get_query_offset(self, layer: int = 0) -> int:
+        """Behind how many keys the new ones begin, for a model that makes its own mask."""
+        return self.begin
+
+    def get_mask_sizes(self, queries: int, layer: int = 0) -> tuple[int, int]:
+        """Keys there are, and where the first of them stands."""
+        return self.length, 0
 
     def keep(self, places: list[int]) -> None:
         self.layers = [(keys[places], values[places]) for keys, values in self.layers]

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoImageProcessor
 
 from eva_lightning.faults import UsageError
-from eva_lightning.policy.families import Qwen25VL
+from eva_lightning.policy.families.qwen25_vl import Qwen25VL
 from eva_lightning.policy.pixels import patches
 
 IMAGES = Qwen25VL.images
