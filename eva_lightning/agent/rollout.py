@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from functools import cache
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
 from eva_lightning.agent.overview import Overview
-from eva_lightning.agent.tools.base import Findings, Tool
+from eva_lightning.agent.tools.base import Findings, Tool, often
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
 from eva_lightning.faults import Fault, ToolError, UsageError
@@ -163,6 +164,7 @@ class _Attempt:
         """
         self.task, self.place, self.agent, self.watch = job.task, place, agent, watch
         self.made = Trajectory(task=job.task, prompt=(), replica=job.replica, seed=job.seed)
+        self.worked: Counter[str] = Counter()  # calls carried out, by tool
 
     async def run(self) -> Trajectory:
         """The trajectory, from the opening to the end; a fault is written down in it."""
@@ -257,7 +259,11 @@ class _Attempt:
         if tool is None:
             known = ", ".join(tool.name for tool in tools)
             raise ToolError(f"there is no tool {call.name!r}; the tools are {known}")
-        return await tool.run(call, self.task.clips, self.agent.world, room)
+        if tool.calls is not None and self.worked[tool.name] >= tool.calls:
+            raise ToolError(f"{tool.name} can be called {often(tool.calls)}; answer with what was seen")
+        found = await tool.run(call, self.task.clips, self.agent.world, room)
+        self.worked[tool.name] += 1
+        return found
 
     def _append(self, turn: Turn, observation: Observation, before: tuple[Message, ...]) -> None:
         ids: list[int] = []
