@@ -14,16 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
 from eva_lightning.agent.overview import Overview
 from eva_lightning.agent.tools.base import Findings, Tool, often
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
+from eva_lightning.engines.frame_names import frame_names
 from eva_lightning.faults import Fault, ToolError, UsageError
-from eva_lightning.records import FrameRef, Message, Observation, Task, ToolCall, Trajectory, Turn
-from eva_lightning.video.identity import identity
+from eva_lightning.records import Message, Observation, Task, ToolCall, Trajectory, Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,23 +276,11 @@ class _Attempt:
 
     def _context(self) -> Context:
         """What the engine is to go on writing."""
-        clips = {clip.id: clip for clip in self.task.clips}
-
-        @cache  # asked for every frame of a turn
-        def origin(clip_id: str) -> tuple[object, ...]:
-            clip = clips[clip_id]
-            file = identity(clip.path) if clip.path else (self.task.id, clip.id)
-            return *file, clip.begin or 0.0
-
-        def name(frame: FrameRef) -> str:
-            read = (frame.time, frame.height, frame.width, *([frame.proxy] if frame.proxy else []))
-            return f"{derive_seed(*origin(frame.clip), *read):016x}"
-
         return Context(
             messages=self.made.messages,
             ids=tuple(self.made.token_ids),
             pixels=self.agent.world.reader(self.task.clips),
-            name=name,
+            name=frame_names(self.task.clips, self.task.id),
             task_id=self.task.id,
             place=self.place,
         )
