@@ -204,7 +204,8 @@ class _Attempt:
         self.watch.writing += time.perf_counter() - began
         made.faults += said.faults
         parsed = agent.dialect.parse(said.text)
-        if not agent.tools and parsed.answer is None:  # it can do nothing else
+        if not agent.tools and agent.dialect.bare_answers and parsed.answer is None:
+            # It can do nothing else.
             parsed = Parsed(answer=said.text.strip() or None)
         turn = Turn(
             text=said.text,
@@ -256,8 +257,8 @@ class _Attempt:
         tools = self.agent.tools
         tool = next((tool for tool in tools if tool.name == call.name), None)
         if tool is None:
-            known = ", ".join(tool.name for tool in tools)
-            raise ToolError(f"there is no tool {call.name!r}; the tools are {known}")
+            known = f"the tools are {', '.join(tool.name for tool in tools)}" if tools else "there are none"
+            raise ToolError(f"there is no tool {call.name!r}; {known}")
         if tool.calls is not None and self.worked[tool.name] >= tool.calls:
             raise ToolError(f"{tool.name} can be called {often(tool.calls)}; answer with what was seen")
         found = await tool.run(call, self.task.clips, self.agent.world, room)

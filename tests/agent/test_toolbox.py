@@ -82,6 +82,14 @@ def test_a_call_that_failed_does_not_use_up_the_one_that_is_allowed(dialect):
     assert "must be before" in made.turns[0].observation.error and made.turns[1].observation.error is None
 
 
+def test_without_tools_a_call_is_told_that_there_are_none_and_a_thought_is_no_answer():
+    vital = VitalDialect()
+    made = act(vital, clip(vital), "<think>B, I think.</think>", tools=[])
+    assert (made.stop, made.answer) == ("no_action", None)
+    assert made.turns[0].observation.error == "there is no tool 'get_video_clip_frame'; there are none"
+    assert act(EvaDialect(), "B, I think.", tools=[]).answer == "B, I think."
+
+
 @pytest.mark.parametrize(("calls", "worked"), [(2, [1, 1, 0]), (None, [1, 1, 1])])
 def test_how_many_calls_are_allowed_is_a_setting_of_the_tool(dialect, calls, worked):
     turns = [clip(dialect)] * 3
