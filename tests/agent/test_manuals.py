@@ -14,7 +14,7 @@ from eva_lightning.agent.tools.clip_frames import ClipFrames
 from eva_lightning.agent.tools.clip_words import ClipAnswer, ClipCaption
 from eva_lightning.agent.tools.frame_select import FrameSelect
 from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
-from eva_lightning.commands.stages import name_extensions
+from eva_lightning.commands.extensions import name_extensions
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.records import Clip, Task
 from tests.making import StillWorld
