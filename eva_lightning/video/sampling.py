@@ -8,6 +8,7 @@ capped at 720p and then shrunk in number and size together.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 from eva_lightning.records import PATCH
 
@@ -68,6 +69,29 @@ def snap(height: int, width: int, resize: float, square: int = PATCH) -> tuple[i
     ((364, 644), (28, 28), (352, 640))
     """
     return max(1, round(height * resize / square)) * square, max(1, round(width * resize / square)) * square
+
+
+def resize_within(height: int, width: int, tokens: int | None, square: int = PATCH) -> float:
+    """By how much a frame must be scaled, at most 1, so that it takes no more visual tokens than these.
+
+    >>> resize_within(560, 560, 100), resize_within(560, 560, None)
+    (0.5, 1.0)
+    """
+    resize = 1.0
+    size = snap(height, width, resize, square)
+    while tokens is not None and size[0] * size[1] > tokens * square**2 and size != (square, square):
+        resize = min(resize * 0.98, sqrt(tokens * square**2 / (height * width)))
+        size = snap(height, width, resize, square)
+    return resize
+
+
+def fitted(height: int, width: int, tokens: int | None) -> tuple[int, int]:
+    """A size of whole visual tokens near an image's own, shrunk where it would take more than `tokens`.
+
+    >>> fitted(100, 200, None), fitted(2800, 2800, 100)
+    ((112, 196), (280, 280))
+    """
+    return snap(height, width, resize_within(height, width, tokens))
 
 
 def plan(

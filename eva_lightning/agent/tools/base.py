@@ -50,6 +50,9 @@ class Tool(ABC):
     square: int = PATCH
     """Side in pixels of the square that one visual token covers: sizes are multiples of it. An agent sets it
     by its model."""
+    calls: int | None = None
+    """Calls of it that are carried out in one trajectory; the model reads that it asked for more. None is no
+    limit."""
 
     @abstractmethod
     def manual(self, clips: Sequence[str]) -> str:
@@ -69,3 +72,12 @@ class Tool(ABC):
         `room` is the number of tokens the conversation can still take; work that does not fit is cut before
         anything is decoded. All trajectories share one event loop: what blocks goes into `asyncio.to_thread`.
         """
+
+
+def often(count: int) -> str:
+    """How often, in words.
+
+    >>> often(1), often(3)
+    ('once', '3 times')
+    """
+    return "once" if count == 1 else f"{count} times"
