@@ -5,6 +5,7 @@ There is no code per benchmark: whoever has rows of any shape adds a config.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from eva_lightning.data.intake.intake import BrokenRow, Intake
@@ -19,14 +20,16 @@ from eva_lightning.records import Task
 class Published:
     """What somebody reported for this benchmark, to stand beside our own row."""
 
-    accuracy: float
-    """Percent."""
+    accuracy: float | None = None
+    """Percent; None where none was reported."""
+    timed: Mapping[str, float] = field(default_factory=dict)
+    """Percent of measures of times, by our names for them: overlap (mIoU), overlap>=0.5 (R@0.5) and so on."""
     rounds: float | None = None
     """Messages of the model, mean."""
     total_tokens: float | None = None
     """Tokens of the whole conversation, mean."""
     source: str = ""
-    """Where it was reported."""
+    """Where it was reported, with the version where versions differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
