@@ -22,13 +22,13 @@ from eva_lightning.scoring.numbers import number_in
 from eva_lightning.scoring.options import chosen
 
 NAMES = """
-index id question answer said letter place number intervals interval gold
+index id question answer said letter place number intervals interval start end gold
 """
 """What a form may name beside the columns that the shape keeps:
 index (the row's own), id (the task's), question, answer (as it was written), said (the same without times),
 letter (of the option that was chosen) and place (its place from 0), number, intervals (all that were named),
-interval (the first of them), gold (letter, text or number). What was not said is null, for intervals [], for
-interval [-1, -1], which is no time of any video."""
+interval (the first of them) and its start and end, gold (letter, text or number). What was not said is null,
+for intervals [], for interval [-1, -1], which is no time of any video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,7 @@ def _held(one: Trajectory) -> dict[str, Any]:
     ranges, rest = apart(written)
     if task.answer is not None and task.answer.kind == "interval":
         ranges, rest = list(_ranges(written)), ""
+    start, end = ranges[0] if ranges else (-1.0, -1.0)
     letter = chosen(task, rest) if task.options and rest else None
     number = number_in(rest)
     gold = None if task.answer is None else task.answer.value
@@ -79,7 +80,9 @@ def _held(one: Trajectory) -> dict[str, Any]:
         "place": None if letter is None else task.letters.index(letter),
         "number": number if number is not None and isfinite(number) else None,
         "intervals": [list(pair) for pair in ranges],
-        "interval": list(ranges[0]) if ranges else [-1.0, -1.0],
+        "interval": [start, end],
+        "start": start,
+        "end": end,
         "gold": gold,
     }
 

@@ -14,7 +14,7 @@ from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.result import Result
 from eva_lightning.reports.estimate import over_tasks
-from eva_lightning.reports.grounding import OVERLAPS, means
+from eva_lightning.reports.grounding import OVERLAPS, TIMED, means
 from eva_lightning.reports.summary import table
 
 DURATIONS = (
@@ -52,8 +52,7 @@ def report(benchmark: Benchmark, results: Iterable[Result], broken: Sequence[Bro
     for title, key in (("kind", _kind), ("video", _length)):
         groups = _grouped(sound, key)
         if len(groups) > 1:
-            rows = [(name, str(len(ones)), f"{_share(ones):.1%}") for name, ones in groups.items()]
-            parts.append(table((title, "questions", "accuracy"), rows))
+            parts.append(_by_group(title, groups))
     return "\n\n".join(parts)
 
 
@@ -116,9 +115,9 @@ def _timed(benchmark: Benchmark, sound: Sequence[Result]) -> list[str]:
     mine = means(one.timed for one in asked)
     told = ", ".join(f"{name} {mine[name]:.1%}" for name in OVERLAPS)
     others = {name: theirs.timed for name, theirs in benchmark.published.items() if theirs.timed}
-    rows = [
-        [name, f"{mine[name]:.2%}", *(_percent(one.get(name)) for one in others.values())] for name in mine
-    ]
+    known = [name for name in TIMED if name in mine or any(name in one for one in others.values())]
+    ours = {name: _percent(None if name not in mine else mine[name] * 100) for name in known}
+    rows = [[name, ours[name], *(_percent(one.get(name)) for one in others.values())] for name in known]
     heads = ("times", "this policy", *(f"{name} (published)" for name in others))
     return [f"{len(asked)} interval answers by their IoU: {told}", table(heads, rows)]
 
@@ -141,6 +140,23 @@ def _evidence(sound: Sequence[Result]) -> list[str]:
             cost = _mean(ones, lambda one: one.visual_tokens)
             told += f"; {name}: accuracy {_share(ones):.1%}, {cost:.0f} visual tokens"
     return [told]
+
+
+def _by_group(title: str, groups: dict[str, list[Result]]) -> str:
+    """A row a group; with the mean value where answers may be partly right, and the mean over groups."""
+    heads, columns = [title, "questions", "accuracy"], [_share]
+    if any(one.value not in (0.0, 1.0) for ones in groups.values() for one in ones):
+        heads.append("value")
+        columns.append(_value)
+    rows = [[name, str(len(ones)), *(f"{of(ones):.1%}" for of in columns)] for name, ones in groups.items()]
+    over = [sum(of(ones) for ones in groups.values()) / len(groups) for of in columns]
+    total = sum(len(ones) for ones in groups.values())
+    rows.append(["mean over these", str(total), *(f"{value:.1%}" for value in over)])
+    return table(heads, rows)
+
+
+def _value(ones: Sequence[Result]) -> float:
+    return _mean(ones, lambda one: one.value)
 
 
 def _stops(everything: Sequence[Result]) -> list[tuple[str, int]]:

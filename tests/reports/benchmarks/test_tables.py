@@ -116,3 +116,16 @@ def test_published_measures_of_times_stand_beside_ours():
     lines = [line.split() for line in told.splitlines()]
     assert ["overlap", "50.00%", "43.00%"] in lines and ["accuracy_grounded", "50.00%", "-"] in lines
     assert "78.70%" in told and "VITAL: arXiv 2508.04416 v2" in told
+
+
+def test_kinds_with_answers_that_are_partly_right_have_a_mean_value_and_a_mean_over_kinds():
+    near = task("mra", 100.0, id="VSI/9", source="VSI", extra={"category": "size"})
+    rows = [
+        result(0, category="way"),
+        result(1, category="way"),
+        result_of(trajectory(task=near, answer="78")),
+    ]
+    lines = [line.split() for line in report(LVBENCH, rows, []).splitlines()]
+    assert ["kind", "questions", "accuracy", "value"] in lines
+    assert ["size", "1", "100.0%", "60.0%"] in lines and ["way", "2", "100.0%", "100.0%"] in lines
+    assert ["mean", "over", "these", "3", "100.0%", "80.0%"] in lines
