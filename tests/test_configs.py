@@ -239,7 +239,35 @@ CG_BENCH = {
     "domain": "Life Record",
     "sub_category": "Entity Recognition",
 }
-ROWS = {"prepare_llava_video": LLAVA_VIDEO, "prepare_cgbench": [CG_BENCH]}
+MTVR = [
+    {
+        "id": f"{i:06}",
+        "video": "a.mp4",
+        "text": question,
+        "solution": solution,
+        "duration": 55.15,
+        "data_source": f"./data/{source}",
+    }
+    for i, (source, question, solution) in enumerate(
+        [
+            (
+                "charades_cutreward",
+                "Which second to which: a lift?",
+                "<think></think><answer>The event happens in the 0.28 - 55.15</answer>",
+            ),
+            (
+                "nextgqa_cutreward",
+                "Why?\nA. rain\nB. wind",
+                "<think>From 1 to 2, so</think><answer>From 32.00 to 53.00, B. wind</answer>",
+            ),
+            ("rextime_cutreward", "Why does he bend?", "From 32.00 to 53.00, to lift a bar."),
+            ("video_r1/numerical", "How many?", "<answer>3.5</answer>"),
+            ("video_r1/OCR", "What is written?", "<answer>EXIT 12</answer>"),
+            ("video_r1/multiple_choice", "Which?\nA. red\nB. blue", "<answer>A</answer>"),
+        ]
+    )
+]
+ROWS = {"prepare_llava_video": LLAVA_VIDEO, "prepare_cgbench": [CG_BENCH], "prepare_mtvr": MTVR}
 
 
 def run_prepare(config, folder):
@@ -274,8 +302,20 @@ def check_cgbench(tasks):
     assert one.extra["category"] == "Entity Recognition" and one.extra["duration"] == 1800.0
 
 
+def check_mtvr(tasks):
+    kinds = ["interval", "choice", "text", "rounded", "transcript", "choice"]
+    values = [(0.28, 55.15), "B", "to lift a bar.", 3.5, "EXIT 12", "A"]
+    assert [one.answer.kind for one in tasks] == kinds and [one.answer.value for one in tasks] == values
+    assert [one.answer.grounds for one in tasks] == [(), ((32.0, 53.0),), ((32.0, 53.0),), (), (), ()]
+    assert {one.extra["duration"] for one in tasks} == {55.15}
+
+
 def prepares(config, folder):
-    checks = {"prepare_llava_video": check_llava_video, "prepare_cgbench": check_cgbench}
+    checks = {
+        "prepare_llava_video": check_llava_video,
+        "prepare_cgbench": check_cgbench,
+        "prepare_mtvr": check_mtvr,
+    }
     checks[config.stem](run_prepare(config, folder))
 
 

@@ -7,8 +7,8 @@ others, and name that in scorer.py.
 """
 
 from eva_lightning.scoring.renderings import canonical, renderings
-from eva_lightning.scoring.scorer import score
+from eva_lightning.scoring.scorer import score, times_said
 from eva_lightning.scoring.texts import rouge
 from eva_lightning.scoring.verdict import Verdict
 
-__all__ = ["Verdict", "canonical", "renderings", "rouge", "score"]
+__all__ = ["Verdict", "canonical", "renderings", "rouge", "score", "times_said"]

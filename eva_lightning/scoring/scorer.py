@@ -25,6 +25,21 @@ def score(task: Task, said: str | None) -> Verdict:
     return _plain(task, gold, said)
 
 
+def times_said(task: Task, said: str | None) -> list[Interval]:
+    """The ranges that an answer names, as they were said; none where no times are asked for.
+
+    Those that have no length are left out: they are no place in a video.
+    """
+    gold, said = task.answer, said or ""
+    if gold is None or not gold.intervals:
+        return []
+    try:
+        ranges = intervals_in(said) if gold.kind == "interval" else apart(said)[0]
+    except ValueError:  # the scorer says what is wrong with it
+        ranges = []
+    return [one for one in ranges if one[0] < one[1]]
+
+
 def _plain(task: Task, gold: Answer, said: str) -> Verdict:
     return _SCORERS[gold.kind](task, gold, said) if said else Verdict(value=0.0, reason="no answer")
 

@@ -14,7 +14,7 @@ from typing import cast
 
 from eva_lightning.data.mining.author import Rejected, RejectionCause, Written
 from eva_lightning.faults import VideoError
-from eva_lightning.records import NUMBERS, TEXTS, Answer, Clip, Task
+from eva_lightning.records import NUMBERS, TEXTS, Clip, Task
 
 SLACK = 0.5
 """Seconds that evidence may reach beyond the end of its clip: data sets round."""
@@ -90,7 +90,7 @@ def balanced(tasks: Sequence[Task], seed: int) -> list[Task]:
         options = [one for one in task.options if one != right]
         dice.shuffle(options)
         options.insert(place, right)
-        answer = Answer(kind="choice", value=task.letters[place])
+        answer = replace(task.answer, value=task.letters[place])
         made.append(replace(task, options=tuple(options), answer=answer))
     return made
 

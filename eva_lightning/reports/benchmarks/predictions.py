@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
 from eva_lightning.records import Trajectory
-from eva_lightning.scoring.intervals import apart, intervals_in
+from eva_lightning.scoring import times_said
+from eva_lightning.scoring.intervals import apart
 from eva_lightning.scoring.numbers import number_in
 from eva_lightning.scoring.options import chosen
 
@@ -65,7 +66,7 @@ def _held(one: Trajectory) -> dict[str, Any]:
     task, written = one.task, one.answer or ""
     ranges, rest = apart(written)
     if task.answer is not None and task.answer.kind == "interval":
-        ranges, rest = list(_ranges(written)), ""
+        ranges, rest = times_said(task, written), ""
     start, end = ranges[0] if ranges else (-1.0, -1.0)
     letter = chosen(task, rest) if task.options and rest else None
     number = number_in(rest)
@@ -85,13 +86,6 @@ def _held(one: Trajectory) -> dict[str, Any]:
         "end": end,
         "gold": gold,
     }
-
-
-def _ranges(written: str) -> Iterator[tuple[float, float]]:
-    try:
-        yield from intervals_in(written)
-    except ValueError:  # it names none, and that is a prediction, too
-        return
 
 
 def _filled(form: Any, held: Mapping[str, Any], path: Path) -> Any:
