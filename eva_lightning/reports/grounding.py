@@ -16,10 +16,12 @@ OVERLAPS = ("overlap", *(f"overlap>={least}" for least in REACHED))
 """The mean IoU (mIoU), and the share that reaches each of these (R@0.3 and so on)."""
 AREAS = ("precision_auc", "recall_auc", "overlap_auc")
 """Areas under the curves of VUE-TR: which share of the answers reaches a threshold, over all thresholds."""
-TIMED = (*OVERLAPS, "precision", "recall", *AREAS, "accuracy_grounded")
+GROUNDED = ("accuracy_grounded", "accuracy_overlap>=0.5")
+"""Of questions that ask for an answer and its times: the share whose answer is right while the precision of its
+times is 0.5 or more (NExT-GQA's Acc@GQA), or their overlap (ReXTime's VQA, mIoU@0.5)."""
+TIMED = (*OVERLAPS, "precision", "recall", *AREAS, *GROUNDED)
 """All of them. precision is the share of the said seconds that is gold (IoP), recall the share of the gold
-ones that was said; accuracy_grounded is the share whose answer is right while its precision is 0.5 or more
-(Acc@GQA), of the questions that ask for an answer and its times."""
+ones that was said."""
 
 THRESHOLDS = (*(place * 0.01 for place in range(100)), 1.0)
 """Of a curve, to the last bit those that numpy's linspace makes."""
@@ -29,7 +31,7 @@ def timed(verdict: Verdict) -> dict[str, float]:
     """The measures of one answer; nothing where no times are asked for.
 
     Two are not of every question: `precision_auc` only of those where a time was said, as in VUE-TR's script,
-    `accuracy_grounded` only of those that ask for an answer, too.
+    GROUNDED only of those that ask for an answer, too.
 
     >>> from eva_lightning.scoring.intervals import Overlap
     >>> found = Overlap(iou=0.4, precision=0.5, recall=2 / 3)
@@ -46,7 +48,9 @@ def timed(verdict: Verdict) -> dict[str, float]:
         values["precision_auc"] = area(found.precision)
     values |= {"recall_auc": area(found.recall), "overlap_auc": area(found.iou, strictly=True)}
     if verdict.answer is not None:
-        values["accuracy_grounded"] = float(verdict.grounded)
+        values |= zip(
+            GROUNDED, map(float, (verdict.grounded, verdict.correct and found.iou >= 0.5)), strict=True
+        )
     return values
 
 

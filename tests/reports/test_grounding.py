@@ -52,6 +52,11 @@ def test_a_grounded_answer_is_right_where_half_of_what_was_said_is_gold():
     said = ["From 12 to 14, B", "From 5 to 15, B", "From 4 to 15, B", "From 12 to 14, A", "B"]
     found = [timed(score(one, text))["accuracy_grounded"] for text in said]
     assert found == [1.0, 1.0, 0.0, 0.0, 0.0]  # 5 of 10 seconds are enough, 5 of 11 are not
+    by_overlap = [
+        timed(score(one, text))["accuracy_overlap>=0.5"]
+        for text in ("10 to 20, B", "10 to 19, B", "10 to 20, A", "10 to 20 and 40 to 50, B")
+    ]
+    assert by_overlap == [1.0, 0.0, 0.0, 1.0]  # 10 of 20 seconds, then 9
     assert means([timed(score(one, text)) for text in said])["accuracy_grounded"] == pytest.approx(2 / 5)
 
 
