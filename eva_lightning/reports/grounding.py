@@ -17,8 +17,8 @@ OVERLAPS = ("overlap", *(f"overlap>={least}" for least in REACHED))
 AREAS = ("precision_auc", "recall_auc", "overlap_auc")
 """Areas under the curves of VUE-TR: which share of the answers reaches a threshold, over all thresholds."""
 GROUNDED = ("accuracy_grounded", "accuracy_overlap>=0.5")
-"""Of questions that ask for an answer and its times: the share whose answer is right while the precision of its
-times is 0.5 or more (NExT-GQA's Acc@GQA), or their overlap (ReXTime's VQA, mIoU@0.5)."""
+"""Of questions that ask for an answer and its times: the share whose answer is right while the precision of
+its times is 0.5 or more (NExT-GQA's Acc@GQA), or their overlap (ReXTime's VQA, mIoU@0.5)."""
 TIMED = (*OVERLAPS, "precision", "recall", *AREAS, *GROUNDED)
 """All of them. precision is the share of the said seconds that is gold (IoP), recall the share of the gold
 ones that was said."""

@@ -16,7 +16,7 @@ from eva_lightning.data.intake.cells import value_of
 from eva_lightning.data.intake.row import Row, Table
 from eva_lightning.data.intake.wording import literal
 from eva_lightning.faults import UsageError
-from eva_lightning.files.foreign_json import json_problem
+from eva_lightning.files.foreign_json import json_problem, unfit
 
 
 def arranged(rows: Iterable[Row], table: Table, folder: Path) -> Iterator[Row]:
@@ -82,4 +82,6 @@ def _object(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not JSON ({json_problem(problem)})") from None
     if not isinstance(whole, dict):
         raise UsageError(f"{path}: want an object by key, not {type(whole).__name__}")
+    if (why := unfit(whole)) is not None:
+        raise UsageError(f"{path}: {why}")
     return whole
