@@ -67,7 +67,7 @@ class Prices:
         ledger = trajectory.ledger
         text = ledger.total * (self.token + self.pair * ledger.total / 2) + ledger.written * self.written
         if not self.seen_once:
-            return Burden(text=text + ledger.visual * self.seen)
+            return Burden(text=text + trajectory.visual_tokens * self.seen)
         files = {clip.id: (clip.path or trajectory.task.id, clip.begin) for clip in trajectory.task.clips}
         return Burden(
             text=text,
