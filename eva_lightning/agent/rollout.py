@@ -21,6 +21,7 @@ from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
 from eva_lightning.faults import Fault, ToolError, UsageError
+from eva_lightning.policy.shared_ids import share_ids
 from eva_lightning.records import FrameRef, Message, Observation, Task, ToolCall, Trajectory, Turn
 from eva_lightning.video.identity import identity
 
@@ -174,7 +175,7 @@ class _Attempt:
         except Fault as fault:
             made.faults.append(str(fault))
             made.stop = "fault"
-        return made
+        return share_ids(made)  # thousands of them may wait for their update
 
     async def _open(self) -> None:
         agent, clips = self.agent, self.task.clips
