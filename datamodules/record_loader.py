@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -191,16 +191,18 @@ class RecordLoader(Generic[Record]):
                     self._served = [0] * len(self.pools)
         size = self.batch_size // self.ranks
         batch: list[int] = []
+        taken: set[int] = set()
         for slot in range(self.batch_size):
             unlike = None
             if self.key is not None and slot % size == size - 1:  # the last chance of this rank's share
                 share = {self._keys[number] for number in batch[slot - slot % size :]}
                 unlike = share.pop() if len(share) == 1 else None
-            batch.append(self._next(batch, unlike))
+            batch.append(self._next(taken, unlike))
+            taken.add(batch[-1])
         self.batches += 1
         return batch
 
-    def _next(self, taken: Sequence[int], unlike: Hashable | None) -> int:
+    def _next(self, taken: Collection[int], unlike: Hashable | None) -> int:
         """From the pool furthest behind its share, of those that have something left for this batch."""
         weights = [
             pool.weight if shuffle.numbers else 0.0

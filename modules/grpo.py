@@ -29,7 +29,7 @@ from eva_lightning.objectives.policy_gradient import PolicyGradientSettings, pol
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.loading import Policy
-from eva_lightning.ranks import gathered, most
+from eva_lightning.ranks import gathered
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.metrics import trajectory_metrics
 from eva_lightning.rewards.accuracy import AccuracyReward
@@ -92,7 +92,7 @@ class GRPOModule(PolicyModule):
             self._refuse_stale(everyone)
             credited = credit(groups_of(everyone), self.advantage)
         with self.phase("update"):
-            metrics = self.update([one for one in mine if one.advantage is not None])
+            metrics = self.update(shares)
         self.finish(mine, metrics | _metrics(everyone, credited))
 
     def collect(self, tasks: Sequence[Task]) -> list[Trajectory]:
@@ -168,23 +168,31 @@ class GRPOModule(PolicyModule):
                 f"last: {everyone[-1].faults[-1]}. Mend it and go on with --ckpt_path last"
             )
 
-    def update(self, kept: Sequence[Trajectory]) -> dict[str, float]:
-        """Learn from the trajectories whose group disagreed."""
-        if most(len(kept), self.device) == 0:
+    def update(self, shares: Sequence[Sequence[Trajectory]]) -> dict[str, float]:
+        """Learn from the trajectories whose group disagreed; `shares` are what each rank has made.
+
+        Mini-batches are cut from all of them together, and each is dealt out: so the steps are the same on
+        any number of ranks.
+        """
+        kept = [(rank, one) for rank, made in enumerate(shares) for one in made if one.advantage is not None]
+        if not kept:
             rank_zero_warn(
                 f"iteration {self.iteration + 1}: in every group all rewards are equal, so there is nothing "
                 "to learn and the weights stay; ask harder or easier questions, or raise the temperature"
             )
             return {"updates": 0.0}
-        old = self._old_logprobs(kept) if self.mini_batches > 1 else {}
+        parts = [kept[part :: self.mini_batches] for part in range(min(self.mini_batches, len(kept)))]
+        hands = [
+            self.dealt([[one for home, one in part if home == rank] for rank in range(len(shares))])
+            for part in parts
+        ]
+        old = self._old_logprobs([one for hand in hands for one in hand]) if self.mini_batches > 1 else {}
         measured: list[dict[str, float]] = []
         tally = Tally()
-        for part in range(self.mini_batches):
-            mine = list(kept[part :: self.mini_batches])
-            if most(len(mine), self.device):
-                metrics, more = self._update_on(mine, old)
-                measured.append(metrics)
-                tally += more
+        for hand in hands:
+            metrics, more = self._update_on(hand, old)
+            measured.append(metrics)
+            tally += more
         means = {name: sum(one[name] for one in measured) / len(measured) for name in measured[0]}
         return means | tally.means() | {"updates": float(len(measured))}
 

@@ -24,6 +24,7 @@ from eva_lightning.modules.optimizing import OptimizerConfig
 from eva_lightning.modules.reference import Reference
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.objectives.totals import Totals
+from eva_lightning.policy.dealing import Prices, deal
 from eva_lightning.policy.inputs import MicroBatch, TrajectoryInputs, lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Policy
 from eva_lightning.policy.logprobs import Scorer, TokenLogprobs
@@ -197,6 +198,19 @@ class SteppingModule(ActingModule):
         moved = self._move(optimizer, total)
         optimizer.zero_grad()  # whoever writes next can have their memory
         return moved, together(tally)
+
+    def dealt(self, shares: Sequence[Sequence[Trajectory]]) -> list[Trajectory]:
+        """This rank's hand of what all ranks hold, so that all have about equally much to do in a step.
+
+        `shares` are what each rank holds now; every rank passes the same.
+        """
+        if len(shares) == 1 or not self.packing.deal:
+            return list(shares[self.global_rank])
+        everyone = [one for share in shares for one in share]
+        homes = [rank for rank, share in enumerate(shares) for _ in share]
+        prices = Prices.of(self.policy, seen_once=self._tower() is not None)
+        hands = deal([prices.burden(one) for one in everyone], homes, len(shares))
+        return [everyone[place] for place in hands[self.global_rank]]
 
     def plan(self, trajectories: Sequence[Trajectory]) -> list[list[int]]:
         """Micro-batches of places in the list."""

@@ -22,6 +22,7 @@ from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
 from eva_lightning.engines.frame_names import frame_names
 from eva_lightning.faults import Fault, ToolError, UsageError
+from eva_lightning.policy.shared_ids import share_ids
 from eva_lightning.records import Message, Observation, Task, ToolCall, Trajectory, Turn
 
 
@@ -180,7 +181,7 @@ class _Attempt:
         except Fault as fault:
             made.faults.append(str(fault))
             made.stop = "fault"
-        return made
+        return share_ids(made)  # thousands of them may wait for their update
 
     async def _open(self) -> None:
         agent, clips = self.agent, self.task.clips

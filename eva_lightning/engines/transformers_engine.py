@@ -100,11 +100,11 @@ class TransformersEngine(Engine):
                 f"task {context.task_id!r}: a conversation of {len(ids)} tokens; this model takes 1 to "
                 f"{self.policy.max_positions - 1} and its turn. Lower the token budget."
             )
-        values, grid = patches([context.pixels(frame) for frame in frames], self.policy.images)
+        cut, grid = patches([context.pixels(frame) for frame in frames], self.policy.images)
         return Draft(
             ids=ids,
             positions=self.policy.family.positions(ids, grid, self.renderer.image_token_id),
-            pixel_values=values,
+            patches=cut,
             grid=grid,
             temperature=sampling.temperature,
             max_tokens=min(sampling.max_tokens, room),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from eva_lightning.policy.families import Seen
 from eva_lightning.policy.loading import Policy
+from eva_lightning.policy.pixels import pixel_values
 
 PATCHES_AT_ONCE = 16384
 """Patches per call of the vision tower: bounds its memory, changes no number."""
@@ -30,8 +31,8 @@ class Draft:
     """The conversation so far, expanded."""
     positions: Tensor
     """Its positions as the family counts them, int64 [3, S]."""
-    pixel_values: Tensor
-    """Patches of its frames, [patches, width]."""
+    patches: Tensor
+    """Patches of its frames, uint8 [patches, 3 * side * side]."""
     grid: Tensor
     """`image_grid_thw` of its frames, [frames, 3]."""
     temperature: float
@@ -80,7 +81,7 @@ class _Batch:
 
     def __init__(self, policy: Policy, rows: list[Draft]) -> None:
         self.rows = rows
-        self.family, self.model = policy.family, policy.backbone
+        self.family, self.model, self.images = policy.family, policy.backbone, policy.images
         self.head = self.family.head(self.model)
         self.device = self.head.weight.device
         self.attention = str(self.family.decoder(self.model).config._attn_implementation)
@@ -136,9 +137,11 @@ class _Batch:
 
     def _see(self) -> Seen:
         """What the frames of all rows stand for, in order; nothing if there are none."""
+        if self.images is None:
+            return ()
         parts = [
-            self.family.see(self.model, values.to(self.device), grid.to(self.device))
-            for values, grid in _portions(self.rows)
+            self.family.see(self.model, pixel_values(cut.to(self.device), self.images), grid.to(self.device))
+            for cut, grid in _portions(self.rows)
         ]
         return tuple(torch.cat(one) for one in zip(*parts, strict=True))
 
@@ -227,18 +230,18 @@ def _generator(seed: int) -> torch.Generator:
 
 def _portions(rows: Sequence[Draft]) -> Iterator[tuple[Tensor, Tensor]]:
     """Patches and grids of all frames in order, in portions of whole frames."""
-    values: list[Tensor] = []
+    cut: list[Tensor] = []
     grids: list[Tensor] = []
     size = 0
     for row in rows:
         counts = row.grid.prod(dim=1).tolist()
-        pieces: Sequence[Tensor] = torch.split(row.pixel_values, counts)
+        pieces: Sequence[Tensor] = torch.split(row.patches, counts)
         for piece, grid in zip(pieces, row.grid, strict=True):
             if size and size + len(piece) > PATCHES_AT_ONCE:
-                yield torch.cat(values), torch.stack(grids)
-                values, grids, size = [], [], 0
-            values.append(piece)
+                yield torch.cat(cut), torch.stack(grids)
+                cut, grids, size = [], [], 0
+            cut.append(piece)
             grids.append(grid)
             size += len(piece)
-    if values:
-        yield torch.cat(values), torch.stack(grids)
+    if cut:
+        yield torch.cat(cut), torch.stack(grids)

@@ -102,8 +102,8 @@ class Scorer(nn.Module):
         if batch.grid is None and self.family.images is not None and self._looks(bare):
             batch = with_grey_frame(batch, int(bare.config.image_token_id), self.family.images)
         seen = batch.seen
-        if batch.pixel_values is not None and batch.grid is not None:
-            seen = self.family.see(bare, batch.pixel_values, batch.grid)
+        if (values := batch.pixel_values) is not None and batch.grid is not None:
+            seen = self.family.see(bare, values, batch.grid)
         hidden = self.family.hidden(
             bare, batch.ids, batch.positions, borders=batch.borders, longest=batch.longest, seen=seen
         )
@@ -200,7 +200,8 @@ def with_grey_frame(batch: MicroBatch, image_token_id: int, images: ImageSetting
         loss_mask=torch.cat([batch.loss_mask, torch.zeros_like(tail, dtype=torch.bool)], dim=1),
         positions=torch.cat([batch.positions, torch.zeros_like(batch.positions[..., :1])], dim=2),
         borders=torch.cat([batch.borders, batch.borders[-1:] + 1]),
-        pixel_values=torch.zeros(images.merge**2, images.width, device=tail.device),
+        patches=torch.full((images.merge**2, 3 * images.side**2), 127, dtype=torch.uint8, device=tail.device),
+        images=images,
         grid=torch.tensor([[1, images.merge, images.merge]], device=tail.device),
     )
 

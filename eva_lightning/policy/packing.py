@@ -27,6 +27,9 @@ class PackingConfig:
     sequence_ranks: int = 1
     """Ranks that read each row together, every one a part of its tokens, so that a trajectory may be longer
     than a card holds: a divisor of the ranks and of the language model's attention heads."""
+    deal: bool = True
+    """Ranks give trajectories away until all have about equally much to do; False, where a rank can not read
+    the videos of another, leaves each what it made."""
 
     def budget(self, device: torch.device) -> int:
         """Tokens of one forward pass on this device."""

@@ -40,14 +40,14 @@ def part_of(batch: MicroBatch, share: RowShare, image_token_id: int | None, squa
     ids = whole.ids[:, begin:end]
     images = whole.ids[0] == (-1 if image_token_id is None else image_token_id)
     first, last = int(images[:begin].sum()), int(images[:end].sum())
-    values, grid, cut = _frames(whole, first, last, squares)
+    patches, grid, cut = _frames(whole, first, last, squares)
     return RowPart(
         batch=replace(
             whole,
             ids=ids,
             loss_mask=whole.loss_mask[:, begin:end],
             positions=whole.positions[..., begin:end],
-            pixel_values=values,
+            patches=patches,
             grid=grid,
             seen=tuple(layer[first:last] for layer in whole.seen) if last > first else (),
         ),
@@ -77,13 +77,13 @@ def _frames(
     batch: MicroBatch, first: int, last: int, squares: int
 ) -> tuple[Tensor | None, Tensor | None, tuple[int, int] | None]:
     """Frames of which a visual token from `first` to `last` is one, and which of their tokens these are."""
-    if batch.grid is None or batch.pixel_values is None or first == last:
+    if batch.grid is None or batch.patches is None or first == last:
         return None, None, None
-    patches = batch.grid.prod(1).tolist()
-    ends = list(accumulate(patch // squares for patch in patches))
+    sizes = batch.grid.prod(1).tolist()
+    ends = list(accumulate(size // squares for size in sizes))
     begins = [0, *ends[:-1]]
     seen = [number for number in range(len(ends)) if begins[number] < last and ends[number] > first]
     low, high = seen[0], seen[-1] + 1
-    at = list(accumulate(patches, initial=0))
+    at = list(accumulate(sizes, initial=0))
     cut = (first - begins[low], last - begins[low])
-    return batch.pixel_values[at[low] : at[high]], batch.grid[low:high], cut
+    return batch.patches[at[low] : at[high]], batch.grid[low:high], cut

@@ -83,6 +83,15 @@ def test_a_rank_with_one_pass_and_no_frame_waits_for_one_with_three(step, ranks,
         assert apart(gradients, ranks[rank]["uneven"][0][0]) < ENOUGH
 
 
+@pytest.mark.parametrize("case", ["sft", "kto", "grpo"])
+def test_what_one_rank_has_is_dealt_to_both_and_the_step_is_that_of_one_process(step, ranks, taught, case):
+    gradients, metrics = step(case, ONE_EACH)
+    mine, theirs = (rank["dealt"][case] for rank in ranks)
+    assert apart(gradients, mine[0]) < ENOUGH and apart(mine[0], theirs[0]) == 0
+    assert mine[1]["train/loss"] == pytest.approx(metrics["train/loss"], abs=1e-5)
+    assert len(mine[2]) == len(theirs[2]) == 2 and mine[2] | theirs[2] == {one.task.id for one in taught}
+
+
 def test_a_rank_without_a_trajectory_takes_part_in_the_step(step, ranks):
     gradients, _ = step("grpo", ONE_EACH)
     for rank in (0, 1):

@@ -12,6 +12,7 @@ from eva_lightning.callbacks import RolloutRefresh
 from eva_lightning.data.synthesis.world import load_world
 from tests.modules.copied import Shelf
 from tests.modules.stages import (
+    DEALT,
     NO_CLIP,
     ONE_EACH,
     PER_TOKEN,
@@ -57,6 +58,22 @@ def cases(folder, world, schooled, **settings):
     }
 
 
+def dealt(folder, world, schooled, **settings):
+    """What the first rank has, dealt to both: gradients, metrics, tasks of what this rank learned from."""
+    taught, found = teach(world, folder), {}
+    for case, stage, batch, begin_with, more in (
+        ("sft", "sft", taught, None, {}),
+        ("kto", "kto", marked(taught), schooled, {"objective": PER_TOKEN}),
+        ("grpo", "fed", weighed(taught), None, {}),
+    ):
+        module = make(stage, folder, packing=DEALT, optimizer=NO_CLIP, **more)
+        watching, hands, deal = Watching(begin_with), [], module.dealt
+        module.dealt = lambda shares, deal=deal, hands=hands: hands.append(deal(shares)) or hands[-1]
+        fit(module, (batch, []), callbacks=[watching], **settings)
+        found[case] = watching.gradients[0], watching.metrics[0], {one.task.id for one in hands[0]}
+    return found
+
+
 def one_engine_for_both(folder, world, **settings):
     """Two iterations with an engine that ranks share: what it was handed here, who wrote, what was told."""
     module, watching = make("grpo", folder, attempts=2, rewards=[Coin()], engine=Shelf, lr=1e-2), Watching()
@@ -89,6 +106,7 @@ if __name__ == "__main__":
     tiny, world, schooled, out = sys.argv[1:]
     world, two = load_world(world), {"accelerator": "cpu", "devices": 2}
     found = cases(tiny, world, torch.load(schooled), strategy="ddp", **two)
+    found["dealt"] = dealt(tiny, world, torch.load(schooled), strategy="ddp", **two)
     Shelf.file = Path(out) / "shelf.pt"
     found["one engine"] = one_engine_for_both(tiny, world, strategy="ddp", **two)
     found["state"] = shared_state(tiny, world, Path(out) / "half.ckpt", strategy="ddp", **two)

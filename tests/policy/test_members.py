@@ -15,7 +15,7 @@ from eva_lightning.policy.generate import _Cache
 from eva_lightning.policy.inputs import lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.logprobs import token_logprobs
-from eva_lightning.policy.pixels import patches
+from eva_lightning.policy.pixels import patches, pixel_values
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import FrameRef
 from tests.policy.conversations import CONVERSATION, assistant, plain, tool, trajectory, user
@@ -102,9 +102,9 @@ def test_patches_are_the_image_processor_s(member, said, pixels):
         pytest.skip("it sees nothing")
     frames = [pixels(frame) for message in said for frame in message.frames]
     theirs = AutoImageProcessor.from_pretrained(member.path)(images=frames, return_tensors="pt")
-    values, grid = patches(frames, member.images)
+    cut, grid = patches(frames, member.images)
     assert torch.equal(grid, theirs["image_grid_thw"])
-    assert (values - theirs["pixel_values"]).abs().max() <= 1e-6
+    assert (pixel_values(cut, member.images) - theirs["pixel_values"]).abs().max() <= 1e-6
 
 
 def test_log_probs_are_those_of_the_full_softmax(member, inputs):

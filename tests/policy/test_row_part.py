@@ -14,15 +14,15 @@ IMAGE, SQUARES = 9, 4
 
 def row(ids, written, frames=()):
     """One trajectory; every frame is a list of visual tokens wide, and its patches are numbered."""
-    patches = [SQUARES * tokens for tokens in frames]
+    sizes = [SQUARES * tokens for tokens in frames]
     return lay_out(
         [
             TrajectoryInputs(
                 ids=torch.tensor(ids),
                 loss_mask=torch.tensor([place in written for place in range(len(ids))]),
                 positions=torch.arange(len(ids)).expand(3, -1),
-                pixel_values=torch.arange(sum(patches)).float()[:, None] if frames else None,
-                grid=torch.tensor([[1, 2, count // 2] for count in patches]) if frames else None,
+                patches=torch.arange(sum(sizes))[:, None] if frames else None,
+                grid=torch.tensor([[1, 2, size // 2] for size in sizes]) if frames else None,
             )
         ]
     )
@@ -60,7 +60,7 @@ def test_rows_that_do_not_divide_are_filled_up_behind_the_last_border():
 def test_a_frame_that_reaches_over_is_seen_by_both(rank, patches, cut):
     """Frames of three and two tokens, 12 and 8 patches, on three ranks of three tokens."""
     part = parts(row([1, IMAGE, IMAGE, IMAGE, IMAGE, IMAGE, 2, 3, 4], {7, 8}, frames=(3, 2)), ranks=3)[rank]
-    found = part.batch.pixel_values
+    found = part.batch.patches
     assert part.cut == cut
     assert (found is None) if patches is None else found[:, 0].tolist() == list(patches)
 

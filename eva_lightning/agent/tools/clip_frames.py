@@ -44,8 +44,8 @@ class ClipFrames(Tool):
         Args:
             fps: Frames a second.
             frames: At most so many a call; a range that has more is shown evenly and less densely.
-            frame_tokens: Visual tokens of a frame; larger ones are shrunk (64 squares of 28 x 28 pixels each, or of
-                the size that the model takes for one).
+            frame_tokens: Visual tokens of a frame; larger ones are shrunk (64 squares, of 28 x 28 pixels or
+                of what the model takes for one).
             longer_than: Seconds that a range must be longer than; 0 allows any that does not run backwards.
             outside: What is done with a range that leaves the video: error tells the model, clamp cuts it.
             calls: Calls that may be carried out in one trajectory; None is no limit.
