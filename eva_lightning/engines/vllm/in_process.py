@@ -182,9 +182,12 @@ class InProcess:
         self.forget()
 
     def forget(self) -> None:
-        """Empty all three caches. Each alone is not enough: see tests/engines/test_vllm_refresh.py."""
-        if not self._llm.reset_prefix_cache():
-            raise EngineFault("vLLM keeps its prefix cache while it writes; wait for the rollout to end")
+        """Empty all three caches. Each alone is not enough: see tests/engines/vllm/test_refresh.py.
+
+        Turns under way begin anew behind their last token: all before it is read again.
+        """
+        if not self._llm.reset_prefix_cache(reset_running_requests=True):
+            raise EngineFault("vLLM keeps its prefix cache: something of it is still being moved")
         self._llm.reset_mm_cache()
         self._engine.reset_encoder_cache()
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -64,6 +65,7 @@ class VLLMServerEngine(RefreshedEngine):
     """Writes with vLLM servers, on this machine or on others."""
 
     shared = True
+    refreshed_in_flight = True
 
     def __init__(
         self,
@@ -109,13 +111,33 @@ class VLLMServerEngine(RefreshedEngine):
         self._encoded_bytes = 0
         self._asking = Asking(concurrency, "vllm-servers")
         self._met = False
+        self._may_ask = threading.Event()
+        self._may_ask.set()
+        self._refreshes = 0
 
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         """The next turn of one conversation."""
         return await self._asking.hear(partial(self._write, context, sampling))
 
     def take_weights(self, weights: Weights, version: int) -> None:
-        """Hand the weights to every server that answers; one that was out is in again."""
+        """Hand the weights to every server that answers; one that was out is in again.
+
+        Turns under way go on with the new weights, as soon as these have read what the old ones did.
+        """
+        with self.on_hold():
+            self._take_weights(weights, version)
+
+    @contextmanager
+    def on_hold(self) -> Iterator[None]:
+        """What a server is asked meanwhile may meet with caches that are half emptied, so nothing is."""
+        self._may_ask.clear()
+        try:
+            yield
+        finally:
+            self._refreshes += 1
+            self._may_ask.set()
+
+    def _take_weights(self, weights: Weights, version: int) -> None:
         self._meet(Caller())
         alive = []
         for server in self.servers:
@@ -179,6 +201,9 @@ class VLLMServerEngine(RefreshedEngine):
         deadline = time.monotonic() + self.patience
         pause = 0.1
         while True:
+            while not self._may_ask.is_set():
+                caller.pause(0.02)
+            refreshes = self._refreshes
             images = self._images(server, context, names)
             try:
                 body = generate_body(context.ids, images, words)
@@ -187,6 +212,8 @@ class VLLMServerEngine(RefreshedEngine):
             except Refused as refusal:
                 if any(url is None for _, url in images):  # it may have dropped one that we took for known
                     server.known.clear()
+                elif refreshes != self._refreshes or not self._may_ask.is_set():
+                    pass  # weights came meanwhile, and the caches that its frames were in are gone
                 elif refusal.status in BUSY and time.monotonic() < deadline:
                     caller.pause(pause)
                     pause = min(2 * pause, 5.0)
