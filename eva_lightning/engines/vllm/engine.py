@@ -120,10 +120,10 @@ class VLLMEngine(RefreshedEngine):
     def take_weights(self, weights: Weights, version: int) -> None:
         """Replace all weights and empty every cache. The trainer may go on using its tensors: vLLM copies.
 
-        Turns under way go on with the new weights, as soon as these have read what the old ones did.
+        Turns under way go on with the new ones, behind what the old ones wrote.
         """
         self._wake("weights")
-        self.thread.call(lambda: self.thread.vllm.take(weights(), version))
+        self.thread.refresh(lambda: self.thread.vllm.take(weights(), version))
         self.policy_version, self.holds_weights = version, True
 
     @contextmanager
