@@ -9,18 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-import torch
 
 from eva_lightning.engines.base import Sampling
 from eva_lightning.engines.vllm.engine import VLLMEngine
-from eva_lightning.policy.inputs import lay_out, trajectory_inputs
 from eva_lightning.policy.loading import PolicyConfig, load_policy
-from eva_lightning.policy.logprobs import token_logprobs
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.reports.diagnosis.agreement import agreement_of, changed
-from eva_lightning.reports.diagnosis.conversations import make_probe, picture, write_probes
+from eva_lightning.reports.diagnosis.conversations import make_probe, write_probes
+from tests.engines.vllm.tokenwise import CLOSE, logprobs, written_by_old
 
-CLOSE = 5e-5
 PROBES = [make_probe(f"p{i}", i % 5, turns=2, seed=i) for i in range(16)]
 """Conversations of two turns with 0 to 4 frames."""
 WORDS = Sampling(max_tokens=24)
@@ -70,16 +67,6 @@ def interrupted(engine, step, then, words=WORDS):
     return written
 
 
-def logprobs(policy, record):
-    """Of every token of a trajectory that was written, under the policy as it is."""
-    laid = lay_out([trajectory_inputs(record, policy, picture)])
-    with torch.no_grad():
-        found = token_logprobs(
-            policy.model.eval(), laid, temperature=1.0, banned_ids=policy.renderer.banned_ids
-        )
-    return found.logprobs
-
-
 def test_a_turn_goes_on_with_new_weights_and_each_token_tells_those_that_wrote_it(policy, engine):
     """Tower and language model change behind the tenth token: frames are seen anew, all text is read anew."""
     push(policy, engine, 3)
@@ -94,10 +81,8 @@ def test_a_turn_goes_on_with_new_weights_and_each_token_tells_those_that_wrote_i
     old = [logprobs(policy, one) for one in written]
     in_mid_turn = 0
     for one, by_old, by_new in zip(written, old, new, strict=True):
-        told = torch.tensor([logprob for turn in one.turns for logprob in turn.logprobs])
-        older, newer = (told - by_old).abs() <= CLOSE, (told - by_new).abs() <= CLOSE
-        cut = int((~newer).nonzero().max()) + 1  # behind the last token that the new weights did not write
-        assert 1 <= cut <= 10 and older[:cut].all() and not older[cut:].all()
+        cut = written_by_old(one, by_old, by_new)
+        assert 1 <= cut <= 10
         if cut < len(one.turns[0].token_ids):
             in_mid_turn += 1
             assert [turn.weight_version for turn in one.turns] == [3, 4] and one.weight_versions == (3, 4)
