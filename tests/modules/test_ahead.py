@@ -8,17 +8,22 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.rollout import Limits
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.callbacks import IterationCheckpoint, RolloutRefresh
 from eva_lightning.datamodules import TaskData
 from eva_lightning.datamodules.record_loader import Batch
 from eva_lightning.engines.base import RefreshedEngine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import Fault, UsageError
+from eva_lightning.policy.loading import PolicyConfig, load_policy
+from eva_lightning.reports.diagnosis.agreement import changed
+from tests.engines.vllm.tokenwise import logprobs
 from tests.modules.copied import Copied
-from tests.modules.stages import Batches, Coin, Watching, as_they_are, make, trainer
+from tests.modules.stages import Batches, Coin, Watching, as_they_are, fit, make, trainer, weighed
 
 DIALECT = EvaDialect(timestamps="seconds")
 LOOK = DIALECT.call("frame_select", start_time=1, end_time=1, nframes=1, resize=0.25)
@@ -384,3 +389,29 @@ def test_what_can_not_have_several_batches_ahead_is_refused_before_anything_is_w
     assert (
         RolloutRefresh(overlap=True).batches_ahead == 1 and RolloutRefresh(max_staleness=3).batches_ahead == 0
     )
+
+
+def test_each_token_is_weighed_by_the_weights_that_wrote_it(world, taught, tiny_folder):
+    """Older weights wrote each first turn, the newest ones each second: those tokens count whole."""
+    policy = load_policy(PolicyConfig(path=str(tiny_folder), dtype="float32"))
+    now = [logprobs(policy, one, VideoWorld().reader(one.task.clips)) for one in taught]
+    with changed(policy, amount=0.05):
+        then = [logprobs(policy, one, VideoWorld().reader(one.task.clips)) for one in taught]
+    spanning, expected = [], []
+    for one, new, old in zip(weighed(taught), now, then, strict=True):
+        first, second = one.turns
+        cut = len(first.token_ids)
+        turns = [
+            replace(first, logprobs=old[:cut].tolist(), weight_version=3),
+            replace(second, logprobs=new[cut:].tolist(), weight_version=4),
+        ]
+        spanning.append(replace(one, turns=turns))
+        expected += [(new - old)[:cut].exp().clamp(max=2.0), torch.ones(len(new) - cut)]
+    module, told = make("fed", tiny_folder), Watching()
+    fit(module, spanning, callbacks=[told])
+    weights = torch.cat(expected)
+    assert told.told("importance/mean") == [pytest.approx(float(weights.mean()), abs=1e-4)]
+    assert told.told("importance/truncated") == [
+        pytest.approx(float((weights >= 2).float().mean()), abs=1e-4)
+    ]
+    assert weights[: len(taught[0].turns[0].token_ids)].std() > 0.01  # the older ones are not 1

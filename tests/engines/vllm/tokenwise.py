@@ -9,9 +9,9 @@ from eva_lightning.reports.diagnosis.conversations import picture
 CLOSE = 5e-5
 
 
-def logprobs(policy, record):
+def logprobs(policy, record, pixels=picture):
     """Of every token that was written, under the policy as it is."""
-    laid = lay_out([trajectory_inputs(record, policy, picture)])
+    laid = lay_out([trajectory_inputs(record, policy, pixels)])
     banned = policy.renderer.banned_ids
     with torch.no_grad():
         return token_logprobs(policy.model.eval(), laid, temperature=1.0, banned_ids=banned).logprobs
