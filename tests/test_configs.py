@@ -42,6 +42,7 @@ def trains(path):
 BESIDE = {"benchmarks/official.yaml", "benchmarks/uniform.yaml"}
 """Configs that change how the questions of another one are asked."""
 OVERLAYS = {
+    "demo/ahead.yaml": "demo/grpo.yaml",
     "demo/mining.yaml": "demo/grpo.yaml",
     "demo/vllm.yaml": "demo/grpo.yaml",
     "strategies/ddp.yaml": "sft.yaml",

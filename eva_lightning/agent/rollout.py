@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
@@ -118,6 +119,11 @@ def jobs_for(tasks: Sequence[Task], *, replicas: int = 1, seed: int = 0, step: i
     ]
 
 
+def threads_for(trajectories: int) -> int:
+    """One for each that may decode, and some for engines that read pixels: a loop's own are few."""
+    return trajectories + 4
+
+
 async def rollout(
     jobs: Sequence[Job],
     agent: Agent,
@@ -126,10 +132,13 @@ async def rollout(
     on_finish: Callable[[Trajectory], None] | None = None,
     watch: Stopwatch | None = None,
     keep: bool = True,
+    slots: asyncio.Semaphore | None = None,
 ) -> list[Trajectory]:
     """Make one trajectory for each job, `concurrency` at a time; they come back in the order of the jobs.
 
     Without `keep` nothing comes back and memory does not grow with the number of jobs: `on_finish` gets each.
+    Rollouts of one event loop that share `slots` have as many trajectories under way between them; one that
+    began earlier goes first.
     """
     watch = watch or Stopwatch()
     began = time.perf_counter()
@@ -137,18 +146,20 @@ async def rollout(
     queue = iter(enumerate(jobs))
 
     async def worker(queue: Iterator[tuple[int, Job]]) -> None:
-        with agent.engine.seat():
-            await asyncio.sleep(0)  # every worker is seated before the first one asks
-            for place, job in queue:
-                trajectory = await _Attempt(job, place, agent, watch).run()
-                finished[place] = trajectory if keep else None
-                if on_finish is not None:
-                    on_finish(trajectory)
+        # A slot is kept until no job is left, so that nobody who came later is let in before.
+        async with slots or nullcontext():
+            with agent.engine.seat():
+                await asyncio.sleep(0)  # every worker is seated before the first one asks
+                for place, job in queue:
+                    trajectory = await _Attempt(job, place, agent, watch).run()
+                    finished[place] = trajectory if keep else None
+                    if on_finish is not None:
+                        on_finish(trajectory)
 
     workers = max(min(concurrency, len(jobs)), 1)
-    # One for each trajectory that may decode, and some for engines that read pixels: the loop's own are few.
-    threads = ThreadPoolExecutor(workers + 4, thread_name_prefix="tool")
-    asyncio.get_running_loop().set_default_executor(threads)
+    if slots is None:  # else the loop is not ours alone
+        threads = ThreadPoolExecutor(threads_for(workers), thread_name_prefix="tool")
+        asyncio.get_running_loop().set_default_executor(threads)
     async with asyncio.TaskGroup() as group:
         for _ in range(workers):
             group.create_task(worker(queue))

@@ -128,16 +128,16 @@ class Batches(lightning.LightningDataModule):
 
     def train_dataloader(self):
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
-        return _as_they_are([shared(batch, rank, ranks) for batch in self.batches])
+        return as_they_are([shared(batch, rank, ranks) for batch in self.batches])
 
     def val_dataloader(self):
-        return _as_they_are([self.questions]) if self.questions else []
+        return as_they_are([self.questions]) if self.questions else []
 
     def test_dataloader(self):
-        return _as_they_are([self.questions])
+        return as_they_are([self.questions])
 
 
-def _as_they_are(batches):
+def as_they_are(batches):
     return DataLoader(batches, batch_size=1, collate_fn=lambda one: one[0])
 
 

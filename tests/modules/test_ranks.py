@@ -18,6 +18,7 @@ from tests.modules.stages import (
     teach,
     weighed,
 )
+from tests.modules.two_ranks import two_batches_ahead
 
 ENOUGH = 1e-6
 
@@ -131,3 +132,15 @@ def test_the_optimizer_s_state_is_shared_out_and_nothing_else_changes(ranks):
         for case in ("shared", "rest"):
             assert apart(whole, rank[case][0]) == 0
     assert apart(whole, mine["half"][0]) > 0
+
+
+def test_two_ranks_have_the_same_batches_ahead(ranks, world, tiny_folder):
+    """Their shares together are what one process learns from, in the same order and with the same dice."""
+    _, alone, told = two_batches_ahead(tiny_folder, world)
+    (events, first, both), (others, second, _) = (rank["ahead"] for rank in ranks)
+    assert [one + two for one, two in zip(first, second, strict=True)] == alone and len(alone) == 6
+    handed = [event for event in events if event[0] == "weights"]
+    assert handed == [("weights", version) for version in range(6)]
+    assert not [event for event in others if event[0] == "weights"]  # the first rank alone hands over
+    ages = [metrics["train/staleness/max"] for metrics in both]
+    assert ages[0] == 0 and max(ages) <= 2 and len(told) == len(ages) == 6

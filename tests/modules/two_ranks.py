@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import torch
+from lightning.pytorch import Callback
 
 from eva_lightning.callbacks import RolloutRefresh
 from eva_lightning.data.synthesis.world import load_world
+from eva_lightning.datamodules import TaskData
 from tests.modules.copied import Shelf
+from tests.modules.paced import Paced, at_once
 from tests.modules.stages import (
     DEALT,
     NO_CLIP,
@@ -81,6 +84,30 @@ def one_engine_for_both(folder, world, **settings):
     return module.engine.taken, {one.weight_versions for one in module.rollouts}, watching.metrics
 
 
+class ForBoth(Paced):
+    """One engine for both ranks, that is handed weights while both write."""
+
+    shared = True
+
+
+def two_batches_ahead(folder, world, **settings):
+    """Six iterations over three epochs: events of this rank's engine, what it learned from, what was told."""
+    events, watching, made = [], Watching(), []
+
+    class Keeping(Callback):
+        def on_train_batch_end(self, trainer, module, *_):
+            made.append([(one.task.id, one.replica, one.seed) for one in module.rollouts])
+
+    module = make(
+        "grpo", folder, attempts=2, rewards=[Coin()], engine=lambda policy: ForBoth(policy, at_once, events)
+    )
+    refresh = RolloutRefresh(overlap=True, max_staleness=2)
+    file = str(world.folder / "tasks.jsonl")
+    fitting = trainer(callbacks=[refresh, watching, Keeping()], max_epochs=3, limit_val_batches=0, **settings)
+    fitting.fit(module, TaskData(file, batch_size=2, eval_tasks=file))
+    return events, made, watching.metrics
+
+
 def shared_state(folder, world, file, **settings):
     """Two epochs with the optimizer's state on every rank, and shared out, and shared out with a stop in
     between: all weights, and the number of weights that this rank keeps a state of.
@@ -109,5 +136,6 @@ if __name__ == "__main__":
     found["dealt"] = dealt(tiny, world, torch.load(schooled), strategy="ddp", **two)
     Shelf.file = Path(out) / "shelf.pt"
     found["one engine"] = one_engine_for_both(tiny, world, strategy="ddp", **two)
+    found["ahead"] = two_batches_ahead(tiny, world, strategy="ddp", **two)
     found["state"] = shared_state(tiny, world, Path(out) / "half.ckpt", strategy="ddp", **two)
     torch.save(found, Path(out) / f"{torch.distributed.get_rank()}.pt")
