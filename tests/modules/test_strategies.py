@@ -75,8 +75,8 @@ def test_shards_make_the_steps_of_whole_weights(case, alone, shards):
 
 
 @pytest.mark.parametrize("case", SHARE)
-def test_rows_that_ranks_share_make_the_steps_of_whole_rows(case, steps, rows):
-    same_steps(steps(case), rows["ddp, rows shared", case])
+def test_rows_that_ranks_share_make_the_steps_of_whole_rows(case, alone, rows):
+    same_steps(alone(case), rows["ddp, rows shared", case])
 
 
 def test_shards_share_rows_too(alone, rows):
