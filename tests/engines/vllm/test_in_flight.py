@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from eva_lightning.engines.base import Sampling
+from eva_lightning.engines.vllm.adapter import FinishedTurn, going_on, joined
 from eva_lightning.engines.vllm.engine import VLLMEngine
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
@@ -65,6 +66,28 @@ def interrupted(engine, step, then, words=WORDS):
     finally:
         vllm.step = whole
     return written
+
+
+def piece(read, wrote, version, cut=False):
+    logprobs = tuple(-float(token) for token in wrote)
+    return FinishedTurn(
+        prompt_ids=read, token_ids=wrote, logprobs=logprobs, cut=cut, cached=0, version=version
+    )
+
+
+def test_three_pieces_make_a_turn_of_the_oldest_version():
+    """The prompt 1 2; 3 4 are written, then 5, then 6 7."""
+    pieces = [
+        piece([1, 2], (3, 4), 8),
+        piece([1, 2, 3, 4], (5,), 9),
+        piece([1, 2, 3, 4, 5], (6, 7), 10, True),
+    ]
+    whole = joined(pieces)
+    assert whole == piece([1, 2], (3, 4, 5, 6, 7), 8, True)
+    with pytest.raises(RuntimeError, match="went on behind other tokens"):
+        joined([pieces[0], piece([1, 2, 3, 3], (5,), 9)])
+    words = {"max_tokens": 10, "seed": 6, "temperature": 1.0}
+    assert going_on(words, 3) == {"max_tokens": 7, "seed": 5, "temperature": 1.0}
 
 
 def test_a_turn_goes_on_with_new_weights_and_each_token_tells_those_that_wrote_it(policy, engine):
