@@ -102,7 +102,7 @@ def test_attempts_at_a_question_that_was_rewritten_are_not_taken_for_attempts_at
     ("more", "said"),
     [
         (["--agent.limits.turns=0"], "limits: turns is 0: want 1 or more"),
-        (["--agent.overview.frames=0"], "overview: frames is 0"),
+        (["--agent.overview.frames=-1"], "overview: frames is -1"),
         (["--agent.temperature=-1"], "temperature is -1: want 0 or more"),
         (["--prices.read", "2"], "money is told where both prices are known"),
         (["--out", "tasks.jsonl"], "--out tasks.jsonl would take the place of what is read"),
