@@ -3,6 +3,8 @@ questions; those of plain commands with a file of what they read.
 """
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,6 +24,7 @@ from eva_lightning.data.synthesis.world import build_world, load_tasks
 from eva_lightning.files.store import located, portable, read, write
 from eva_lightning.records import Task, Trajectory
 from tests.reports.benchmarks.making_rows import rows_of, write_rows
+from tests.reports.benchmarks.public_forms import FORMS, lay_out
 
 pytestmark = pytest.mark.system
 
@@ -148,7 +151,13 @@ def choices(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("config", sorted(BENCHMARKS.glob("*.yaml")), ids=named)
+PUBLIC = {name.partition("/")[0] for name in FORMS}
+"""Benchmarks that are read from what their authors publish; the others from rows of EVA's release."""
+
+
+@pytest.mark.parametrize(
+    "config", [one for one in sorted(BENCHMARKS.glob("*.yaml")) if one.stem not in PUBLIC], ids=named
+)
 def test_a_benchmark_is_asked_and_told(config, choices, tiny_folder, tmp_path):
     beside = named(config) in BESIDE
     configs = [BENCHMARKS / "lvbench.yaml", config] if beside else [config]
@@ -175,6 +184,40 @@ def test_a_benchmark_is_asked_and_told(config, choices, tiny_folder, tmp_path):
     official = config.name == "official.yaml"
     assert (settings["dialect"].partition("(")[0] == "OfficialEvaDialect") == official
     assert settings["limits"]["last_call"] == official
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_public_benchmark_is_asked_from_what_its_authors_publish(name, choices, tiny_folder, tmp_path):
+    form, config = FORMS[name], BENCHMARKS / f"{name.partition('/')[0]}.yaml"
+    file = lay_out(form, tmp_path)
+    clip = next((choices / "clips").glob("*.mp4"))
+    for video in form.videos:
+        shutil.copy(clip, tmp_path / "videos" / video)
+    held = yaml.safe_load(config.read_text())["data"]["init_args"]["benchmarks"]
+    benchmark = next(one for one in held if one["name"].endswith(name.rpartition("/")[2]) or "/" not in name)
+    ours = benchmark | {"file": str(file), "videos": str(tmp_path / "videos")}
+    words = ["--config", named(config), f"--model.policy.path={tiny_folder}", "--trainer.accelerator=cpu"]
+    words += ["--model.engine=TransformersEngine", "--model.agent.limits.turn_tokens=1"]
+    words += [f"--data.benchmarks={json.dumps([ours])}", f"--trainer.default_root_dir={tmp_path}"]
+    assert main(["test", *words]) == 0
+    folder = tmp_path / "benchmarks" / benchmark["name"]
+    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert sorted(row["gt"] for row in rows) == sorted(form.golds)
+    told = (folder / "report.txt").read_text()
+    assert f"{len(form.golds)} questions answered" in told and "VITAL (published)" in told
+    for measure, value in benchmark["published"]["VITAL"].get("timed", {}).items():
+        assert re.search(rf"^{measure} +\S+ +{value:.2f}%", told, re.MULTILINE), measure
+    for written, expected in form.predicted.items():
+        text = (folder / written).read_text()
+        found = (
+            [json.loads(line) for line in text.splitlines()] if written.endswith("l") else json.loads(text)
+        )
+        assert in_order(found) == in_order(expected)
+
+
+def in_order(rows):
+    """Answers are written as they come."""
+    return sorted(rows, key=str) if isinstance(rows, list) else rows
 
 
 def command_of(config):
@@ -213,7 +256,39 @@ CG_BENCH = {
     "domain": "Life Record",
     "sub_category": "Entity Recognition",
 }
-ROWS = {"prepare_llava_video": LLAVA_VIDEO, "prepare_cgbench": [CG_BENCH]}
+MTVR = [
+    {
+        "id": f"{i:06}",
+        "video": "a.mp4",
+        "text": question,
+        "solution": solution,
+        "duration": 55.15,
+        "data_source": f"./data/{source}",
+    }
+    for i, (source, question, solution) in enumerate(
+        [
+            (
+                "charades_cutreward",
+                "Which second to which: a lift?",
+                "<think></think><answer>The event happens in the 0.28 - 55.15</answer>",
+            ),
+            (
+                "nextgqa_cutreward",
+                "Why?\nA. rain\nB. wind",
+                "<think>From 1 to 2, so</think><answer>From 32.00 to 53.00, B. wind</answer>",
+            ),
+            ("rextime_cutreward", "Why does he bend?", "From 32.00 to 53.00, to lift a bar."),
+            ("video_r1/numerical", "How many?", "<answer>3.5</answer>"),
+            ("video_r1/OCR", "What is written?", "<answer>EXIT 12</answer>"),
+            (
+                "video_r1/multiple_choice",
+                "Which?\nA. red\nB. blue",
+                ["<think>Where?</think><tool_call>{}</tool_call>", "<think>So.</think><answer>A</answer>"],
+            ),
+        ]
+    )
+]
+ROWS = {"prepare_llava_video": LLAVA_VIDEO, "prepare_cgbench": [CG_BENCH], "prepare_mtvr": MTVR}
 
 
 def run_prepare(config, folder):
@@ -248,8 +323,21 @@ def check_cgbench(tasks):
     assert one.extra["category"] == "Entity Recognition" and one.extra["duration"] == 1800.0
 
 
+def check_mtvr(tasks):
+    kinds = ["interval", "choice", "text", "rounded", "transcript", "choice"]
+    values = [(0.28, 55.15), "B", "to lift a bar.", 3.5, "EXIT 12", "A"]
+    assert [one.answer.kind for one in tasks] == kinds and [one.answer.value for one in tasks] == values
+    assert [one.answer.grounds for one in tasks] == [(), ((32.0, 53.0),), ((32.0, 53.0),), (), (), ()]
+    assert {one.extra["duration"] for one in tasks} == {55.15}
+    assert [one.extra["solution"] for one in tasks] == [row["solution"] for row in MTVR]
+
+
 def prepares(config, folder):
-    checks = {"prepare_llava_video": check_llava_video, "prepare_cgbench": check_cgbench}
+    checks = {
+        "prepare_llava_video": check_llava_video,
+        "prepare_cgbench": check_cgbench,
+        "prepare_mtvr": check_mtvr,
+    }
     checks[config.stem](run_prepare(config, folder))
 
 

@@ -18,6 +18,7 @@ from eva_lightning.files import store
 from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.settings_file import settle
 from eva_lightning.records import Trajectory
+from eva_lightning.reports.benchmarks.predictions import Predictions, write_predictions
 from eva_lightning.reports.benchmarks.result import Result, result_of
 
 SETTINGS = "settings.json"
@@ -26,9 +27,17 @@ SETTINGS = "settings.json"
 class Recorder:
     """Writes what one rank answers, and knows what all of them have answered before."""
 
-    def __init__(self, folder: str | Path, rank: int = 0, *, root: str | Path = ".") -> None:
-        """`root` is the folder of the videos: clips in it are written by relative paths."""
-        self.folder, self.rank, self.root = Path(folder), rank, root
+    def __init__(
+        self, folder: str | Path, rank: int = 0, *, root: str | Path = ".", whole_seconds: bool = False
+    ) -> None:
+        """
+        Args:
+            folder: Where the answers lie.
+            rank: Who writes.
+            root: Folder of the videos: clips in it are written by relative paths.
+            whole_seconds: Count times as if they had been said in whole seconds.
+        """
+        self.folder, self.rank, self.root, self.whole_seconds = Path(folder), rank, root, whole_seconds
         suffix = f".rank{rank}" if rank else ""
         self.trajectories = self.folder / f"trajectories{suffix}.jsonl"
         self.results = self.folder / f"results{suffix}.jsonl"
@@ -80,6 +89,14 @@ class Recorder:
         for file in sorted(self.folder.glob("results*.jsonl")):
             yield from store.stream(file, Result)
 
+    def predictions(self, forms: Mapping[str, Predictions]) -> list[Path]:
+        """The files of predictions, of all ranks' answers, in the order of their trajectories."""
+        files = sorted(self.folder.glob("trajectories*.jsonl"))
+        for name, form in forms.items():
+            answered = (one for file in files for one in store.stream(file, Trajectory))
+            write_predictions(self.folder / name, form, answered)
+        return [self.folder / name for name in forms]
+
     def close(self) -> None:
         for file in self._open or ():
             file.close()
@@ -98,7 +115,7 @@ class Recorder:
             store.write(results, map(self._result, self._located(file)))
 
     def _result(self, trajectory: Trajectory) -> Result:
-        return result_of(trajectory, self._duration(trajectory))
+        return result_of(trajectory, self._duration(trajectory), self.whole_seconds)
 
     def _located(self, file: Path) -> Iterator[Trajectory]:
         for one in store.stream(file, Trajectory):

@@ -5,10 +5,13 @@ The trajectory itself is written beside it and read by the viewer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from eva_lightning.records import AnswerKind, Ledger, StopReason, Trajectory
-from eva_lightning.scoring import canonical, score
+from eva_lightning.records import AnswerKind, Ledger, StopReason, Task, Trajectory
+from eva_lightning.reports.grounding import timed
+from eva_lightning.scoring import Verdict, canonical, score, times_said
+from eva_lightning.scoring.intervals import outward, overlap
 
 OFFICIAL: dict[str, str] = {
     "answered": "answer_found",
@@ -42,9 +45,12 @@ class Result:
     kind: AnswerKind
     """How the answer is compared."""
     value: float
-    """How good it is, from 0 to 1: an interval's overlap (IoU), a text's ROUGE; 1 or 0 for all others."""
+    """How good it is, from 0 to 1: an interval's overlap (IoU), a text's ROUGE, a number's nearness; 1 or 0
+    for most others; the mean of answer and overlap where both are asked for."""
     correct: bool
-    """By letter or words, as rewards are given."""
+    """By letter or words, as rewards are given; of a grounded answer the answer alone."""
+    timed: Mapping[str, float] = field(default_factory=dict)
+    """Of an answer that names times: its overlap, precision, recall and so on; empty for any other."""
     exact: bool
     """As EVA's evaluator scores: the whole answer is the letter, upper or lower case."""
     stop_reason: str
@@ -75,11 +81,12 @@ class Result:
     """What failed on the way."""
 
 
-def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
+def result_of(trajectory: Trajectory, duration: float = 0.0, whole_seconds: bool = False) -> Result:
     """The row of a finished trajectory; its task needs a gold answer."""
     task, answer = trajectory.task, trajectory.answer or ""
     assert task.answer is not None and trajectory.stop is not None
     gold, verdict, sound = canonical(task.answer), score(task, trajectory.answer), trajectory.stop != "fault"
+    verdict = _in_whole_seconds(task, answer, verdict) if whole_seconds else verdict
     times = tuple(frame.time for frame in trajectory.frames)
     return Result(
         id=task.id,
@@ -92,6 +99,7 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
         kind=task.answer.kind,
         value=verdict.value if sound else 0.0,
         correct=sound and verdict.correct,
+        timed=timed(verdict) if sound else {},
         exact=sound and answer.strip().upper() == gold.upper(),
         stop_reason=_officially(trajectory),
         stop=trajectory.stop,
@@ -107,6 +115,15 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
         seed=trajectory.seed,
         faults=tuple(trajectory.faults),
     )
+
+
+def _in_whole_seconds(task: Task, answer: str, verdict: Verdict) -> Verdict:
+    """The verdict if its times had been said from whole second to whole second, none of them shorter."""
+    if verdict.overlap is None or task.answer is None:
+        return verdict
+    found = overlap(outward(times_said(task, answer)), task.answer.intervals)
+    value = found.iou if verdict.answer is None else (verdict.answer + found.iou) / 2
+    return replace(verdict, value=value, overlap=found)
 
 
 def _officially(trajectory: Trajectory) -> str:

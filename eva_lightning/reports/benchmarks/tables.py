@@ -14,7 +14,7 @@ from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.result import Result
 from eva_lightning.reports.estimate import over_tasks
-from eva_lightning.reports.metrics import overlaps
+from eva_lightning.reports.grounding import OVERLAPS, TIMED, means
 from eva_lightning.reports.summary import table
 
 DURATIONS = (
@@ -40,19 +40,19 @@ def report(benchmark: Benchmark, results: Iterable[Result], broken: Sequence[Bro
     )
     if benchmark.published:
         parts.append(f"comparable with: {benchmark.published_settings}")
+        parts += [f"{name}: {theirs.source}" for name, theirs in benchmark.published.items() if theirs.source]
     parts.append("ended by: " + ", ".join(f"{stop} {count}" for stop, count in _stops(everything)))
     differ = sum(one.correct != one.exact for one in sound)
     exact = sum(one.exact for one in sound) / len(sound)
     parts.append(
         f"scored as EVA's evaluator does (the whole answer is the letter): {exact:.2%}; {differ} differ"
     )
-    parts += _overlap(sound)
+    parts += _timed(benchmark, sound)
     parts += _evidence(sound)
     for title, key in (("kind", _kind), ("video", _length)):
         groups = _grouped(sound, key)
         if len(groups) > 1:
-            rows = [(name, str(len(ones)), f"{_share(ones):.1%}") for name, ones in groups.items()]
-            parts.append(table((title, "questions", "accuracy"), rows))
+            parts.append(_by_group(title, groups))
     return "\n\n".join(parts)
 
 
@@ -65,7 +65,7 @@ def measures(results: Iterable[Result]) -> dict[str, float]:
         return told
     return told | {
         "accuracy": _share(sound),
-        **overlaps(_intervals(sound)),
+        **means(one.timed for one in sound),
         "accuracy_exact": _mean(sound, lambda one: float(one.exact)),
         "rounds": _mean(sound, lambda one: one.num_rounds),
         "total_tokens": _mean(sound, lambda one: one.total_tokens),
@@ -103,21 +103,27 @@ def _rows(benchmark: Benchmark, sound: Sequence[Result]) -> list[list[str]]:
     for name, theirs in benchmark.published.items():
         rounds = "-" if theirs.rounds is None else f"{theirs.rounds:.2f}"
         tokens = "-" if theirs.total_tokens is None else f"{theirs.total_tokens:.0f}"
-        rows.append([f"{name} (published)", f"{theirs.accuracy:.2f}%", "-", rounds, tokens, "-", "-"])
+        rows.append([f"{name} (published)", _percent(theirs.accuracy), "-", rounds, tokens, "-", "-"])
     return rows
 
 
-def _overlap(sound: Sequence[Result]) -> list[str]:
-    """How well interval answers meet the gold ones."""
-    values = _intervals(sound)
-    if not values:
+def _timed(benchmark: Benchmark, sound: Sequence[Result]) -> list[str]:
+    """How well answers that name times meet the gold ones, beside what others reported."""
+    asked = [one for one in sound if one.timed]
+    if not asked:
         return []
-    told = ", ".join(f"{name} {share:.1%}" for name, share in overlaps(values).items())
-    return [f"{len(values)} interval answers by their IoU: {told}"]
+    mine = means(one.timed for one in asked)
+    told = ", ".join(f"{name} {mine[name]:.1%}" for name in OVERLAPS)
+    others = {name: theirs.timed for name, theirs in benchmark.published.items() if theirs.timed}
+    known = [name for name in TIMED if name in mine or any(name in one for one in others.values())]
+    ours = {name: _percent(None if name not in mine else mine[name] * 100) for name in known}
+    rows = [[name, ours[name], *(_percent(one.get(name)) for one in others.values())] for name in known]
+    heads = ("times", "this policy", *(f"{name} (published)" for name in others))
+    return [f"{len(asked)} interval answers by their IoU: {told}", table(heads, rows)]
 
 
-def _intervals(sound: Sequence[Result]) -> list[float]:
-    return [one.value for one in sound if one.kind == "interval"]
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}%"
 
 
 def _evidence(sound: Sequence[Result]) -> list[str]:
@@ -134,6 +140,23 @@ def _evidence(sound: Sequence[Result]) -> list[str]:
             cost = _mean(ones, lambda one: one.visual_tokens)
             told += f"; {name}: accuracy {_share(ones):.1%}, {cost:.0f} visual tokens"
     return [told]
+
+
+def _by_group(title: str, groups: dict[str, list[Result]]) -> str:
+    """A row a group; with the mean value where answers may be partly right, and the mean over groups."""
+    heads, columns = [title, "questions", "accuracy"], [_share]
+    if any(one.value not in (0.0, 1.0) for ones in groups.values() for one in ones):
+        heads.append("value")
+        columns.append(_value)
+    rows = [[name, str(len(ones)), *(f"{of(ones):.1%}" for of in columns)] for name, ones in groups.items()]
+    over = [sum(of(ones) for ones in groups.values()) / len(groups) for of in columns]
+    total = sum(len(ones) for ones in groups.values())
+    rows.append(["mean over these", str(total), *(f"{value:.1%}" for value in over)])
+    return table(heads, rows)
+
+
+def _value(ones: Sequence[Result]) -> float:
+    return _mean(ones, lambda one: one.value)
 
 
 def _stops(everything: Sequence[Result]) -> list[tuple[str, int]]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from eva_lightning.faults import UsageError
-from eva_lightning.records import FrameRef, Part, Span, Task, Trajectory, Turn
+from eva_lightning.records import FrameRef, Interval, Part, Span, Task, Trajectory, Turn
 from eva_lightning.reports.viewer.rows import Pair, gold, grade, verdict
 from eva_lightning.reports.viewer.thumbnails import Album, Pasted
+from eva_lightning.scoring import times_said
 
 Spell = Callable[[Sequence[int]], list[str]]
 """The text of each token id, where a tokenizer is at hand."""
@@ -45,8 +46,10 @@ def _task(task: Task, album: Album) -> dict[str, Any]:
         "question": task.question,
         "options": [list(option) for option in zip(task.letters, task.options, strict=True)],
         "gold": gold(task),
+        "right": task.answer.value if task.answer and task.answer.kind == "choice" else None,
         "kind": task.answer.kind if task.answer else None,
         "evidence": evidence(task, {clip.id: place for place, clip in enumerate(task.clips)}),
+        "wanted": _ranges(task.answer.intervals if task.answer else ()),
         "clips": clips,
     }
 
@@ -71,6 +74,8 @@ def _side(trajectory: Trajectory, album: Album, spell: Spell | None) -> dict[str
         "answer": trajectory.answer,
         "grade": grade(judged),
         "why": judged.reason if judged else "",
+        "named": _ranges(times_said(trajectory.task, trajectory.answer)),
+        "elsewhere": trajectory.elsewhere,
         "stop": trajectory.stop or "running",
         "faults": trajectory.faults,
         "reward": trajectory.reward if trajectory.scores else None,
@@ -106,6 +111,9 @@ def _turn(
         "world": _parts(seen.parts, places, pictures) if seen else None,
         "error": seen.error if seen else None,
         "frames_cut": seen.frames_cut if seen else 0,
+        "calls": len(turn.calls),
+        "worked": seen.worked if seen else None,
+        "elsewhere": seen.elsewhere if seen else 0,
         "cut": turn.cut,
         "version": turn.weight_version,
         "surprise": [surprise(value) for value in turn.logprobs],
@@ -152,6 +160,11 @@ def segments(turn: Turn, answer: str | None) -> list[tuple[str, str]]:
         position = end
     pieces.append(("plain", turn.text[position:]))
     return [piece for piece in pieces if piece[1]]
+
+
+def _ranges(ranges: Sequence[Interval]) -> list[dict[str, Any]]:
+    """Seconds of an answer on the time line of the first clip: an answer names no other."""
+    return [{"clip": 0, "start": start, "end": end} for start, end in ranges]
 
 
 def _windows(spans: Sequence[Span], places: dict[str, int]) -> list[dict[str, Any]]:

@@ -73,10 +73,12 @@ def gold(task: Task) -> str | None:
     """The gold answer as a person reads it: "B. red", "12.0 to 20.0"; None where it is not known."""
     if task.answer is None:
         return None
-    plain = canonical(task.answer)
-    if task.answer.kind == "choice" and task.options:
-        return f"{plain}. {task.options[task.letters.index(plain)]}"
-    return plain
+    bare = replace(task.answer, grounds=())
+    plain = canonical(bare)
+    if bare.kind == "choice" and task.options:
+        plain = f"{plain}. {task.options[task.letters.index(plain)]}"
+    seconds = " and ".join(f"{start:g} to {end:g}" for start, end in task.answer.grounds)
+    return f"{plain} ({seconds} s)" if seconds else plain
 
 
 def row(one: Pair) -> dict[str, Any]:

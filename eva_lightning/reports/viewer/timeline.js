@@ -7,6 +7,7 @@ function drawTimeline(side, task, pictures, seen) {
   const sign = (name, words) => make("span", "", make("i", name), words);
   const legend = make("div", "legend", sign("box", "window looked at"), sign("line", "frame shown"));
   if (task.evidence.length) legend.append(sign("proof", "evidence"));
+  if (task.wanted.length) legend.append(sign("wanted", "gold answer"), sign("named", "its answer"));
   const notes = [];
   if (side.missing.includes("limit")) {
     notes.push(`${side.shown} of ${seen.length} frames have pictures: the page's share of one trajectory.`);
@@ -20,7 +21,8 @@ function lastSecond(shown, place) {
   const turns = shown.sides.flatMap((side) => side.turns);
   const opening = shown.sides.flatMap((side) => side.opening.flatMap((one) => one.parts));
   const frames = framesOf([...opening, ...turns.flatMap((turn) => turn.world ?? [])]);
-  const windows = [...shown.task.evidence, ...turns.flatMap((turn) => turn.windows)];
+  const named = [...shown.task.wanted, ...shown.sides.flatMap((side) => side.named)];
+  const windows = [...shown.task.evidence, ...named, ...turns.flatMap((turn) => turn.windows)];
   return Math.max(1, ...windows.filter((one) => one.clip === place).map((one) => one.end),
     ...frames.filter((frame) => frame.clip === place).map((frame) => frame.time));
 }
@@ -39,15 +41,43 @@ function drawClip(clip, place, side, task, shelf, seen) {
     const frames = mine.filter((frame) => frame.look === `turn ${number + 1}`);
     const lost = turn.error && !turn.windows.length && place === 0;
     if (!windows.length && !frames.length && !lost) return;
-    lanes.append(lane(`turn ${number + 1}`, windows, frames, at, turn.error, length));
+    const row = lane(`turn ${number + 1}`, windows, frames, at, turn.error, length);
+    lanes.append(about(turn).length ? titled(row, about(turn).join("; ")) : row);
   });
   if (!lanes.querySelector(".lane")) lanes.append(lane("", [], [], at));
+  const wanted = task.wanted.filter((one) => one.clip === place);
+  if (wanted.length) {
+    lanes.append(said("gold", "wanted", wanted, at), said("answer", "named", side.named, at));
+  }
   lanes.append(axis(length, at));
   const name = make("div", "name", make("b", "", clip.id),
     clip.file && clip.file !== clip.id ? make("span", "quiet", clip.file) : null,
     make("span", "quiet", clip.length === null ? "length not known" : time(clip.length)),
     shelf.problem ? make("span", "wrong", shelf.problem) : null);
   return make("div", "clip", name, lanes);
+}
+
+/** What a turn's calls came to, where that says more than its frames do. */
+function about(turn) {
+  const told = [];
+  if (turn.worked !== null && (turn.calls > 1 || turn.worked < turn.calls)) {
+    told.push(`${turn.worked} of ${many(turn.calls, "call")} worked`);
+  }
+  if (turn.elsewhere) told.push(`${many(turn.elsewhere, "visual token")} read by another model`);
+  return told;
+}
+
+/** A lane of seconds that an answer names, the gold one or the agent's. */
+function said(label, kind, ranges, at) {
+  const track = make("div", "track");
+  for (const one of ranges) {
+    const bar = titled(make("div", kind), `${short(one.start)} to ${time(one.end)}`);
+    bar.style.left = at(one.start);
+    bar.style.width = `calc(${at(one.end)} - ${at(one.start)})`;
+    track.append(bar);
+  }
+  if (!ranges.length) track.append(make("span", "note quiet", "no time was named"));
+  return make("div", "lane", make("span", "", label), track);
 }
 
 function lane(label, windows, frames, at, error, length) {

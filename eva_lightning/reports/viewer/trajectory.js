@@ -15,7 +15,7 @@ function drawDetail(shown, row) {
 
 function drawTask(task, row) {
   const options = task.options.map(([letter, text]) =>
-    make("li", task.gold === `${letter}. ${text}` ? "gold" : "", make("b", "", `${letter}. `), text));
+    make("li", letter === task.right ? "gold" : "", make("b", "", `${letter}. `), text));
   const about = make("p", "about");
   const add = (name, value) => about.append(make("span", "", `${name} `, make("b", "", value)));
   add("gold", task.gold ?? "not known");
@@ -80,6 +80,7 @@ function facts(side, frames) {
   add("rounds", String(side.turns.length));
   add("frames", String(frames));
   add("visual tokens", String(side.ledger.visual));
+  if (side.elsewhere) add("read elsewhere", String(side.elsewhere));
   add("attempt", String(side.replica));
   add("weights", side.versions.length ? side.versions.map((one) => `v${one}`).join(", ") : "–");
   add("seed", side.seed);
@@ -115,6 +116,7 @@ function drawTurn(turn, number, side, task, pictures) {
   const head = make("div", "head", make("b", "", `Turn ${number + 1}`));
   if (turn.surprise.length) head.append(make("span", "", many(turn.surprise.length, "token")));
   if (side.versions.length > 1) head.append(make("span", "", `weights v${turn.version}`));
+  for (const note of about(turn)) head.append(make("span", "", note));
   if (turn.cut) head.append(make("span", "wrong", "cut off by the token limit"));
   const words = make("div", "words", ...turn.text.map(([kind, text]) =>
     kind === "plain" ? text : make("span", `${kind} ${kind === "answer" ? side.grade : ""}`, text)));

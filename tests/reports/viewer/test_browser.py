@@ -7,6 +7,7 @@ import pytest
 
 from eva_lightning.cli import main
 from eva_lightning.files.store import write
+from eva_lightning.records import Observation, ToolCall, Turn
 from eva_lightning.scoring import score
 from tests.making import task, trajectory
 from tests.reports.viewer.browser import CHROMIUM, DRIVER, MISSING, chromium
@@ -185,3 +186,30 @@ def test_without_its_video_a_trajectory_is_still_there_to_read(taught, page, tmp
     assert "length not known" in browser.texts(".clip .name")[0]
     assert "clips can not be read" in browser.texts("#notes")[0]
     assert len(browser.texts(".tick")) == len(one.frames)
+
+
+def test_the_answer_s_seconds_and_the_gold_ones_lie_on_the_time_line(taught, page, tmp_path):
+    clip = taught.sloppy[0].task.clips[0]
+    asked = task("interval", ((10.0, 20.0), (30.0, 35.0)), clips=(clip,))
+    seen = Observation(parts=("nothing",), worked=1, elsewhere=120, error="no such second")
+    look = Turn(text="look", calls=(ToolCall(name="f", arguments={}, text="l"),) * 2, observation=seen)
+    made = trajectory(task=asked, turns=[look, Turn(text="15 to 25")], answer="15 to 25")
+    write(tmp_path / "when.jsonl", [made, replace(made, replica=1, answer="soon")])
+    browser = page(file=tmp_path / "when.jsonl", place="#1")
+    length = browser.run(
+        "return JSON.parse(document.getElementById('trajectory-1').textContent).task.clips[0].length"
+    )
+    lefts = "return [...document.querySelectorAll('.track .%s')].map(x => parseFloat(x.style.left))"
+    browser.wait("return document.querySelectorAll('.track .wanted').length", 2)
+    assert browser.run(lefts % "wanted") == pytest.approx([1000 / length, 3000 / length], abs=1e-3)
+    assert browser.run(lefts % "named") == pytest.approx([1500 / length], abs=1e-3)
+    widths = browser.run(
+        "return [...document.querySelectorAll('.track .named')].map(x => x.getBoundingClientRect().width)"
+    )
+    assert widths[0] > 4
+    told = browser.texts(".turn > .head")[0]
+    assert "1 of 2 calls worked" in told and "120 visual tokens read by another model" in told
+    assert "gold answer" in browser.texts(".clip + .legend")[0]
+    browser.click('.row[href="#2"]')
+    browser.wait("return document.querySelectorAll('.track .named').length", 0)
+    assert "no time was named" in " ".join(browser.texts(".track .note"))

@@ -77,3 +77,28 @@ def test_evidence_that_is_no_list_of_ranges_is_refused():
     assert evidence(task(extra={"evidence": [[1, 2.5]]}), {"v": 0}) == [{"clip": 0, "start": 1.0, "end": 2.5}]
     with pytest.raises(UsageError, match=r"task 't1': extra.evidence is 'all'; want \[\[start, end\], ...\]"):
         evidence(task(extra={"evidence": "all"}), {})
+
+
+def test_the_seconds_of_an_answer_stand_beside_those_that_were_wanted():
+    one = trajectory(task=task("interval", ((1.0, 2.5), (40.0, 50.0))), answer="2 to 3 and 9 to 8")
+    said = shown(one)
+    assert said["task"]["wanted"] == [
+        {"clip": 0, "start": 1.0, "end": 2.5},
+        {"clip": 0, "start": 40.0, "end": 50.0},
+    ]
+    assert said["sides"][0]["named"] == [{"clip": 0, "start": 2.0, "end": 3.0}]  # 9 to 8 is no place
+    for wanted, answer, named in (
+        ((), "2 to 3, B", 0),
+        (((1.0, 2.0),), "2 to 3, B", 1),
+        (((1.0, 2.0),), "B", 0),
+    ):
+        said = shown(trajectory(task=task(grounds=wanted), answer=answer))
+        assert (len(said["task"]["wanted"]), len(said["sides"][0]["named"])) == (len(wanted), named)
+        assert said["task"]["gold"] == ("B. blue (1 to 2 s)" if wanted else "B. blue")
+
+
+def test_what_calls_came_to_and_what_another_model_read_is_told():
+    seen = Observation(parts=("a red car",), worked=1, elsewhere=120)
+    (side,) = shown(trajectory(turns=[Turn(text="", calls=(call(), call()), observation=seen)]))["sides"]
+    (turn,) = side["turns"]
+    assert (turn["calls"], turn["worked"], turn["elsewhere"], side["elsewhere"]) == (2, 1, 120, 120)
