@@ -119,7 +119,10 @@ class BenchmarkEvaluation(Callback):
     ) -> dict[str, float]:
         """Ask what is not answered yet; then all that is to be said of all answers, and its numbers."""
         recorders = {
-            one.name: Recorder(root / one.name, trainer.global_rank, root=one.videos) for one in benchmarks
+            one.name: Recorder(
+                root / one.name, trainer.global_rank, root=one.videos, whole_seconds=one.whole_seconds
+            )
+            for one in benchmarks
         }
         with ExitStack() as stack:
             for benchmark in benchmarks:

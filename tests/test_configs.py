@@ -281,7 +281,11 @@ MTVR = [
             ("rextime_cutreward", "Why does he bend?", "From 32.00 to 53.00, to lift a bar."),
             ("video_r1/numerical", "How many?", "<answer>3.5</answer>"),
             ("video_r1/OCR", "What is written?", "<answer>EXIT 12</answer>"),
-            ("video_r1/multiple_choice", "Which?\nA. red\nB. blue", "<answer>A</answer>"),
+            (
+                "video_r1/multiple_choice",
+                "Which?\nA. red\nB. blue",
+                ["<think>Where?</think><tool_call>{}</tool_call>", "<think>So.</think><answer>A</answer>"],
+            ),
         ]
     )
 ]
@@ -326,6 +330,7 @@ def check_mtvr(tasks):
     assert [one.answer.kind for one in tasks] == kinds and [one.answer.value for one in tasks] == values
     assert [one.answer.grounds for one in tasks] == [(), ((32.0, 53.0),), ((32.0, 53.0),), (), (), ()]
     assert {one.extra["duration"] for one in tasks} == {55.15}
+    assert [one.extra["solution"] for one in tasks] == [row["solution"] for row in MTVR]
 
 
 def prepares(config, folder):

@@ -39,6 +39,7 @@ from eva_lightning.data.teaching.bank import ExperienceBank
 from eva_lightning.data.teaching.bill import Prices, bill_rows, read_bill
 from eva_lightning.data.teaching.filters import KeepRules
 from eva_lightning.data.teaching.lesson import Coaching, Keeping, Lesson, Teaching, filled_bank
+from eva_lightning.data.teaching.written_turns import written_turns
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import Fault, UsageError
@@ -72,6 +73,7 @@ def collect(
     served_name: str | None = None,
     tool_role: ToolRole = "tool",
     oracle: bool = False,
+    written: str | None = None,
     attempts: int = 1,
     agent: AgentConfig = USUAL,
     seed: int = 0,
@@ -103,6 +105,9 @@ def collect(
             set.
         tool_role: Role in which frames are sent to that server; "user" where it wants tool calls of its own.
         oracle: Let the oracle of the embedded world answer; needs scripts.jsonl beside the tasks.
+        written: Column of the turns that somebody wrote for each task, a text or a list of texts, as kept by
+            `eva prepare` (shape.keep). They are acted out here: their calls are made, and what these find is
+            seen. None: nobody wrote any.
         attempts: Trajectories per task, each with its own dice.
         agent: How it speaks, what it can do, when it must end. Without a dialect, frames of the embedded
             world are labelled in plain seconds. With an overview and no tools (eva/uniform.yaml) it is the
@@ -124,8 +129,10 @@ def collect(
         prices: What a million tokens cost, to be told with the other costs.
     """
     want_one_or_more(attempts=attempts, concurrency=concurrency, limit=limit)
-    if sum(map(bool, (model, server, oracle))) != 1:
-        raise UsageError("say who answers: --model FOLDER|HUB_ID, --server URL or --oracle, one of them")
+    if sum(map(bool, (model, server, oracle, written))) != 1:
+        raise UsageError(
+            "say who answers: --model FOLDER|HUB_ID, --server URL, --written COLUMN or --oracle, one of them"
+        )
     if agent.tools == [] and (coach or audit):
         raise UsageError("neither --coach nor --audit goes with --agent.tools []: there are no calls")
     file = task_file(tasks)
@@ -137,6 +144,7 @@ def collect(
         agent = _in_seconds(agent, file)
         settings: dict[str, Any] = (
             {"model": model, "oracle": oracle}
+            | ({} if written is None else {"written": written})
             | {f"agent.{name}": value for name, value in agent.facts().items()}
             | {"coach": coach is not None, "audit": audit is not None}
         )
@@ -155,11 +163,14 @@ def collect(
                 bank=filled_bank(coach.bank, book.kept.values(), keep) if coach else ExperienceBank(),
             )
             asked = settings.get("served_model")
-            writer = (
-                _oracle(file, questions, agent)
-                if oracle
-                else choose_engine(model, server, asked, engine, tool_role=tool_role, concurrency=concurrency)
-            )
+            if oracle:
+                writer = _oracle(file, questions, agent)
+            elif written is not None:
+                writer = ScriptedEngine(written_turns(questions, written))
+            else:
+                writer = choose_engine(
+                    model, server, asked, engine, tool_role=tool_role, concurrency=concurrency
+                )
             who = make_agent(agent, writer, decoder)
             quarantine = who.world.quarantine
             if quarantine is not None:

@@ -67,7 +67,8 @@ def as_recorded(agent: AgentConfig, known: Mapping[str, Any]) -> tuple[AgentConf
     if agent.dialect is None and known.get("dialect.timestamps") == "seconds":
         agent = replace(agent, dialect=default_dialect(seconds=True))
     if agent.overview is None and known.get("overview.frames"):
-        shown = {one.name: known[f"overview.{one.name}"] for one in fields(Overview)}
+        told = {one.name: f"overview.{one.name}" for one in fields(Overview)}
+        shown = {name: known[where] for name, where in told.items() if where in known}
         agent = replace(agent, overview=Overview(**shown))
     now = agent.facts()
     return agent, [

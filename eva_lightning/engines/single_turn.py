@@ -29,7 +29,7 @@ async def ask(
     pixels: Callable[[FrameRef], Pixels],
     sampling: Sampling = LIKELIEST,
     *,
-    clips: Sequence[Clip] = (),
+    clips: Sequence[Clip],
     timeout: float | None = None,
     place: int = 0,
 ) -> Utterance:

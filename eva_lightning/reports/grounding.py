@@ -6,6 +6,7 @@ the times of one answer are worth is the scorer's business.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 
 from eva_lightning.scoring import Verdict
@@ -77,7 +78,7 @@ def area(value: float, *, strictly: bool = False) -> float:
     >>> area(0.0), area(0.505), area(1.0), area(0.0, strictly=True), area(1.0, strictly=True)
     (0.005, 0.505, 1.0, 0.0, 0.995)
     """
-    reached = sum(value > least if strictly else value >= least for least in THRESHOLDS)
+    reached = bisect_left(THRESHOLDS, value) if strictly else bisect_right(THRESHOLDS, value)
     if not reached:
         return 0.0
     return 1.0 if reached == len(THRESHOLDS) else (reached - 0.5) / 100

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 
 from eva_lightning.records import Interval
 from eva_lightning.timecode import parse_seconds
@@ -59,6 +60,15 @@ def union(ranges: Iterable[Interval]) -> list[Interval]:
         else:
             merged.append((start, end))
     return merged
+
+
+def outward(ranges: Iterable[Interval]) -> list[Interval]:
+    """The same ranges from whole seconds to whole seconds, none shorter than before.
+
+    >>> outward([(1.2, 2.5), (3.0, 4.0)])
+    [(1.0, 3.0), (3.0, 4.0)]
+    """
+    return [(float(floor(start)), float(ceil(end))) for start, end in ranges]
 
 
 def _shared(ours: Sequence[Interval], theirs: Sequence[Interval]) -> list[Interval]:

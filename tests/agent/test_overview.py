@@ -41,6 +41,19 @@ def test_over_its_tokens_it_shows_fewer_and_smaller_frames():
     assert shown(frames=4, tokens=1).frames == ()
 
 
+def test_each_frame_may_have_a_limit_of_its_own_and_then_all_of_them_are_shown():
+    one = shown(frames=64, frame_tokens=64)
+    assert len(one.frames) == 64 and {frame.visual_tokens for frame in one.frames} == {60}  # 6 x 10 of 64
+    assert {frame.visual_tokens for frame in shown(frames=2, resize=0.1, frame_tokens=64).frames} == {2}
+
+
+def test_of_no_frames_it_is_none_as_eva_begins():
+    one = shown(frames=0)
+    assert one.frames == () and one.prompt[1].text.startswith("Video Length: 99 seconds.")
+    with pytest.raises(ValueError, match="frame_tokens is 0: want 1 or more"):
+        Overview(frame_tokens=0)
+
+
 def test_each_clip_has_its_own():
     one = shown(frames=2, clips=(Clip(id="v", path="v.mp4"), Clip(id="w", path="w.mp4")))
     assert [frame.clip for frame in one.frames] == ["v", "v", "w", "w"]

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.commands import collect
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.lock import sole_writer
-from eva_lightning.files.store import located, read, write
+from eva_lightning.files.store import located, portable, read, write
 from eva_lightning.records import Answer, Trajectory
 from eva_lightning.video.quarantine import LeftOut
 
@@ -34,6 +35,27 @@ def test_the_oracle_answers_every_attempt_rightly(world, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "when" in said and "100.0%" in said and "4 trajectories in" in said
     assert "seconds:" in "".join(message.text for message in made[0].messages)  # the embedded world's labels
+
+
+def test_turns_that_somebody_wrote_are_acted_out_with_what_they_look_at(world, tmp_path):
+    look = EvaDialect().call("frame_select", start_time=5, end_time=7, nframes=2)
+    tasks = [
+        replace(task, extra={**task.extra, "turns": turns})
+        for task, turns in zip(
+            world.tasks, ([look, "<answer>blue</answer>"], "no call, no answer"), strict=True
+        )
+    ]
+    write(world.folder / "written.jsonl", [portable(one, world.folder) for one in tasks])
+    words = ["--tasks", str(world.folder / "written.jsonl"), "--out", str(tmp_path / "o.jsonl")]
+    collect.main([*words, "--written", "turns"])
+    made = {one.task.id: one for one in read(tmp_path / "o.jsonl", Trajectory)}
+    acted, silent = (made[task.id] for task in tasks)
+    assert [turn.text for turn in acted.turns] == [look, "<answer>blue</answer>"]
+    assert (acted.answer, acted.stop) == ("blue", "answered")
+    assert all(5 <= one.time <= 7 for one in acted.frames) and len(acted.frames) == 2
+    assert (silent.turns[0].text, silent.stop) == ("no call, no answer", "no_action")
+    with pytest.raises(UsageError, match=r"gone is None; want the turns that were written for it"):
+        collect.main([*words[:2], "--out", str(tmp_path / "p.jsonl"), "--written", "gone"])
 
 
 def test_clips_under_the_folder_of_the_output_are_written_relative(world, tmp_path):
@@ -102,7 +124,7 @@ def test_attempts_at_a_question_that_was_rewritten_are_not_taken_for_attempts_at
     ("more", "said"),
     [
         (["--agent.limits.turns=0"], "limits: turns is 0: want 1 or more"),
-        (["--agent.overview.frames=0"], "overview: frames is 0"),
+        (["--agent.overview.frames=-1"], "overview: frames is -1"),
         (["--agent.temperature=-1"], "temperature is -1: want 0 or more"),
         (["--prices.read", "2"], "money is told where both prices are known"),
         (["--out", "tasks.jsonl"], "--out tasks.jsonl would take the place of what is read"),

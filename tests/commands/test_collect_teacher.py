@@ -223,7 +223,7 @@ def test_the_role_of_tool_messages_can_be_the_user_s(world, tmp_path):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--agent.overview.frames=0"], "overview: frames is 0"),
+        (["--agent.overview.frames=-1"], "overview: frames is -1"),
         (["--agent.tools=[]", "--coach"], "neither --coach nor --audit"),
     ],
 )

@@ -198,7 +198,7 @@ def test_a_command_ends_when_nobody_waits_for_a_reply_any_more(tmp_path):
         "from eva_lightning.engines.single_turn import ask\n"
         "engine = ServerEngine(sys.argv[1], 'm', timeout=60)\n"
         "try:\n"
-        "    asyncio.run(ask(engine, ('What?',), None, timeout=0.5))\n"
+        "    asyncio.run(ask(engine, ('What?',), None, clips=(), timeout=0.5))\n"
         "except Exception as fault:\n"
         "    print(fault)\n"
     )

@@ -66,12 +66,21 @@ def filled(form: str, row: Mapping[str, Any], value: object = "") -> str:
 def part(value: Any, pattern: str | None, column: str) -> Any:
     """The part of a text that a pattern finds: its first group, or all that it matches.
 
+    A list of texts is read as one.
+
     >>> part("<think>...</think><answer>B</answer>", "<answer>(.*)</answer>", "solution")
     'B'
     """
+    value = value if pattern is None else joined(value)
     if pattern is None or not isinstance(value, str):
         return value
     found = re.search(pattern, value, re.DOTALL)
     if found is None:
         raise BadRow(f"no {column}", f"{column}: {value!r:.60} holds nothing like {pattern}")
     return found[1] if found.re.groups else found[0]
+
+
+def joined(value: Any) -> Any:
+    """A list of texts as one, a line each; anything else as it is."""
+    texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return "\n".join(value) if texts else value

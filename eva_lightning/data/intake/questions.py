@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from eva_lightning.data.intake.bad_row import BadRow
-from eva_lightning.data.intake.cells import cell, filled, is_empty, part, value_of
+from eva_lightning.data.intake.cells import cell, filled, is_empty, joined, part, value_of
 from eva_lightning.data.intake.row_shape import RowShape
 from eva_lightning.data.intake.video_folder import VideoFolder
 from eva_lightning.data.intake.wording import (
@@ -215,13 +215,15 @@ def _answer(value: Any, options: tuple[str, ...], shape: RowShape, begin: float)
 
 def _grounds(row: Mapping[str, Any], shape: RowShape, begin: float) -> tuple[Interval, ...]:
     """The seconds that are to be said with the answer; none where the row has none."""
-    held: Any = cell(row, shape.grounds)
-    if is_empty(held) and shape.grounds is not None and shape.grounds_part is None:
+    if shape.grounds is None:
+        return ()
+    held = cell(row, shape.grounds)
+    if shape.grounds_part is None:
         held = value_of(row, shape.grounds)
-    if isinstance(held, str) and shape.grounds_part is not None:
+    elif isinstance(held := joined(held), str):
         if not re.search(shape.grounds_part, held, re.DOTALL):
             return ()
-        held = part(held, shape.grounds_part, str(shape.grounds))
+        held = part(held, shape.grounds_part, shape.grounds)
     try:
         return () if is_empty(held) else _ranges(literal(held), begin)
     except ValueError as problem:

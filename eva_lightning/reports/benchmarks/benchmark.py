@@ -53,6 +53,9 @@ class Benchmark:
     were measured."""
     table: Table = field(default_factory=Table)
     """What must be known of the file beside its path."""
+    whole_seconds: bool = False
+    """Round what is said outward to whole seconds before its overlap is taken, as the script of some
+    benchmarks does; in results and report alone."""
     predictions: dict[str, Predictions] = field(default_factory=dict)
     """Files to write beside the results, by name, for the scorers of others: what each says of a question."""
     published: dict[str, Published] = field(default_factory=dict)

@@ -27,9 +27,17 @@ SETTINGS = "settings.json"
 class Recorder:
     """Writes what one rank answers, and knows what all of them have answered before."""
 
-    def __init__(self, folder: str | Path, rank: int = 0, *, root: str | Path = ".") -> None:
-        """`root` is the folder of the videos: clips in it are written by relative paths."""
-        self.folder, self.rank, self.root = Path(folder), rank, root
+    def __init__(
+        self, folder: str | Path, rank: int = 0, *, root: str | Path = ".", whole_seconds: bool = False
+    ) -> None:
+        """
+        Args:
+            folder: Where the answers lie.
+            rank: Who writes.
+            root: Folder of the videos: clips in it are written by relative paths.
+            whole_seconds: Count times as if they had been said in whole seconds.
+        """
+        self.folder, self.rank, self.root, self.whole_seconds = Path(folder), rank, root, whole_seconds
         suffix = f".rank{rank}" if rank else ""
         self.trajectories = self.folder / f"trajectories{suffix}.jsonl"
         self.results = self.folder / f"results{suffix}.jsonl"
@@ -107,7 +115,7 @@ class Recorder:
             store.write(results, map(self._result, self._located(file)))
 
     def _result(self, trajectory: Trajectory) -> Result:
-        return result_of(trajectory, self._duration(trajectory))
+        return result_of(trajectory, self._duration(trajectory), self.whole_seconds)
 
     def _located(self, file: Path) -> Iterator[Trajectory]:
         for one in store.stream(file, Trajectory):

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from eva_lightning.records import AnswerKind, Ledger, StopReason, Trajectory
+from eva_lightning.records import AnswerKind, Ledger, StopReason, Task, Trajectory
 from eva_lightning.reports.grounding import timed
-from eva_lightning.scoring import canonical, score
+from eva_lightning.scoring import Verdict, canonical, score, times_said
+from eva_lightning.scoring.intervals import outward, overlap
 
 OFFICIAL: dict[str, str] = {
     "answered": "answer_found",
@@ -80,11 +81,12 @@ class Result:
     """What failed on the way."""
 
 
-def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
+def result_of(trajectory: Trajectory, duration: float = 0.0, whole_seconds: bool = False) -> Result:
     """The row of a finished trajectory; its task needs a gold answer."""
     task, answer = trajectory.task, trajectory.answer or ""
     assert task.answer is not None and trajectory.stop is not None
     gold, verdict, sound = canonical(task.answer), score(task, trajectory.answer), trajectory.stop != "fault"
+    verdict = _in_whole_seconds(task, answer, verdict) if whole_seconds else verdict
     times = tuple(frame.time for frame in trajectory.frames)
     return Result(
         id=task.id,
@@ -113,6 +115,15 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
         seed=trajectory.seed,
         faults=tuple(trajectory.faults),
     )
+
+
+def _in_whole_seconds(task: Task, answer: str, verdict: Verdict) -> Verdict:
+    """The verdict if its times had been said from whole second to whole second, none of them shorter."""
+    if verdict.overlap is None or task.answer is None:
+        return verdict
+    found = overlap(outward(times_said(task, answer)), task.answer.intervals)
+    value = found.iou if verdict.answer is None else (verdict.answer + found.iou) / 2
+    return replace(verdict, value=value, overlap=found)
 
 
 def _officially(trajectory: Trajectory) -> str:

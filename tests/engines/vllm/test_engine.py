@@ -10,6 +10,7 @@ from eva_lightning.agent import Agent, Limits, Overview, jobs_for, rollout
 from eva_lightning.agent.dialects.vital import VitalDialect
 from eva_lightning.agent.tools.clip_frames import ClipFrames
 from eva_lightning.engines.base import Context, Sampling
+from eva_lightning.engines.single_turn import ask
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.engines.vllm.adapter import check_version
 from eva_lightning.engines.vllm.engine import VLLMEngine
@@ -20,6 +21,7 @@ from eva_lightning.reports.diagnosis.agreement import agreement_of
 from eva_lightning.reports.diagnosis.conversations import make_probe, picture, write_probes
 from tests.making import StillWorld, task
 
+GREEDY = Sampling(temperature=0.0, max_tokens=8)
 CLOSE = 5e-5
 """Log-probs of engine and trainer in float32 differ by less."""
 PROBES = [make_probe(f"p{i}", i % 13, turns=1 + i % 4, seed=i) for i in range(64)]
@@ -108,6 +110,24 @@ def test_after_an_overview_and_clips_the_logprobs_are_the_trainer_s(policy, engi
     assert all(one.prompt_ids.count(engine.renderer.image_token_id) == 8 for one in written)
     found = agreement_of(policy, written)
     assert found.tokens > 200 and found.largest <= CLOSE
+
+
+def test_one_who_is_asked_about_clips_of_one_name_sees_each_file_s_own_frames(policy, engine):
+    """A judge's questions: the frame is `v` at second 1 in both, and the engine keeps what it has seen."""
+    own, parts = TransformersEngine(policy), ["What colour?", frame(rows=3, columns=3)]
+    looks = {"one.mp4": lambda one: np.zeros((one.height, one.width, 3), np.uint8), "two.mp4": picture}
+
+    def replies(who):
+        clips = [(Clip(id="v", path=path),) for path in looks]
+        asked = zip(looks.values(), clips, strict=True)
+        return [asyncio.run(ask(who, parts, read, GREEDY, clips=these)) for read, these in asked]
+
+    theirs, ours = replies(engine), replies(own)
+    own.close()
+    assert ours[0].logprobs != ours[1].logprobs
+    for said, expected in zip(theirs, ours, strict=True):
+        assert said.token_ids == expected.token_ids
+        assert np.abs(np.subtract(said.logprobs, expected.logprobs)).max() <= CLOSE
 
 
 def test_the_likeliest_tokens_are_those_of_the_trainer_s_own_generation(policy, engine):

@@ -129,3 +129,13 @@ def test_kinds_with_answers_that_are_partly_right_have_a_mean_value_and_a_mean_o
     assert ["kind", "questions", "accuracy", "value"] in lines
     assert ["size", "1", "100.0%", "60.0%"] in lines and ["way", "2", "100.0%", "100.0%"] in lines
     assert ["mean", "over", "these", "3", "100.0%", "80.0%"] in lines
+
+
+def test_times_can_be_counted_in_whole_seconds_as_some_scripts_do():
+    asked = task("interval", (10.0, 20.0), id="VUE/0", source="VUE")
+    one = trajectory(task=asked, answer="10.6 to 13.2 and 14.9 to 15.1")
+    plain, rounded = result_of(one), result_of(one, whole_seconds=True)
+    assert plain.timed["recall"] == pytest.approx(0.28) and rounded.timed["recall"] == 0.6  # 10 to 16
+    assert (rounded.value, rounded.timed["precision"]) == (0.6, 1.0)
+    choice = trajectory(task=task(id="VUE/1"))
+    assert result_of(choice, whole_seconds=True) == result_of(choice)

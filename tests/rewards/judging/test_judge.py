@@ -276,4 +276,4 @@ def test_an_engine_that_is_late_by_its_own_clock_is_a_fault():
         raise TimeoutError
 
     with pytest.raises(EngineFault, match="ScriptedEngine did not reply in its own time"):
-        asyncio.run(ask(ScriptedEngine(late), ("What?",), lambda frame: None))
+        asyncio.run(ask(ScriptedEngine(late), ("What?",), lambda frame: None, clips=()))
