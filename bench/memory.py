@@ -5,8 +5,8 @@ of its own; beside the naive way, whose logits, their softmax and its gradient w
 peak is computed, not suffered (36 GB); values and gradients are compared on 300 tokens, where both fit.
 
 Trajectories: bytes of the host that each of 64 takes that wait for their update, of four looks at 15 frames
-of 448 x 448 and ten times as many; beside peers that keep frames as PIL images, or as base64 text. About five
-minutes.
+of 448 x 448 and ten times as many, and of the ids that all of them share, once a process; beside peers that
+keep frames as PIL images, or as base64 text. About five minutes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from eva_lightning.policy.shared_ids import share_ids
 from eva_lightning.policy.token_scores import TokenScores, rows_of
 from eva_lightning.records import Clip, FrameRef, Message, Observation, Task, Trajectory, Turn
 
@@ -104,7 +105,7 @@ def trajectory(number: int, picture: Callable[[int], Any], frames: int) -> tuple
     task = Task(id=str(number), clips=(Clip(id="v", path="v.mp4"),), question="What is shown?")
     prompt = (Message(role="user", parts=("".join(map(chr, dice.integers(97, 123, 1600))),)),)
     prompt_ids = dice.integers(0, VOCABULARY, 400).tolist()
-    made = Trajectory(task=task, prompt=prompt, prompt_ids=prompt_ids, turns=turns)
+    made = share_ids(Trajectory(task=task, prompt=prompt, prompt_ids=prompt_ids, turns=turns))
     return made, [picture(place) for place in range(LOOKS * frames)]
 
 
@@ -125,11 +126,22 @@ def _base64(seed: int) -> str:
 
 def host_bytes(picture: Callable[[int], Any], count: int, frames: int = FRAMES) -> float:
     """Bytes of one of `count` trajectories that wait."""
+    trajectory(0, picture, 1)  # what is made once, and not for each
     tracemalloc.start()
     kept = [trajectory(number, picture, frames) for number in range(count)]
     taken = tracemalloc.get_traced_memory()[0] / len(kept)
     tracemalloc.stop()
     return taken
+
+
+def shared_bytes() -> float:
+    """Bytes of the ids that all trajectories have in common."""
+    tracemalloc.start()
+    kept = trajectory(0, lambda place: None, FRAMES)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept
+    return taken - host_bytes(lambda place: None, 1)
 
 
 def _alone(what: str, tokens: int) -> int:
@@ -157,6 +169,7 @@ def main() -> None:
         "logprob_peak_over_naive": scores["logprobs"] / (full + gradients),
         "entropy_peak_over_naive": scores["entropy"] / (full + gradients),
         **apart(),
+        "host_bytes_of_shared_ids": shared_bytes(),
         "host_bytes_per_trajectory": host_bytes(lambda place: None, 64),
         "host_bytes_of_600_frames": host_bytes(lambda place: None, 64, 10 * FRAMES),
         "host_bytes_of_pil_images": host_bytes(_pil, 1),

@@ -203,7 +203,7 @@ class FailureMining(Callback):
             return
         self._request = self._work = None
         if written.tasks:
-            later = int(module.overlap)  # the next batch is on its way already
+            later = module.batches_ahead  # so many are on their way already
             _data(trainer).add_mined(written.tasks, later=later)
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             write_down(written, _folder(trainer) / f"iteration-{request.iteration:06d}.jsonl")

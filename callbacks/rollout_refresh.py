@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from eva_lightning.modules.base import PolicyModule
 
 
+MOST_AHEAD = 4
+"""Rollouts ahead; what more staleness does to learning was never measured."""
+
+
 class RolloutRefresh(Callback):
     """Keeps the engine's weights fresh; does nothing for an engine that writes with the policy's own.
 
@@ -29,11 +33,15 @@ class RolloutRefresh(Callback):
     and always before an evaluation: it judges the policy as it is now. The seconds it takes are logged as
     `time/refresh`.
 
-    With `overlap` the rollouts of the next iteration are made while this one is learned from, by weights one
-    iteration older; the truncated importance weights of the objective correct for that. The first iteration
-    of a run, resumed or not, makes its own first, so a resumed run is as good as an unbroken one, but not the
-    same to the last bit. Seconds the trainer waited for a rollout are then `time/collect`, those it took are
-    `time/ahead`.
+    With `overlap` the rollouts of the next iterations are made while this one is learned from: of one, or of
+    as many as `max_staleness` permits, up to 4. Which tasks an iteration learns from does not depend on it.
+    With one, nothing is under way when weights change. With more, weights are handed over while trajectories
+    are written: a turn goes on with the new ones, so a trajectory may span several versions, and its oldest
+    turn counts. The truncated importance weights of the objective correct for that, token by token. A run
+    that is resumed makes anew what was under way, so it is as good as an unbroken one, but not the same to
+    the last bit. Seconds the trainer waited for a rollout are `time/collect`, those it took are `time/ahead`;
+    `staleness/mean`, `max` and `spanning` (the share of trajectories with turns of several versions) tell
+    what was learned from.
     """
 
     def __init__(self, every: int = 1, max_staleness: int | None = None, overlap: bool = False) -> None:
@@ -41,7 +49,8 @@ class RolloutRefresh(Callback):
         Args:
             every: Hand over when the engine is so many iterations behind.
             max_staleness: How many iterations behind the weights may be that wrote what is learned from; if
-                more, training stops. None is what `every` and `overlap` bring about, and no more.
+                more, training stops. With `overlap` it says how many rollouts are made ahead, too. None is
+                what `every` and `overlap` bring about (one rollout ahead), and no more.
             overlap: Make rollouts while training (GRPO only).
         """
         inevitable = every - 1 + int(overlap)
@@ -54,7 +63,12 @@ class RolloutRefresh(Callback):
             )
         self.every = every
         self.max_staleness = inevitable if max_staleness is None else max_staleness
-        self.overlap = overlap
+        self.batches_ahead = self.max_staleness - (every - 1) if overlap else 0
+        if self.batches_ahead > MOST_AHEAD:
+            raise UsageError(
+                f"RolloutRefresh: max_staleness is {max_staleness}, so that with every={every} "
+                f"{self.batches_ahead} rollouts would be made ahead; want {MOST_AHEAD} at most"
+            )
         self._handed_over = False
         self._module: PolicyModule | None = None
 
@@ -64,8 +78,8 @@ class RolloutRefresh(Callback):
         pl_module.refreshed_by(self)
 
     def on_fit_start(self, trainer: Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
-        if self.overlap:
-            _check_overlap(pl_module)
+        if self.batches_ahead:
+            _check_overlap(pl_module, self.batches_ahead)
 
     def on_exception(  # type: ignore[override]
         self, trainer: Trainer, pl_module: PolicyModule, exception: BaseException
@@ -114,20 +128,21 @@ def _hand_over_together(trainer: Trainer, module: PolicyModule, engine: Refreshe
                 if is_sharded(backbone):
                     deque(passing, maxlen=0)  # to the end, whoever stops listening: the others go on
 
-    strategy.barrier("RolloutRefresh")  # nobody writes any more
-    if trainer.is_global_zero:
-        try:
-            engine.take_weights(weights, module.iteration)
-        finally:
-            strategy.broadcast(False)
-    else:
-        while strategy.broadcast(False):  # what rank 0 says
-            if is_sharded(backbone):
-                deque(merged_weights(backbone), maxlen=0)
-        engine.policy_version = module.iteration
+    with engine.on_hold():
+        strategy.barrier("RolloutRefresh")  # nobody begins to write any more
+        if trainer.is_global_zero:
+            try:
+                engine.take_weights(weights, module.iteration)
+            finally:
+                strategy.broadcast(False)
+        else:
+            while strategy.broadcast(False):  # what rank 0 says
+                if is_sharded(backbone):
+                    deque(merged_weights(backbone), maxlen=0)
+            engine.policy_version = module.iteration
 
 
-def _check_overlap(module: PolicyModule) -> None:
+def _check_overlap(module: PolicyModule, batches_ahead: int) -> None:
     engine = module.engine
     if not isinstance(module, Collecting):
         raise UsageError(
@@ -143,8 +158,14 @@ def _check_overlap(module: PolicyModule) -> None:
             "RolloutRefresh: overlap is on, but the engine sleeps while the policy is trained: set its "
             "sleep_level to 0"
         )
+    if batches_ahead > 1 and not engine.refreshed_in_flight:
+        raise UsageError(
+            f"RolloutRefresh: overlap is on with {batches_ahead} rollouts ahead, but this "
+            f"{type(engine).__name__} can not be handed weights while it writes (ranks that share a vLLM "
+            "can not): set max_staleness to 1, tensor_parallel to 1, or take VLLMServerEngine"
+        )
     if module.objective.importance_cap is None:
         raise UsageError(
-            "RolloutRefresh: overlap is on, but objective.importance_cap is null: trajectories that are one "
-            "iteration old want truncated importance weights; set it, for example to 2.0"
+            "RolloutRefresh: overlap is on, but objective.importance_cap is null: trajectories that older "
+            "weights wrote want truncated importance weights; set it, for example to 2.0"
         )

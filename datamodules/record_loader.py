@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -38,23 +38,23 @@ class Pool(Generic[Record]):
 
 
 class Batch(Generic[Record]):
-    """Records that are worked on together, and a look at those of the batch after them.
+    """Records that are worked on together, and a look at those of the batches after them.
 
     No list: half-precision strategies look into lists for tensors and refuse the frozen records they find.
     """
 
     def __init__(
-        self, records: Sequence[Record], ahead: Callable[[], Sequence[Record]] | None = None
+        self, records: Sequence[Record], ahead: Callable[[int], list[list[Record]]] | None = None
     ) -> None:
         self.records: Sequence[Record] = records
-        self._ahead: Callable[[], Sequence[Record]] | None = ahead
+        self._ahead: Callable[[int], list[list[Record]]] | None = ahead
 
-    def ahead(self) -> Sequence[Record]:
-        """What comes next, as things stand: what is added until then may change it. Nothing is drawn.
+    def ahead(self, count: int) -> list[list[Record]]:
+        """The next batches, so many, as things stand: what is added until then may change them.
 
-        In an evaluation it is empty.
+        Nothing is drawn. In an evaluation there are none.
         """
-        return self._ahead() if self._ahead else []
+        return self._ahead(count) if self._ahead else []
 
     def __len__(self) -> int:
         return len(self.records)
@@ -118,12 +118,12 @@ class RecordLoader(Generic[Record]):
         for _ in range(len(self)):
             yield Batch(self._share(self._draw()), self.peek)
 
-    def peek(self) -> list[Record]:
-        """This rank's share of the batch that would come next; of the next epoch, if this one is over."""
+    def peek(self, count: int) -> list[list[Record]]:
+        """This rank's shares of the batches that would come next; of the next epoch, once this is over."""
         twin = copy.copy(self)  # it draws, and nothing moves here
         twin._records, twin._keys = list(self._records), list(self._keys)
         twin._shuffles, twin._served = copy.deepcopy(self._shuffles), list(self._served)
-        return twin._share(twin._draw())
+        return [twin._share(twin._draw()) for _ in range(count)]
 
     def add(self, records: Sequence[Record], pool: int = 0, later: int = 0) -> None:
         """Mix new records into what is left of a pool's pass, `later` batches after the next one.
@@ -191,16 +191,18 @@ class RecordLoader(Generic[Record]):
                     self._served = [0] * len(self.pools)
         size = self.batch_size // self.ranks
         batch: list[int] = []
+        taken: set[int] = set()
         for slot in range(self.batch_size):
             unlike = None
             if self.key is not None and slot % size == size - 1:  # the last chance of this rank's share
                 share = {self._keys[number] for number in batch[slot - slot % size :]}
                 unlike = share.pop() if len(share) == 1 else None
-            batch.append(self._next(batch, unlike))
+            batch.append(self._next(taken, unlike))
+            taken.add(batch[-1])
         self.batches += 1
         return batch
 
-    def _next(self, taken: Sequence[int], unlike: Hashable | None) -> int:
+    def _next(self, taken: Collection[int], unlike: Hashable | None) -> int:
         """From the pool furthest behind its share, of those that have something left for this batch."""
         weights = [
             pool.weight if shuffle.numbers else 0.0

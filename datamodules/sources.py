@@ -12,6 +12,7 @@ from typing import TypeVar
 from eva_lightning.data.intake.clip_paths import refuse_strays
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import located, read
+from eva_lightning.policy.shared_ids import share_ids
 from eva_lightning.records import Task, Trajectory
 
 T = TypeVar("T")
@@ -71,7 +72,7 @@ def read_trajectories(source: Source, usual: str) -> list[Trajectory]:
     path = _file(source, usual)
     made = _some(read(path, Trajectory)[: source.limit], path)
     refuse_strays((one.task for one in made), path, source.video_root, source.allow_outside)
-    return [located(one, _root(source, path)) for one in made]
+    return [share_ids(located(one, _root(source, path))) for one in made]
 
 
 def _file(source: Source, usual: str) -> Path:

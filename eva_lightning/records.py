@@ -25,7 +25,8 @@ mean relative accuracy, as VSI-Bench defines it."""
 StopReason = Literal["answered", "turn_limit", "turn_cut", "token_limit", "no_action", "fault"]
 
 PATCH = 28
-"""Side in pixels of the square that one visual token covers: 14-pixel patches, merged 2 x 2."""
+"""Side in pixels of the square that one visual token covers, if its model does not say otherwise: 14-pixel
+patches, merged 2 x 2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,19 +215,22 @@ class FrameRef:
     time: float
     """True time of the frame, in seconds from the clip's begin, rounded to the microsecond."""
     height: int
-    """Height as shown, in pixels; a multiple of 28."""
+    """Height as shown, in pixels; a multiple of the square."""
     width: int
-    """Width as shown, in pixels; a multiple of 28."""
+    """Width as shown, in pixels; a multiple of the square."""
     proxy: str = ""
     """Name of the smaller copy of the video that it was read from; empty for the video itself."""
+    square: int = PATCH
+    """Side in pixels of the square that one visual token covers, for the model that it was shown to."""
 
     def __post_init__(self) -> None:
-        if self.height % PATCH or self.width % PATCH or self.height <= 0 or self.width <= 0:
-            raise ValueError(f"a frame of {self.width}x{self.height} is not made of {PATCH}-pixel squares")
+        side = self.square
+        if side < 1 or self.height % side or self.width % side or self.height <= 0 or self.width <= 0:
+            raise ValueError(f"a frame of {self.width}x{self.height} is not made of {side}-pixel squares")
 
     @property
     def visual_tokens(self) -> int:
-        return (self.height // PATCH) * (self.width // PATCH)
+        return (self.height // self.square) * (self.width // self.square)
 
     @property
     def moment(self) -> Span:

@@ -22,9 +22,9 @@ from eva_lightning.agent.rollout import Agent, Limits, Stopwatch, jobs_for, roll
 from eva_lightning.agent.tools.base import Tool
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.agent.worlds.video_world import VideoWorld
-from eva_lightning.engines.background import Background
 from eva_lightning.engines.base import Engine, RefreshedEngine
 from eva_lightning.faults import UsageError
+from eva_lightning.modules.ahead import Ahead
 from eva_lightning.modules.contracts import Refresher
 from eva_lightning.ranks import gathered
 from eva_lightning.records import FrameRef, Task, Trajectory
@@ -63,8 +63,8 @@ class ActingModule(lightning.LightningModule):
     """Who hands new weights to an engine with a copy of them."""
     tester: Callable[[Sequence[Task]], None] | None = None
     """Has the questions of a test answered, and the answers written down; None is this module itself."""
-    ahead: Background[Any] | None = None
-    """A rollout that is made in the background."""
+    ahead: Ahead[Any]
+    """The rollouts that are made in the background."""
 
     def cast(self, agent: AgentConfig) -> None:
         """What the agent is made of, but for the engine."""
@@ -82,9 +82,9 @@ class ActingModule(lightning.LightningModule):
         self.tester = tester
 
     @property
-    def overlap(self) -> bool:
-        """Whether the rollouts of the next iteration are made while this one is learned from."""
-        return self.refresher is not None and self.refresher.overlap
+    def batches_ahead(self) -> int:
+        """Rollouts of so many iterations to come are made while this one is learned from."""
+        return 0 if self.refresher is None else self.refresher.batches_ahead
 
     def act(
         self, tasks: Sequence[Task], *, attempts: int, temperature: float, seed: int, step: int
@@ -103,12 +103,15 @@ class ActingModule(lightning.LightningModule):
             yield
 
     def prepare_engine(self, *, newest: bool) -> None:
-        """Before anything is written: nothing else is under way, and the engine's weights are new enough.
+        """Before anything is written: the engine's weights are new enough.
+
+        With several batches ahead they may be under way meanwhile, and go on with the new weights; with one,
+        nothing is.
 
         Args:
             newest: They must be those of the policy as it is now, not as old as the refresher permits.
         """
-        if self.ahead is not None:
+        if self.ahead and self.batches_ahead < 2:
             with self.phase("collect"):
                 self.ahead.wait()
         if not isinstance(self.engine, RefreshedEngine):
@@ -130,11 +133,12 @@ class ActingModule(lightning.LightningModule):
         seed: int,
         step: int,
         watch: Stopwatch | None = None,
+        slots: asyncio.Semaphore | None = None,
     ) -> list[Trajectory]:
         """Trajectories written with whatever weights the engine has; it must be prepared and awake."""
         jobs = jobs_for(tasks, replicas=attempts, seed=seed, step=step)
         agent = self.agent(temperature)
-        return await rollout(jobs, agent, concurrency=self.concurrency, watch=watch)
+        return await rollout(jobs, agent, concurrency=self.concurrency, watch=watch, slots=slots)
 
     def agent(self, temperature: float) -> Agent:
         """Whoever answers."""
@@ -169,10 +173,8 @@ class ActingModule(lightning.LightningModule):
             asyncio.run(rollout(left, agent, concurrency=self.concurrency, on_finish=on_finish, keep=False))
 
     def drop_ahead(self) -> None:
-        """End the rollout in the background, if there is one: nobody will want it."""
-        ahead, self.ahead = self.ahead, None
-        if ahead is not None:
-            ahead.drop()
+        """End the rollouts in the background, if there are any: nobody will want them."""
+        self.ahead.drop()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

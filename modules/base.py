@@ -18,6 +18,7 @@ from eva_lightning.engines.base import Engine
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.modules.acting import EvaluationConfig
+from eva_lightning.modules.ahead import Ahead
 from eva_lightning.modules.checkpoint_version import refuse_unknown, stamp
 from eva_lightning.modules.fsdp2 import FSDP2Strategy
 from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer, obey
@@ -25,6 +26,7 @@ from eva_lightning.modules.refusals import (
     refuse_adapted_head,
     refuse_adapter_that_stays_whole,
     refuse_two_ways_to_share,
+    refuse_unshareable_rows,
     refuse_unsound,
 )
 from eva_lightning.modules.stepping import SteppingModule
@@ -70,6 +72,7 @@ class PolicyModule(SteppingModule):
         self.make_engine = engine
         self.cast(agent or AgentConfig())
         self.concurrency = concurrency
+        self.ahead = Ahead(concurrency)
         self.seed = seed
         self.iteration = 0
         self._scorers = {}  # in no attribute of their own: the names in checkpoints are those of the model
@@ -90,6 +93,7 @@ class PolicyModule(SteppingModule):
         if self._policy is None:
             self._policy = self._read()
             self.model = self._policy.model
+            refuse_unshareable_rows(self.packing.sequence_ranks, self._policy.backbone)
             self.model.train()  # it was loaded for inference, in which gradient checkpointing does nothing
         self.engine = self.make_engine(self.policy)
 
@@ -141,6 +145,19 @@ class PolicyModule(SteppingModule):
         last_epoch = epochs is not None and 0 <= epochs <= trainer.current_epoch + 1
         last_batch = trainer.is_last_batch and last_epoch
         return bool(trainer.should_stop or last_batch) or 0 <= limit <= trainer.global_step + steps
+
+    def iterations_left(self) -> int:
+        """Iterations that come after this one, as far as can be told: no more than these are sure to come."""
+        trainer, steps = self.trainer, self.steps_per_iteration()
+        if self.is_last_iteration(steps):
+            return 0
+        left, epochs, limit = float("inf"), trainer.max_epochs, trainer.max_steps
+        if epochs is not None and epochs >= 0:
+            whole = (epochs - trainer.current_epoch) * trainer.num_training_batches
+            left = whole - (trainer.fit_loop.batch_idx + 1)
+        if limit >= 0:  # an iteration may make fewer steps
+            left = min(left, -(-(limit - trainer.global_step) // steps) - 1)
+        return int(min(left, 10**9))
 
     def finish(self, trajectories: list[Trajectory], metrics: dict[str, float]) -> None:
         """The end of an iteration: what callbacks read, what loggers show."""

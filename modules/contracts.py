@@ -20,8 +20,8 @@ class Refresher(Protocol):
         """How many iterations behind the weights may be whose trajectories are learned from."""
 
     @property
-    def overlap(self) -> bool:
-        """Make the rollouts of the next iteration while this one is learned from."""
+    def batches_ahead(self) -> int:
+        """Rollouts of so many iterations to come are made while this one is learned from."""
 
     def refresh(self, *, newest: bool) -> None:
         """Hand the engine new weights if it needs some.
@@ -44,5 +44,5 @@ class Collecting(Protocol):
 class Foreseeing(Protocol):
     """A batch that tells what comes after it."""
 
-    def ahead(self) -> Sequence[Task]:
-        """The next batch."""
+    def ahead(self, count: int) -> Sequence[Sequence[Task]]:
+        """The next batches, so many."""

@@ -2,14 +2,15 @@
 
 One batch of tasks is one iteration of three verbs: collect, credit, update. The rollouts are made here, by
 the policy as it is now, and never travel through a loader: a prefetched one would be a version old. With
-`overlap` (of the callback RolloutRefresh) they are, on purpose: the next ones are made while these are
-learned from.
+`overlap` (of the callback RolloutRefresh) they are, on purpose: those of the next iterations are made while
+these are learned from, and a few slow ones hold up nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -18,8 +19,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from eva_lightning.agent.rollout import Stopwatch
-from eva_lightning.engines.background import Background
 from eva_lightning.faults import Fault, UsageError
+from eva_lightning.modules.ahead import Wanted
 from eva_lightning.modules.base import PolicyModule
 from eva_lightning.modules.contracts import Foreseeing
 from eva_lightning.modules.reference import Reference
@@ -29,7 +30,7 @@ from eva_lightning.objectives.policy_gradient import PolicyGradientSettings, pol
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.loading import Policy
-from eva_lightning.ranks import gathered, most
+from eva_lightning.ranks import gathered
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.metrics import trajectory_metrics
 from eva_lightning.rewards.accuracy import AccuracyReward
@@ -83,7 +84,6 @@ class GRPOModule(PolicyModule):
     def training_step(self, tasks: Sequence[Task], batch_idx: int) -> None:
         self.phases = {}
         made = self.collect(tasks)
-        self._look_ahead(tasks)
         with self.phase("credit"):
             # Of all ranks together: some advantages are in units of the whole step.
             shares = gathered([made])
@@ -91,30 +91,55 @@ class GRPOModule(PolicyModule):
             self._refuse_if_nothing_came(everyone)
             self._refuse_stale(everyone)
             credited = credit(groups_of(everyone), self.advantage)
+            measured = _metrics(everyone, credited) | _staleness(everyone, self.iteration)
         with self.phase("update"):
-            metrics = self.update([one for one in mine if one.advantage is not None])
-        self.finish(mine, metrics | _metrics(everyone, credited))
+            metrics = self.update(shares)
+        self.finish(mine, metrics | measured)
 
     def collect(self, tasks: Sequence[Task]) -> list[Trajectory]:
-        """Rewarded attempts at these tasks: those made in the background, if they are at these, or new ones.
+        """Rewarded attempts at these tasks: made now, or in the background since iterations ago.
 
-        With `overlap` the first batch of a run, resumed or not, finds nothing in the background.
+        What is in the background when a run ends is made again by the run that goes on from there.
         """
         self.prepare_engine(newest=False)
-        ahead, self.ahead = self.ahead, None
-        made: list[Trajectory] = []
-        seconds: dict[str, float] = {}
-        if ahead is not None:
-            made, _ = ahead.result()
-            seconds = {"ahead": ahead.seconds}
-        if [one.task.id for one in made] != [task.id for task in tasks for _ in range(self.attempts)]:
+        if self.batches_ahead:
+            made, seconds = self._collect_ahead(tasks)
+        else:
             made, seconds = asyncio.run(self._attempts_at(tasks, self.iteration + 1))
         for name, value in seconds.items():
             self.phases[name] = self.phases.get(name, 0.0) + value
         return made
 
+    def _collect_ahead(self, tasks: Sequence[Task]) -> tuple[list[Trajectory], dict[str, float]]:
+        """Those that were begun iterations ago, while the ones after them are on their way.
+
+        With one batch ahead it is begun when this one is there, so that never two are under way.
+        """
+        wanted = [
+            Wanted(
+                key=(number, *(task.id for task in batch)),
+                make=partial(self._attempts_at, batch, number),
+            )
+            for number, batch in enumerate([tasks, *self._foreseen(tasks)], self.iteration + 1)
+        ]
+        self.ahead.begin(wanted if self.batches_ahead > 1 else wanted[:1])
+        with self.phase("collect"):
+            batch = self.ahead.first()
+            made, _ = batch.result()
+        self.ahead.begin(wanted[1:])
+        return made, {"ahead": batch.seconds}
+
+    def _foreseen(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
+        """The batches that are begun before they are wanted."""
+        if not isinstance(tasks, Foreseeing):
+            raise UsageError(
+                f"overlap is on, but a batch that is a {type(tasks).__name__} does not tell what comes after "
+                "it: use TaskData, or let your loader serve eva_lightning.datamodules.record_loader.Batch"
+            )
+        return tasks.ahead(min(self.batches_ahead, self.iterations_left()))
+
     async def _attempts_at(
-        self, tasks: Sequence[Task], iteration: int
+        self, tasks: Sequence[Task], iteration: int, slots: asyncio.Semaphore | None = None
     ) -> tuple[list[Trajectory], dict[str, float]]:
         """Rewarded attempts, and where the seconds went. Runs in any thread: it changes nothing of ours."""
         watch, began = Stopwatch(), perf_counter()
@@ -126,22 +151,12 @@ class GRPOModule(PolicyModule):
                 seed=self.seed,
                 step=iteration,
                 watch=watch,
+                slots=slots,
             )
             written = perf_counter()
             await apply_rewards(made, self.rewards)
         spent = {"collect": written - began, "credit": perf_counter() - written}
         return made, spent | {"looking": watch.looking}
-
-    def _look_ahead(self, tasks: Sequence[Task]) -> None:
-        """Begin the rollout of the next iteration, with the weights that the engine has now."""
-        if not self.overlap or self.is_last_iteration(steps=self.steps_per_iteration()):
-            return
-        if not isinstance(tasks, Foreseeing):
-            raise UsageError(
-                f"overlap is on, but a batch that is a {type(tasks).__name__} does not tell what comes after "
-                "it: use TaskData, or let your loader serve eva_lightning.datamodules.record_loader.Batch"
-            )
-        self.ahead = Background(self._attempts_at(tasks.ahead(), self.iteration + 2))
 
     def _refuse_stale(self, everyone: Sequence[Trajectory]) -> None:
         """Weights that are older than the refresher permits wrote this: they did not arrive."""
@@ -168,23 +183,31 @@ class GRPOModule(PolicyModule):
                 f"last: {everyone[-1].faults[-1]}. Mend it and go on with --ckpt_path last"
             )
 
-    def update(self, kept: Sequence[Trajectory]) -> dict[str, float]:
-        """Learn from the trajectories whose group disagreed."""
-        if most(len(kept), self.device) == 0:
+    def update(self, shares: Sequence[Sequence[Trajectory]]) -> dict[str, float]:
+        """Learn from the trajectories whose group disagreed; `shares` are what each rank has made.
+
+        Mini-batches are cut from all of them together, and each is dealt out: so the steps are the same on
+        any number of ranks.
+        """
+        kept = [(rank, one) for rank, made in enumerate(shares) for one in made if one.advantage is not None]
+        if not kept:
             rank_zero_warn(
                 f"iteration {self.iteration + 1}: in every group all rewards are equal, so there is nothing "
                 "to learn and the weights stay; ask harder or easier questions, or raise the temperature"
             )
             return {"updates": 0.0}
-        old = self._old_logprobs(kept) if self.mini_batches > 1 else {}
+        parts = [kept[part :: self.mini_batches] for part in range(min(self.mini_batches, len(kept)))]
+        hands = [
+            self.dealt([[one for home, one in part if home == rank] for rank in range(len(shares))])
+            for part in parts
+        ]
+        old = self._old_logprobs([one for hand in hands for one in hand]) if self.mini_batches > 1 else {}
         measured: list[dict[str, float]] = []
         tally = Tally()
-        for part in range(self.mini_batches):
-            mine = list(kept[part :: self.mini_batches])
-            if most(len(mine), self.device):
-                metrics, more = self._update_on(mine, old)
-                measured.append(metrics)
-                tally += more
+        for hand in hands:
+            metrics, more = self._update_on(hand, old)
+            measured.append(metrics)
+            tally += more
         means = {name: sum(one[name] for one in measured) / len(measured) for name in measured[0]}
         return means | tally.means() | {"updates": float(len(measured))}
 
@@ -248,4 +271,15 @@ def _metrics(everyone: list[Trajectory], credited: Credit) -> dict[str, float]:
         "zero_variance_share": credited.zero_variance_share,
         "groups": float(credited.groups),
         "groups_too_small": float(credited.too_small),
+    }
+
+
+def _staleness(everyone: list[Trajectory], iteration: int) -> dict[str, float]:
+    """How many iterations old the oldest turn of a trajectory is, and how many have turns of several ages."""
+    versions = [one.weight_versions for one in everyone if one.turns and one.stop != "fault"]
+    ages = [iteration - each[0] for each in versions]
+    return {
+        "staleness/mean": sum(ages) / max(len(ages), 1),
+        "staleness/max": float(max(ages, default=0)),
+        "staleness/spanning": sum(len(each) > 1 for each in versions) / max(len(versions), 1),
     }

@@ -91,12 +91,14 @@ class KTOModule(PolicyModule):
 
     def training_step(self, batch: Sequence[Trajectory], batch_idx: int) -> None:
         self.phases = {}
-        feedback = [tokenized(trajectory, self.policy.renderer) for trajectory in batch]
-        unmarked = [trajectory.task.id for trajectory in feedback if trajectory.desirable is None]
+        served = [tokenized(trajectory, self.policy.renderer) for trajectory in batch]
+        unmarked = [trajectory.task.id for trajectory in served if trajectory.desirable is None]
         if unmarked:
             raise UsageError(
                 f"the trajectory of task {unmarked[0]!r} is not marked good or bad: run eva label"
             )
+        shares = gathered([served])
+        feedback = self.dealt(shares)
         marks = [bool(one.desirable) for one in feedback]
         desirable = torch.tensor(marks, dtype=torch.bool, device=self.device)
         lengths = _written(feedback).to(self.device)
@@ -105,7 +107,7 @@ class KTOModule(PolicyModule):
         with self.phase("credit"):
             with self.reference.policy(self.device) as frozen:
                 before = self._sequence_logprobs(feedback, frozen)
-            z = self._reference_point(feedback) if self.objective.loss == "kto" else None
+            z = self._reference_point(shares) if self.objective.loss == "kto" else None
 
         def loss_of(micro: MicroBatch, places: list[int]) -> tuple[Tensor, Tally]:
             now = sequence_sums(self.logprobs(micro).logprobs, micro.sequence, micro.count)
@@ -124,17 +126,16 @@ class KTOModule(PolicyModule):
         good = float(summed(desirable.sum().float()))
         self.finish(feedback, metrics | kto_means(tally) | self._balance(good, totals.sequences - good))
 
-    def _reference_point(self, feedback: Sequence[Trajectory]) -> Tensor:
+    def _reference_point(self, shares: Sequence[Sequence[Trajectory]]) -> Tensor:
         """z: how far the policy has moved on trajectories that do not belong to their question."""
-        shares = gathered([list(feedback)])  # partners come from any rank, so z does not depend on ranks
         everyone = [one for share in shares for one in share]
-        partners = mismatched_partners([one.task.id for one in everyone], seed=self.iteration)
-        first = sum(len(share) for share in shares[: self.global_rank])
-        pairs = [
-            mismatched(one, everyone[partner])
-            for one, partner in zip(feedback, partners[first:], strict=False)
-            if partner >= 0
+        # Partners come from any rank, so z does not depend on ranks.
+        partners = iter(mismatched_partners([one.task.id for one in everyone], seed=self.iteration))
+        made = [
+            [mismatched(one, everyone[partner]) for one in share if (partner := next(partners)) >= 0]
+            for share in shares
         ]
+        pairs = self.dealt(made)
         assert self.reference is not None
         with torch.no_grad():
             now = self._sequence_logprobs(pairs, self.policy)

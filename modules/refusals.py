@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.precision import HalfPrecision
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
@@ -12,6 +14,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.modules.fsdp2 import FSDP2Strategy
 from eva_lightning.modules.optimizing import OptimizerConfig
 from eva_lightning.modules.zero import ZeroStrategy
+from eva_lightning.policy.attention import BY_TRAJECTORY
 from eva_lightning.policy.merged_weights import is_sharded
 
 NO_OWN_WEIGHTS = (
@@ -80,6 +83,25 @@ def refuse_adapter_that_stays_whole(trainer: Trainer, model: nn.Module) -> None:
         raise UsageError(
             "FSDP2Strategy: reshard_after_forward false does not go with an adapter (model.policy.lora); "
             "leave it true"
+        )
+
+
+def refuse_unshareable_rows(ranks: int, model: Any) -> None:
+    """In attention each rank has whole heads, and our own kernel exchanges them."""
+    if ranks == 1:
+        return
+    text = model.config.get_text_config()
+    heads, keys = text.num_attention_heads, text.num_key_value_heads
+    if heads % ranks or max(keys, ranks) % min(keys, ranks):
+        fitting = [n for n in range(1, heads + 1) if not heads % n and not max(keys, n) % min(keys, n)]
+        raise UsageError(
+            f"model.packing.sequence_ranks {ranks} can not share {heads} attention heads with {keys} keys: "
+            f"this policy takes {', '.join(map(str, fitting))}"
+        )
+    if model.config._attn_implementation != BY_TRAJECTORY:
+        raise UsageError(
+            f"model.packing.sequence_ranks {ranks} wants model.policy.attention by_trajectory, not "
+            f"{model.config._attn_implementation}"
         )
 
 

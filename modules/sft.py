@@ -11,6 +11,7 @@ from eva_lightning.objectives.cross_entropy import cross_entropy
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.tokenized import tokenized
+from eva_lightning.ranks import gathered
 from eva_lightning.records import Trajectory
 
 
@@ -20,7 +21,8 @@ class SFTModule(PolicyModule):
     def training_step(self, batch: Sequence[Trajectory], batch_idx: int) -> None:
         self.phases = {}
         with self.phase("update"):
-            demonstrations = [tokenized(trajectory, self.policy.renderer) for trajectory in batch]
+            served = [tokenized(trajectory, self.policy.renderer) for trajectory in batch]
+            demonstrations = self.dealt(gathered([served]))
             totals = self.totals(demonstrations)
 
             def loss_of(micro: MicroBatch, places: list[int]) -> tuple[Tensor, Tally]:

@@ -24,11 +24,13 @@ from eva_lightning.modules.optimizing import OptimizerConfig
 from eva_lightning.modules.reference import Reference
 from eva_lightning.objectives.tally import Tally
 from eva_lightning.objectives.totals import Totals
+from eva_lightning.policy.dealing import Prices, deal
 from eva_lightning.policy.inputs import MicroBatch, TrajectoryInputs, lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Policy
 from eva_lightning.policy.logprobs import Scorer, TokenLogprobs
 from eva_lightning.policy.merged_weights import is_sharded
 from eva_lightning.policy.packing import PackingConfig, pack
+from eva_lightning.policy.row_hand_round import handed_round, neighbours, shares_of
 from eva_lightning.policy.seen_frames import SeenFrames, is_frozen
 from eva_lightning.ranks import most, summed, together
 from eva_lightning.records import Trajectory
@@ -67,6 +69,8 @@ class SteppingModule(ActingModule):
     _scorers: dict[nn.Module, Scorer]
     _seen: SeenFrames | None = None
     _exchange: Whole | None = None
+    _row_ranks: Any = None
+    """The ranks that share our rows, a process group; None where each reads its own alone."""
 
     @property
     def policy(self) -> Policy:
@@ -86,11 +90,16 @@ class SteppingModule(ActingModule):
         """
         plan = self.plan(trajectories)
         count = most(len(plan), self.device)  # before the first: in a pass the others may wait for this rank
-        for number, places in enumerate(plan, start=1):
+        for number, places in enumerate(plan + [[]] * (count - len(plan)), start=1):
             read = [self._inputs(trajectories[place]) for place in places]
-            yield Pass(lay_out(read).to(self.device), places, last=number == count)
-        for number in range(len(plan) + 1, count + 1):
-            yield Pass(_idle(self.policy.renderer.end_ids[0]).to(self.device), [], last=number == count)
+            mine = lay_out(read) if read else _idle(self.policy.renderer.end_ids[0])
+            if self._row_ranks is None:
+                yield Pass(mine.to(self.device), places, last=number == count)
+                continue
+            for share in shares_of(self._row_ranks):
+                batch = handed_round(mine, share).to(self.device)
+                last = number == count and share.owner == share.ranks - 1
+                yield Pass(batch, places if share.owned else [], last)
 
     def _inputs(self, trajectory: Trajectory) -> TrajectoryInputs:
         return trajectory_inputs(trajectory, self.policy, self.pixels(trajectory), self._tower())
@@ -115,6 +124,7 @@ class SteppingModule(ActingModule):
         self._exchange = exchange_of(self.trainer.strategy)
         for scorer in self._scorers.values():
             scorer.always_look = self._exchange.gathers
+        self._row_ranks = neighbours(self.packing.sequence_ranks)
 
     def scorer(self, policy: Policy | None = None) -> Scorer:
         """Policy (or another one) and head as one module, the same one every time."""
@@ -188,6 +198,19 @@ class SteppingModule(ActingModule):
         moved = self._move(optimizer, total)
         optimizer.zero_grad()  # whoever writes next can have their memory
         return moved, together(tally)
+
+    def dealt(self, shares: Sequence[Sequence[Trajectory]]) -> list[Trajectory]:
+        """This rank's hand of what all ranks hold, so that all have about equally much to do in a step.
+
+        `shares` are what each rank holds now; every rank passes the same.
+        """
+        if len(shares) == 1 or not self.packing.deal:
+            return list(shares[self.global_rank])
+        everyone = [one for share in shares for one in share]
+        homes = [rank for rank, share in enumerate(shares) for _ in share]
+        prices = Prices.of(self.policy, seen_once=self._tower() is not None)
+        hands = deal([prices.burden(one) for one in everyone], homes, len(shares))
+        return [everyone[place] for place in hands[self.global_rank]]
 
     def plan(self, trajectories: Sequence[Trajectory]) -> list[list[int]]:
         """Micro-batches of places in the list."""

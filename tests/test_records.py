@@ -15,6 +15,13 @@ def test_a_frame_that_is_not_made_of_28_pixel_squares_is_refused_with_its_size()
         FrameRef(clip="v", time=0.0, height=56, width=100)
 
 
+def test_a_visual_token_of_another_model_covers_another_square():
+    """Two by three squares of 32 pixels."""
+    assert FrameRef(clip="v", time=0.0, height=64, width=96, square=32).visual_tokens == 6
+    with pytest.raises(ValueError, match="84x56 is not made of 32-pixel squares"):
+        FrameRef(clip="v", time=0.0, height=56, width=84, square=32)
+
+
 def test_log_probs_and_ids_of_different_number_die_in_the_turn():
     with pytest.raises(ValueError, match="2 token ids but 1 log-probs"):
         Turn(text="x", token_ids=[1, 2], logprobs=[0.0])

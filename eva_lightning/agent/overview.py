@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from eva_lightning.agent.tools.base import Findings
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.records import Clip, Span
-from eva_lightning.video.sampling import Budget, plan
+from eva_lightning.video.sampling import Budget, plan, resize_within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,18 +20,25 @@ class Overview:
     """What is shown of each clip before the first turn."""
 
     frames: int = 32
-    """Frames of each clip, spread from its begin to its end."""
+    """Frames of each clip, spread from its begin to its end; 0 shows none."""
     resize: float = 1.0
     """Their size, as a ratio of the clip's own."""
     tokens: int = 12_000
     """Visual tokens that those of one clip may cost; above it they are fewer and smaller."""
+    frame_tokens: int | None = None
+    """Visual tokens that each of them may cost; above it they are smaller, and as many. None is no limit."""
 
     def __post_init__(self) -> None:
-        for name, count in (("frames", self.frames), ("tokens", self.tokens)):
-            if count < 1:
+        if self.frames < 0:
+            raise ValueError(f"overview: frames is {self.frames}: want 0 or more")
+        for name, count in (("tokens", self.tokens), ("frame_tokens", self.frame_tokens)):
+            if count is not None and count < 1:
                 raise ValueError(f"overview: {name} is {count}: want 1 or more")
         if self.resize <= 0:
             raise ValueError(f"overview: resize is {self.resize:g}: want more than 0")
+
+    def __bool__(self) -> bool:
+        return self.frames > 0
 
     async def of(self, clip: Clip, world: World) -> Findings:
         """The frames of one clip, with their true times."""
@@ -43,11 +50,12 @@ class Overview:
             0.0,
             facts.duration,
             self.frames,
-            self.resize,
+            self._resize(height, width),
             height=height,
             width=width,
             budget=Budget(tokens=self.tokens),
             room=self.tokens,
+            square=world.square,
         )
         if not shown.times:
             return Findings(frames_cut=shown.frames_cut)
@@ -57,3 +65,8 @@ class Overview:
             frames_cut=shown.frames_cut,
             spans=(Span(clip=clip.id, start=0.0, end=facts.duration),),
         )
+
+    def _resize(self, height: int, width: int) -> float:
+        if self.frame_tokens is None:
+            return self.resize
+        return min(self.resize, resize_within(height, width, self.frame_tokens))

@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import cache
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
 from eva_lightning.agent.overview import Overview
-from eva_lightning.agent.tools.base import Findings, Tool
+from eva_lightning.agent.tools.base import Findings, Tool, often
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
+from eva_lightning.engines.frame_names import frame_names
 from eva_lightning.faults import Fault, ToolError, UsageError
-from eva_lightning.records import FrameRef, Message, Observation, Task, ToolCall, Trajectory, Turn
-from eva_lightning.video.identity import identity
+from eva_lightning.policy.shared_ids import share_ids
+from eva_lightning.records import Message, Observation, Task, ToolCall, Trajectory, Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,11 @@ class Agent:
     """0 takes the likeliest token."""
 
     def __post_init__(self) -> None:
+        renderer = self.engine.renderer
+        if renderer is not None and renderer.square is not None:
+            self.world.square = renderer.square
+            for tool in self.tools:
+                tool.square = renderer.square
         if self.world.has_pictures:
             return
         wanting = [f"the tool {tool.name} fetches frames" for tool in self.tools if tool.wants_pictures]
@@ -112,6 +119,11 @@ def jobs_for(tasks: Sequence[Task], *, replicas: int = 1, seed: int = 0, step: i
     ]
 
 
+def threads_for(trajectories: int) -> int:
+    """One for each that may decode, and some for engines that read pixels: a loop's own are few."""
+    return trajectories + 4
+
+
 async def rollout(
     jobs: Sequence[Job],
     agent: Agent,
@@ -120,10 +132,13 @@ async def rollout(
     on_finish: Callable[[Trajectory], None] | None = None,
     watch: Stopwatch | None = None,
     keep: bool = True,
+    slots: asyncio.Semaphore | None = None,
 ) -> list[Trajectory]:
     """Make one trajectory for each job, `concurrency` at a time; they come back in the order of the jobs.
 
     Without `keep` nothing comes back and memory does not grow with the number of jobs: `on_finish` gets each.
+    Rollouts of one event loop that share `slots` have as many trajectories under way between them; one that
+    began earlier goes first.
     """
     watch = watch or Stopwatch()
     began = time.perf_counter()
@@ -131,18 +146,20 @@ async def rollout(
     queue = iter(enumerate(jobs))
 
     async def worker(queue: Iterator[tuple[int, Job]]) -> None:
-        with agent.engine.seat():
-            await asyncio.sleep(0)  # every worker is seated before the first one asks
-            for place, job in queue:
-                trajectory = await _Attempt(job, place, agent, watch).run()
-                finished[place] = trajectory if keep else None
-                if on_finish is not None:
-                    on_finish(trajectory)
+        # A slot is kept until no job is left, so that nobody who came later is let in before.
+        async with slots or nullcontext():
+            with agent.engine.seat():
+                await asyncio.sleep(0)  # every worker is seated before the first one asks
+                for place, job in queue:
+                    trajectory = await _Attempt(job, place, agent, watch).run()
+                    finished[place] = trajectory if keep else None
+                    if on_finish is not None:
+                        on_finish(trajectory)
 
     workers = max(min(concurrency, len(jobs)), 1)
-    # One for each trajectory that may decode, and some for engines that read pixels: the loop's own are few.
-    threads = ThreadPoolExecutor(workers + 4, thread_name_prefix="tool")
-    asyncio.get_running_loop().set_default_executor(threads)
+    if slots is None:  # else the loop is not ours alone
+        threads = ThreadPoolExecutor(threads_for(workers), thread_name_prefix="tool")
+        asyncio.get_running_loop().set_default_executor(threads)
     async with asyncio.TaskGroup() as group:
         for _ in range(workers):
             group.create_task(worker(queue))
@@ -163,6 +180,7 @@ class _Attempt:
         """
         self.task, self.place, self.agent, self.watch = job.task, place, agent, watch
         self.made = Trajectory(task=job.task, prompt=(), replica=job.replica, seed=job.seed)
+        self.worked: Counter[str] = Counter()  # calls carried out, by tool
 
     async def run(self) -> Trajectory:
         """The trajectory, from the opening to the end; a fault is written down in it."""
@@ -174,7 +192,7 @@ class _Attempt:
         except Fault as fault:
             made.faults.append(str(fault))
             made.stop = "fault"
-        return made
+        return share_ids(made)  # thousands of them may wait for their update
 
     async def _open(self) -> None:
         agent, clips = self.agent, self.task.clips
@@ -203,7 +221,8 @@ class _Attempt:
         self.watch.writing += time.perf_counter() - began
         made.faults += said.faults
         parsed = agent.dialect.parse(said.text)
-        if not agent.tools and parsed.answer is None:  # it can do nothing else
+        if not agent.tools and agent.dialect.bare_answers and parsed.answer is None:
+            # It can do nothing else.
             parsed = Parsed(answer=said.text.strip() or None)
         turn = Turn(
             text=said.text,
@@ -255,9 +274,13 @@ class _Attempt:
         tools = self.agent.tools
         tool = next((tool for tool in tools if tool.name == call.name), None)
         if tool is None:
-            known = ", ".join(tool.name for tool in tools)
-            raise ToolError(f"there is no tool {call.name!r}; the tools are {known}")
-        return await tool.run(call, self.task.clips, self.agent.world, room)
+            known = f"the tools are {', '.join(tool.name for tool in tools)}" if tools else "there are none"
+            raise ToolError(f"there is no tool {call.name!r}; {known}")
+        if tool.calls is not None and self.worked[tool.name] >= tool.calls:
+            raise ToolError(f"{tool.name} can be called {often(tool.calls)}; answer with what was seen")
+        found = await tool.run(call, self.task.clips, self.agent.world, room)
+        self.worked[tool.name] += 1
+        return found
 
     def _append(self, turn: Turn, observation: Observation, before: tuple[Message, ...]) -> None:
         ids: list[int] = []
@@ -271,23 +294,11 @@ class _Attempt:
 
     def _context(self) -> Context:
         """What the engine is to go on writing."""
-        clips = {clip.id: clip for clip in self.task.clips}
-
-        @cache  # asked for every frame of a turn
-        def origin(clip_id: str) -> tuple[object, ...]:
-            clip = clips[clip_id]
-            file = identity(clip.path) if clip.path else (self.task.id, clip.id)
-            return *file, clip.begin or 0.0
-
-        def name(frame: FrameRef) -> str:
-            read = (frame.time, frame.height, frame.width, *([frame.proxy] if frame.proxy else []))
-            return f"{derive_seed(*origin(frame.clip), *read):016x}"
-
         return Context(
             messages=self.made.messages,
             ids=tuple(self.made.token_ids),
             pixels=self.agent.world.reader(self.task.clips),
-            name=name,
+            name=frame_names(self.task.clips, self.task.id),
             task_id=self.task.id,
             place=self.place,
         )

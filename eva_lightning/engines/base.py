@@ -128,10 +128,18 @@ class RefreshedEngine(Engine):
     """False if it threw its weights away to make room: it must be handed some before it can write."""
     sleeps: bool = False
     """True if it gives memory back between rollouts, so that it can not write while the policy is trained."""
+    refreshed_in_flight: bool = False
+    """True if it can be handed weights while it writes: turns under way go on with the new ones."""
 
     @abstractmethod
     def take_weights(self, weights: Weights, version: int) -> None:
         """Write with these from now on; nothing computed with the old ones may be used again.
 
-        Not to be called while something is being written.
+        Not to be called while something is being written, unless it can be refreshed in flight: then what was
+        written of a turn stays, and is read anew.
         """
+
+    @contextmanager
+    def on_hold(self) -> Iterator[None]:
+        """Held on every rank while an engine that all share is handed weights: no turn is begun meanwhile."""
+        yield

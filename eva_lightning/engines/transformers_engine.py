@@ -48,7 +48,7 @@ class TransformersEngine(Engine):
         """
         if max_batch < 1 or batch_tokens < 1:
             raise UsageError(f"max_batch is {max_batch}, batch_tokens {batch_tokens}: want 1 or more")
-        if policy.family.decoder(policy.backbone).has_sliding_layers:
+        if policy.family.slides(policy.backbone):
             raise UsageError("this checkpoint uses sliding windows; the transformers engine does not")
         self.policy = policy
         self.renderer = policy.renderer
@@ -100,11 +100,11 @@ class TransformersEngine(Engine):
                 f"task {context.task_id!r}: a conversation of {len(ids)} tokens; this model takes 1 to "
                 f"{self.policy.max_positions - 1} and its turn. Lower the token budget."
             )
-        values, grid = patches([context.pixels(frame) for frame in frames], self.policy.images)
+        cut, grid = patches([context.pixels(frame) for frame in frames], self.policy.images)
         return Draft(
             ids=ids,
             positions=self.policy.family.positions(ids, grid, self.renderer.image_token_id),
-            pixel_values=values,
+            patches=cut,
             grid=grid,
             temperature=sampling.temperature,
             max_tokens=min(sampling.max_tokens, room),

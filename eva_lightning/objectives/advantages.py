@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Literal
 
 
 def centred(rewards: Sequence[float]) -> list[float]:
@@ -44,6 +45,16 @@ def leave_one_out(rewards: Sequence[float]) -> list[float]:
     return [reward - (total - reward) / (len(rewards) - 1) for reward in rewards]
 
 
+def difficulty(rewards: Sequence[float]) -> float:
+    """DGRPO's weight of a group: 1 up to a mean reward of 1, from there falling to 1/2 at 2.
+
+    >>> difficulty([1.0, 0.0]), difficulty([2.0, 1.0]), difficulty([3.0, 2.0])
+    (1.0, 0.75, 0.5)
+    """
+    mean = math.fsum(rewards) / len(rewards)
+    return (min(max(2.0 - mean, 0.0), 1.0) + 1.0) / 2.0
+
+
 class Advantage(ABC):
     """Rewards to advantages."""
 
@@ -69,6 +80,33 @@ class GRPOAdvantage(Advantage):
     def __call__(self, rewards: Sequence[float]) -> list[float]:
         scale = deviation(rewards) + self.epsilon
         return [apart / scale for apart in centred(rewards)]
+
+
+class DGRPOAdvantage(GRPOAdvantage):
+    """GRPO's, less for groups that are easy by now: difficulty-aware GRPO (VITAL, 2508.04416).
+
+    The weight needs rewards that sum to more than 1: with a best of 1 it is 1 everywhere. As released it
+    multiplies the advantage. The paper prints it on the rewards, where it is the same factor for the whole
+    group, so that the deviation divides it out again and nothing but epsilon is left of it.
+    """
+
+    def __init__(
+        self, epsilon: float = 1e-6, weight_on: Literal["advantage", "reward"] = "advantage"
+    ) -> None:
+        """
+        Args:
+            epsilon: Added to the deviation.
+            weight_on: What a group's weight multiplies: advantage, as in the released code, or reward, as
+                the paper prints it, which is GRPO but for epsilon.
+        """
+        super().__init__(epsilon)
+        self.weight_on = weight_on
+
+    def __call__(self, rewards: Sequence[float]) -> list[float]:
+        weight = difficulty(rewards)
+        if self.weight_on == "reward":
+            return super().__call__([weight * reward for reward in rewards])
+        return [weight * advantage for advantage in super().__call__(rewards)]
 
 
 class BatchScaledAdvantage(Advantage):

@@ -17,6 +17,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from eva_lightning.policy.row_share import RowShare
+
 BY_TRAJECTORY = "flash_by_trajectory"
 """What transformers calls it. The vision tower hands its borders on to what has `flash` in its name."""
 
@@ -42,9 +44,18 @@ def attention(
     is_causal: bool | None = None,
     cu_seq_lens_q: Tensor | None = None,
     max_length_q: int | None = None,
+    share: RowShare | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
     """What transformers calls in each layer: [1, heads, length, width] to [1, length, heads, width]."""
+    if share is not None:
+        # A rank has at least one head of each, be it the same one as another's.
+        copies = max(1, share.ranks // key.shape[1])
+        key, value = (states.repeat_interleave(copies, dim=1) for states in (key, value))
+        query, key, value = share.all_tokens(query, key, value)
+        given = (module, query, key, value, attention_mask, dropout, scaling, is_causal)
+        seen, _ = attention(*given, cu_seq_lens_q, max_length_q, **more)
+        return share.all_heads(seen), None
     if cu_seq_lens_q is None or attention_mask is not None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, is_causal, **more

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from eva_lightning.policy.families import Seen
 from eva_lightning.policy.loading import Policy
+from eva_lightning.policy.pixels import pixel_values
 
 PATCHES_AT_ONCE = 16384
 """Patches per call of the vision tower: bounds its memory, changes no number."""
@@ -30,8 +31,8 @@ class Draft:
     """The conversation so far, expanded."""
     positions: Tensor
     """Its positions as the family counts them, int64 [3, S]."""
-    pixel_values: Tensor
-    """Patches of its frames, [patches, width]."""
+    patches: Tensor
+    """Patches of its frames, uint8 [patches, 3 * side * side]."""
     grid: Tensor
     """`image_grid_thw` of its frames, [frames, 3]."""
     temperature: float
@@ -80,7 +81,7 @@ class _Batch:
 
     def __init__(self, policy: Policy, rows: list[Draft]) -> None:
         self.rows = rows
-        self.family, self.model = policy.family, policy.backbone
+        self.family, self.model, self.images = policy.family, policy.backbone, policy.images
         self.head = self.family.head(self.model)
         self.device = self.head.weight.device
         self.attention = str(self.family.decoder(self.model).config._attn_implementation)
@@ -136,14 +137,16 @@ class _Batch:
 
     def _see(self) -> Seen:
         """What the frames of all rows stand for, in order; nothing if there are none."""
+        if self.images is None:
+            return ()
         parts = [
-            self.family.see(self.model, values.to(self.device), grid.to(self.device))
-            for values, grid in _portions(self.rows)
+            self.family.see(self.model, pixel_values(cut.to(self.device), self.images), grid.to(self.device))
+            for cut, grid in _portions(self.rows)
         ]
         return tuple(torch.cat(one) for one in zip(*parts, strict=True))
 
     def _forward(self, ids: Tensor, positions: Tensor, seen: Seen = ()) -> Tensor:
-        self.cache.length += ids.shape[1]
+        self.cache.grow(ids.shape[1])
         mask = self._mask(ids.shape[1], self.head.weight.dtype)
         states = self.family.read(self.model, ids, positions, mask=mask, cache=self.cache, seen=seen)
         return states[:, -1]
@@ -171,12 +174,16 @@ class _Cache:
     """Keys and values of each layer, in buffers that grow in blocks."""
 
     def __init__(self) -> None:
-        self.length = 0
+        self.length = self.begin = 0
         self.layers: list[tuple[Tensor, Tensor]] = []
+
+    def grow(self, tokens: int) -> None:
+        """So many are read next."""
+        self.begin, self.length = self.length, self.length + tokens
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Append to a layer and return all of it: what transformers asks of a cache."""
-        begin = self.length - keys.shape[2]
+        begin = self.begin
         if layer == len(self.layers):
             self.layers.append((keys[:, :, :0], values[:, :, :0]))
         if self.layers[layer][0].shape[2] < self.length:
@@ -189,6 +196,14 @@ class _Cache:
 
     def get_seq_length(self, layer: int = 0) -> int:
         return self.length
+
+    def get_query_offset(self, layer: int = 0) -> int:
+        """Behind how many keys the new ones begin, for a model that makes its own mask."""
+        return self.begin
+
+    def get_mask_sizes(self, queries: int, layer: int = 0) -> tuple[int, int]:
+        """Keys there are, and where the first of them stands."""
+        return self.length, 0
 
     def keep(self, places: list[int]) -> None:
         self.layers = [(keys[places], values[places]) for keys, values in self.layers]
@@ -215,18 +230,18 @@ def _generator(seed: int) -> torch.Generator:
 
 def _portions(rows: Sequence[Draft]) -> Iterator[tuple[Tensor, Tensor]]:
     """Patches and grids of all frames in order, in portions of whole frames."""
-    values: list[Tensor] = []
+    cut: list[Tensor] = []
     grids: list[Tensor] = []
     size = 0
     for row in rows:
         counts = row.grid.prod(dim=1).tolist()
-        pieces: Sequence[Tensor] = torch.split(row.pixel_values, counts)
+        pieces: Sequence[Tensor] = torch.split(row.patches, counts)
         for piece, grid in zip(pieces, row.grid, strict=True):
             if size and size + len(piece) > PATCHES_AT_ONCE:
-                yield torch.cat(values), torch.stack(grids)
-                values, grids, size = [], [], 0
-            values.append(piece)
+                yield torch.cat(cut), torch.stack(grids)
+                cut, grids, size = [], [], 0
+            cut.append(piece)
             grids.append(grid)
             size += len(piece)
-    if values:
-        yield torch.cat(values), torch.stack(grids)
+    if cut:
+        yield torch.cat(cut), torch.stack(grids)

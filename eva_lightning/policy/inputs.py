@@ -14,7 +14,8 @@ from torch import Tensor
 
 from eva_lightning.policy.families import Seen
 from eva_lightning.policy.loading import Policy
-from eva_lightning.policy.pixels import grid_of, patches
+from eva_lightning.policy.pixels import ImageSettings, grid_of, patches, pixel_values
+from eva_lightning.policy.row_share import RowShare
 from eva_lightning.policy.seen_frames import SeenFrames
 from eva_lightning.records import FrameRef, Trajectory
 from eva_lightning.video.decoder import Pixels
@@ -30,12 +31,19 @@ class TrajectoryInputs:
     """True exactly on what the policy wrote, bool [S]."""
     positions: Tensor
     """Positions as the family counts them, int64 [3, S]."""
-    pixel_values: Tensor | None = None
-    """Patches of all frames, float32 [patches, width]; None if there is no frame."""
+    patches: Tensor | None = None
+    """Patches of all frames, uint8 [patches, 3 * side * side]; None if there is no frame."""
+    images: ImageSettings | None = None
+    """How the tower wants them; None if there is no frame."""
     grid: Tensor | None = None
     """`image_grid_thw`, int64 [frames, 3]; None if there is no frame."""
     seen: Seen = ()
-    """What a frozen tower made of the frames, instead of their pixels."""
+    """What a frozen tower made of the frames, instead of their patches."""
+
+    @property
+    def pixel_values(self) -> Tensor | None:
+        """What the tower reads, float32 [patches, width]; None if there is nothing to be looked at."""
+        return _values(self.patches, self.images)
 
     @property
     def targets(self) -> Tensor:
@@ -57,16 +65,25 @@ class MicroBatch:
     """Where each trajectory begins, and where the last one ends, int32 [count + 1]."""
     longest: int
     """Tokens of the longest one."""
-    pixel_values: Tensor | None
-    """Patches of all frames, in order; None if there is no frame."""
+    patches: Tensor | None
+    """Patches of all frames, in order, still bytes; None if there is no frame."""
+    images: ImageSettings | None
+    """How the tower wants them; None if there is no frame."""
     grid: Tensor | None
     """`image_grid_thw` of all frames; None if there is no frame."""
     seen: Seen
-    """What a frozen tower made of all frames, instead of their pixels."""
+    """What a frozen tower made of all frames, instead of their patches."""
     sequence: Tensor
     """For each written token, which trajectory of the micro-batch wrote it, int64 [N]."""
     count: int
     """Trajectories in it."""
+    share: RowShare | None = None
+    """Who reads it with us; None reads it alone."""
+
+    @property
+    def pixel_values(self) -> Tensor | None:
+        """What the tower reads, float32 [patches, width], computed on the device of the patches."""
+        return _values(self.patches, self.images)
 
     def to(self, device: torch.device | str) -> MicroBatch:
         """The same on another device."""
@@ -76,11 +93,13 @@ class MicroBatch:
             positions=self.positions.to(device),
             borders=self.borders.to(device),
             longest=self.longest,
-            pixel_values=None if self.pixel_values is None else self.pixel_values.to(device),
+            patches=None if self.patches is None else self.patches.to(device),
+            images=self.images,
             grid=None if self.grid is None else self.grid.to(device),
             seen=tuple(layer.to(device) for layer in self.seen),
             sequence=self.sequence.to(device),
             count=self.count,
+            share=self.share,
         )
 
 
@@ -105,17 +124,18 @@ def trajectory_inputs(
     if any(written and token == pad for token, written in zip(collapsed, mask, strict=True)):
         raise ValueError(f"the policy wrote an image token in trajectory {trajectory.task.id!r}")
     read = [pixels(frame) for frame in frames]
-    values: Tensor | None = None
+    cut: Tensor | None = None
     seen: Seen = ()
     if read and tower is not None and policy.images is not None:
         grid, seen = grid_of(read, policy.images), tower.look(read)
     else:
-        values, grid = patches(read, policy.images)
+        cut, grid = patches(read, policy.images)
     return TrajectoryInputs(
         ids=torch.tensor(ids),
         loss_mask=loss_mask,
         positions=policy.family.positions(ids, grid, pad),
-        pixel_values=values if frames else None,
+        patches=cut if frames else None,
+        images=policy.images if frames and cut is not None else None,
         grid=grid if frames else None,
         seen=seen,
     )
@@ -128,7 +148,7 @@ def lay_out(trajectories: Sequence[TrajectoryInputs]) -> MicroBatch:
     text = torch.cat([torch.arange(len(one.ids)) for one in trajectories])
     family = torch.cat([one.positions for one in trajectories], dim=1)
     written = torch.tensor([int(one.loss_mask.sum()) for one in trajectories])
-    values = [one.pixel_values for one in trajectories if one.pixel_values is not None]
+    cut = [one.patches for one in trajectories if one.patches is not None]
     grids = [one.grid for one in trajectories if one.grid is not None]
     return MicroBatch(
         ids=torch.cat([one.ids for one in trajectories])[None],
@@ -136,7 +156,8 @@ def lay_out(trajectories: Sequence[TrajectoryInputs]) -> MicroBatch:
         positions=torch.cat([text[None], family])[:, None],
         borders=lengths.cumsum(0).to(torch.int32),
         longest=int(lengths.max()),
-        pixel_values=torch.cat(values) if values else None,
+        patches=torch.cat(cut) if cut else None,
+        images=next((one.images for one in trajectories if one.images is not None), None),
         grid=torch.cat(grids) if grids else None,
         seen=tuple(
             torch.cat(layer) for layer in zip(*(one.seen for one in trajectories if one.seen), strict=True)
@@ -144,3 +165,7 @@ def lay_out(trajectories: Sequence[TrajectoryInputs]) -> MicroBatch:
         sequence=torch.repeat_interleave(torch.arange(len(trajectories)), written),
         count=len(trajectories),
     )
+
+
+def _values(cut: Tensor | None, images: ImageSettings | None) -> Tensor | None:
+    return None if cut is None or images is None else pixel_values(cut, images)

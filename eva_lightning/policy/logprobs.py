@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
 
 from eva_lightning.policy.families import backbone, family_of
 from eva_lightning.policy.inputs import MicroBatch
 from eva_lightning.policy.pixels import ImageSettings
+from eva_lightning.policy.row_part import part_of
+from eva_lightning.policy.row_share import RowShare
 from eva_lightning.policy.token_scores import NEVER, TokenScores, rows_of
 
 
@@ -86,17 +89,67 @@ class Scorer(nn.Module):
         if bool(batch.loss_mask[0, batch.borders[:-1]].any()):
             raise ValueError("the first token is marked as written, but nothing comes before it")
         bare = backbone(self.model)
+        banned = torch.tensor(banned_ids, dtype=torch.int64, device=batch.ids.device)
+        if batch.share is None:
+            before, targets = self._read(bare, batch)
+            return self._score(bare, before, targets, banned, temperature, entropy, chunk)
+        before, targets, counts = self._read_together(bare, batch, batch.share)
+        scored = self._score(bare, before, targets, banned, temperature, entropy, chunk)
+        return tuple(batch.share.to_owner(torch.stack(scored, dim=1), counts).unbind(1))
+
+    def _read(self, bare: PreTrainedModel, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        """States in front of the written tokens, and these tokens."""
         if batch.grid is None and self.family.images is not None and self._looks(bare):
             batch = with_grey_frame(batch, int(bare.config.image_token_id), self.family.images)
         seen = batch.seen
-        if batch.pixel_values is not None and batch.grid is not None:
-            seen = self.family.see(bare, batch.pixel_values, batch.grid)
+        if (values := batch.pixel_values) is not None and batch.grid is not None:
+            seen = self.family.see(bare, values, batch.grid)
         hidden = self.family.hidden(
             bare, batch.ids, batch.positions, borders=batch.borders, longest=batch.longest, seen=seen
         )
         (places,) = batch.loss_mask[0].nonzero(as_tuple=True)
-        before, targets = hidden[0, places - 1], batch.ids[0, places]
-        banned = torch.tensor(banned_ids, dtype=torch.int64, device=batch.ids.device)
+        return hidden[0, places - 1], batch.ids[0, places]
+
+    def _read_together(
+        self, bare: PreTrainedModel, batch: MicroBatch, share: RowShare
+    ) -> tuple[Tensor, Tensor, list[int]]:
+        """The same of our part of a row, and how many of them each rank has."""
+        images = self.family.images
+        squares = images.merge**2 if images else 1
+        part = part_of(batch, share, getattr(bare.config, "image_token_id", None), squares)
+        mine, seen, unused = part.batch, part.batch.seen, None
+        if mine.pixel_values is not None and mine.grid is not None and part.cut is not None:
+            seen = tuple(
+                layer[slice(*part.cut)] for layer in self.family.see(bare, mine.pixel_values, mine.grid)
+            )
+        elif images is not None and not seen and self._looks(bare):
+            grey = with_grey_frame(mine, 0, images)
+            assert grey.pixel_values is not None and grey.grid is not None
+            unused = self.family.see(bare, grey.pixel_values, grey.grid)
+        hidden = self.family.hidden(
+            bare,
+            mine.ids,
+            mine.positions,
+            borders=mine.borders,
+            longest=mine.longest,
+            seen=seen,
+            share=share,
+        )
+        before = hidden[0, part.before]
+        if unused is not None:  # nobody's token: its gradient is 0, but it has one
+            before = before + 0.0 * torch.stack([layer.sum() for layer in unused]).sum().to(before.dtype)
+        return before, part.targets, part.counts
+
+    def _score(
+        self,
+        bare: PreTrainedModel,
+        before: Tensor,
+        targets: Tensor,
+        banned: Tensor,
+        temperature: float,
+        entropy: bool,
+        chunk: int | None,
+    ) -> tuple[Tensor, ...]:
         head = self.family.head(bare)
         rows = chunk or rows_of(head.out_features)
         scored: tuple[Tensor, ...]
@@ -147,7 +200,8 @@ def with_grey_frame(batch: MicroBatch, image_token_id: int, images: ImageSetting
         loss_mask=torch.cat([batch.loss_mask, torch.zeros_like(tail, dtype=torch.bool)], dim=1),
         positions=torch.cat([batch.positions, torch.zeros_like(batch.positions[..., :1])], dim=2),
         borders=torch.cat([batch.borders, batch.borders[-1:] + 1]),
-        pixel_values=torch.zeros(images.merge**2, images.width, device=tail.device),
+        patches=torch.full((images.merge**2, 3 * images.side**2), 127, dtype=torch.uint8, device=tail.device),
+        images=images,
         grid=torch.tensor([[1, images.merge, images.merge]], device=tail.device),
     )
 

@@ -24,6 +24,13 @@ class PackingConfig:
     """GiB of the device's memory for what a frozen vision tower made of frames, so that it sees each once for
     all attempts and updates; 0 keeps none."""
 
+    sequence_ranks: int = 1
+    """Ranks that read each row together, every one a part of its tokens, so that a trajectory may be longer
+    than a card holds: a divisor of the ranks and of the language model's attention heads."""
+    deal: bool = True
+    """Ranks give trajectories away until all have about equally much to do; False, where a rank can not read
+    the videos of another, leaves each what it made."""
+
     def budget(self, device: torch.device) -> int:
         """Tokens of one forward pass on this device."""
         return self.micro_batch_tokens or (2_048 if device.type == "cpu" else 32_768)

@@ -1,9 +1,9 @@
 """Pixels as the vision tower reads them: normalised patches, in the order in which they make visual tokens.
 
 The same numbers as the Hugging Face image processor, without its detours: frames arrive already resized to
-whole visual tokens, the patches are cut out while they are still bytes, and each is normalised once. In
-numpy, because it runs in the threads that fetch frames, where torch would start a pool of threads each. It
-does not resize.
+whole visual tokens, and their patches stay bytes until they are where the tower is: an eighth of the numbers
+that it reads. They are cut in numpy, because that runs in the threads that fetch frames, where torch would
+start a pool of threads each. Nothing is resized here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from torch import Tensor
 
 from eva_lightning.faults import UsageError
 from eva_lightning.video.decoder import Pixels
+
+AT_ONCE = 1024
+"""Patches that are normalised in one go: they stay in a processor's cache meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,30 +65,49 @@ class ImageSettings:
 
 
 def patches(frames: Sequence[Pixels], settings: ImageSettings | None) -> tuple[Tensor, Tensor]:
-    """`pixel_values` float32 [patches, width] and `image_grid_thw` int64 [frames, 3] of frames, in order.
+    """Patches of frames, in order, as they are: uint8 [patches, 3 * side * side]; and their `image_grid_thw`.
 
     Without settings, which is a model that sees nothing, there may be no frame.
     """
     if settings is None:
         if frames:
             raise ValueError(f"{len(frames)} frames for a model that sees nothing")
-        return torch.empty(0, 0), torch.empty(0, 3, dtype=torch.int64)
+        return torch.empty(0, 0, dtype=torch.uint8), torch.empty(0, 3, dtype=torch.int64)
     side, merge = settings.side, settings.merge
     grid = grid_of(frames, settings)
-    count = int(grid.prod(1).sum())
-    values = np.empty((count, 3, settings.times, side, side), dtype=np.float32)
-    scale = np.array([1 / (255 * std) for std in settings.std], dtype=np.float32).reshape(3, 1, 1)
-    shift = np.array([-m / s for m, s in zip(settings.mean, settings.std, strict=True)], dtype=np.float32)
+    cut = np.empty((int(grid.prod(1).sum()), 3 * side**2), dtype=np.uint8)
     place = 0
     for frame, (_, high, wide) in zip(frames, grid.tolist(), strict=True):
         squares = frame.reshape(high // merge, merge, side, wide // merge, merge, side, 3)
         # token row, token column, patch in the token, colour, pixel
-        cut = squares.transpose(0, 3, 1, 4, 6, 2, 5).reshape(-1, 3, side, side).astype(np.float32)
-        cut *= scale
-        cut += shift.reshape(3, 1, 1)
-        values[place : place + len(cut)] = cut[:, :, None]
-        place += len(cut)
-    return torch.from_numpy(values).view(-1, settings.width), grid
+        count = high * wide
+        cut[place : place + count] = squares.transpose(0, 3, 1, 4, 6, 2, 5).reshape(count, -1)
+        place += count
+    return torch.from_numpy(cut), grid
+
+
+def pixel_values(cut: Tensor, settings: ImageSettings) -> Tensor:
+    """What the tower reads of patches, float32 [patches, width]: computed where they are."""
+    scale, shift = cut.new_tensor(
+        [
+            [1 / (255 * std) for std in settings.std],
+            [-mean / std for mean, std in zip(settings.mean, settings.std, strict=True)],
+        ],
+        dtype=torch.float32,
+    )
+    scale, shift = scale.view(3, 1, 1), shift.view(3, 1, 1)
+    shape = (len(cut), 3, settings.times, settings.side**2)
+    # On the host numpy asks for large pages: touching small ones takes longer than all the arithmetic.
+    on_host = cut.device.type == "cpu"
+    values = (
+        torch.from_numpy(np.empty(shape, np.float32))
+        if on_host
+        else cut.new_empty(shape, dtype=torch.float32)
+    )
+    for begin in range(0, len(cut), AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
+        values[part] = cut[part].view(-1, 3, 1, settings.side**2).float().mul_(scale).add_(shift)
+    return values.view(-1, settings.width)
 
 
 def grid_of(frames: Sequence[Pixels], settings: ImageSettings) -> Tensor:

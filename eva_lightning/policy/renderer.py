@@ -34,6 +34,7 @@ class Renderer:
         template: str | None = None,
         vocab_size: int | None = None,
         image_token: str | None = None,
+        square: int | None = None,
     ) -> None:
         """
         Args:
@@ -41,6 +42,7 @@ class Renderer:
             template: Replaces the tokenizer's chat template.
             vocab_size: Height of the model's head; None is that of the tokenizer.
             image_token: Special token that stands for one visual token; None if the model sees nothing.
+            square: Side in pixels of the square that such a token covers; None if the model sees nothing.
         """
         self._tokenizer = tokenizer
         self._template = template or tokenizer.chat_template
@@ -51,6 +53,8 @@ class Renderer:
             raise UsageError(
                 f"{tokenizer.name_or_path or 'the tokenizer'} has no special token {image_token}"
             )
+        self.square = square
+        """Side in pixels of the square that one visual token covers; None if the model sees nothing."""
         self._specials: dict[str, int] = added
         longest_first = sorted(added, key=len, reverse=True)
         self._border = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
@@ -76,7 +80,12 @@ class Renderer:
         except (OSError, ValueError) as problem:
             raise UsageError(f"no tokenizer can be read from {path}: {first_line(problem)}") from None
         family = family_named(config.model_type, path)
-        return cls(tokenizer, vocab_size=config.get_text_config().vocab_size, image_token=family.image_token)
+        return cls(
+            tokenizer,
+            vocab_size=config.get_text_config().vocab_size,
+            image_token=family.image_token,
+            square=family.images.square if family.images else None,
+        )
 
     def opening(self, messages: Sequence[Message]) -> list[int]:
         """Ids of the messages before a turn, up to where the model begins to write.

@@ -15,7 +15,7 @@ from torch import nn
 
 from eva_lightning.policy.families import Seen, backbone
 from eva_lightning.policy.loading import Policy
-from eva_lightning.policy.pixels import patches
+from eva_lightning.policy.pixels import patches, pixel_values
 from eva_lightning.video.decoder import Pixels
 
 
@@ -44,10 +44,11 @@ class SeenFrames:
     def _see(self, frames: dict[bytes, Pixels]) -> dict[bytes, Seen]:
         policy = self._policy
         model = backbone(policy.model)
-        values, grid = patches(list(frames.values()), policy.images)
-        with torch.no_grad():
-            seen = policy.family.see(model, values.to(model.device), grid.to(model.device))
+        cut, grid = patches(list(frames.values()), policy.images)
         assert policy.images is not None  # or patches would have refused the frames
+        values = pixel_values(cut.to(model.device), policy.images)
+        with torch.no_grad():
+            seen = policy.family.see(model, values, grid.to(model.device))
         sizes = (grid.prod(1) // policy.images.merge**2).tolist()
         # Copies: a view of one frame would keep all those that it was seen with.
         pieces = [[piece.clone() for piece in torch.split(layer, sizes)] for layer in seen]

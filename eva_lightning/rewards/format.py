@@ -25,7 +25,7 @@ class FormatReward(Reward):
         super().__init__(weight)
 
     def score(self, trajectory: Trajectory) -> Score:
-        worked = sum(_worked(turn) for turn in trajectory.turns)
+        worked = sum(calls_worked(turn) > 0 for turn in trajectory.turns)
         if trajectory.answer is None:
             return self.give(0.0, "no answer")
         if score(trajectory.task, trajectory.answer).correct:
@@ -33,7 +33,14 @@ class FormatReward(Reward):
         return self.give(float(worked > 0), f"wrong, after {worked} turns whose calls worked")
 
 
-def _worked(turn: Turn) -> bool:
-    """Whether a call of this turn was executed: frames prove it even where another of its calls failed."""
+def calls_worked(turn: Turn) -> int:
+    """Calls of a turn that were carried out.
+
+    Earlier records do not tell how many; frames prove one even where another of them failed.
+    """
     seen = turn.observation
-    return bool(turn.calls) and seen is not None and (seen.error is None or bool(seen.frames))
+    if seen is None or not turn.calls:
+        return 0
+    if seen.worked is not None:
+        return seen.worked
+    return len(turn.calls) if seen.error is None else int(bool(seen.frames))

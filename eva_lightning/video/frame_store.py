@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eva_lightning.faults import Fault, UsageError
-from eva_lightning.records import PATCH
 from eva_lightning.video.audio import read_audio
 from eva_lightning.video.decoder import Decoder, Device, Frame, VideoFacts
 from eva_lightning.video.decoder_pool import DecoderPool
@@ -251,8 +250,6 @@ class FrameStore:
         proxy: str | None = None,
     ) -> list[Frame]:
         """The frames; `proxy` is the name of the only one to take, empty for none, None for any."""
-        if height % PATCH or width % PATCH or height <= 0 or width <= 0:
-            raise ValueError(f"a frame of {width}x{height} is not made of {PATCH}-pixel squares")
         if not times:
             return []
         identity, index = file_identity(path), self._index(path)

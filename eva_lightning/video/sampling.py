@@ -1,13 +1,14 @@
 """Sampling: which seconds to fetch and how large. Arithmetic only, decided before anything is decoded.
 
 The rules are those of EVA's released evaluator: times are spread from start to just before end, a side is a
-multiple of 28, and a call over its token budget is first capped at 720p and then shrunk in number and size
-together.
+multiple of 28 (or of what a visual token of another model covers), and a call over its token budget is first
+capped at 720p and then shrunk in number and size together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 from eva_lightning.records import PATCH
 
@@ -19,9 +20,9 @@ class FramePlan:
     times: tuple[float, ...]
     """Seconds, clip-relative."""
     height: int
-    """Pixels, a multiple of 28."""
+    """Pixels, a multiple of the square."""
     width: int
-    """Pixels, a multiple of 28."""
+    """Pixels, a multiple of the square."""
     tokens: int
     """What they cost, labels included."""
     frames_cut: int = 0
@@ -61,21 +62,53 @@ def spread(start: float, end: float, count: int) -> tuple[float, ...]:
     return tuple(start + (last - start) * i / (count - 1) for i in range(count))
 
 
-def snap(height: int, width: int, resize: float) -> tuple[int, int]:
-    """The size of a frame scaled by `resize`, each side rounded to a multiple of 28, at least 28.
+def snap(height: int, width: int, resize: float, square: int = PATCH) -> tuple[int, int]:
+    """The size of a frame scaled by `resize`, each side rounded to a multiple of the square, at least one.
 
-    >>> snap(720, 1280, 0.5), snap(720, 1280, 0.001)
-    ((364, 644), (28, 28))
+    >>> snap(720, 1280, 0.5), snap(720, 1280, 0.001), snap(720, 1280, 0.5, square=32)
+    ((364, 644), (28, 28), (352, 640))
     """
-    return max(1, round(height * resize / PATCH)) * PATCH, max(1, round(width * resize / PATCH)) * PATCH
+    return max(1, round(height * resize / square)) * square, max(1, round(width * resize / square)) * square
+
+
+def resize_within(height: int, width: int, tokens: int | None, square: int = PATCH) -> float:
+    """By how much a frame must be scaled, at most 1, so that it takes no more visual tokens than these.
+
+    >>> resize_within(560, 560, 100), resize_within(560, 560, None)
+    (0.5, 1.0)
+    """
+    resize = 1.0
+    size = snap(height, width, resize, square)
+    while tokens is not None and size[0] * size[1] > tokens * square**2 and size != (square, square):
+        resize = min(resize * 0.98, sqrt(tokens * square**2 / (height * width)))
+        size = snap(height, width, resize, square)
+    return resize
+
+
+def fitted(height: int, width: int, tokens: int | None) -> tuple[int, int]:
+    """A size of whole visual tokens near an image's own, shrunk where it would take more than `tokens`.
+
+    >>> fitted(100, 200, None), fitted(2800, 2800, 100)
+    ((112, 196), (280, 280))
+    """
+    return snap(height, width, resize_within(height, width, tokens))
 
 
 def plan(
-    start: float, end: float, count: int, resize: float, *, height: int, width: int, budget: Budget, room: int
+    start: float,
+    end: float,
+    count: int,
+    resize: float,
+    *,
+    height: int,
+    width: int,
+    budget: Budget,
+    room: int,
+    square: int = PATCH,
 ) -> FramePlan:
     """Fit a request for `count` frames of a clip into the call's budget and the room that is left.
 
-    The clip is `height` x `width`.
+    The clip is `height` x `width`, and a visual token covers `square` x `square` pixels.
 
     Over budget: cap the shorter side, then scale count and resize by r = (budget / estimate) ^ (1/3), which
     brings the tokens down by about r ^ 3. What still does not fit is cut at whole frames, so the result never
@@ -84,7 +117,7 @@ def plan(
     asked, allowed = count, max(0, min(budget.tokens, room) if budget.strict else room)
 
     def cost(count: int, resize: float) -> int:
-        return count * _frame_cost(*snap(height, width, resize), budget)
+        return count * _frame_cost(*snap(height, width, resize, square), square, budget)
 
     if cost(count, resize) > budget.tokens:
         resize = min(resize, 1.0, budget.short_side / min(height, width))
@@ -92,12 +125,14 @@ def plan(
         if estimate > budget.tokens:
             r = (budget.tokens / estimate) ** (1 / 3)
             count, resize = max(1, int(count * r)), resize * r
-    size = snap(height, width, resize)
-    count = min(count, allowed // _frame_cost(*size, budget))
+    size = snap(height, width, resize, square)
+    each = _frame_cost(*size, square, budget)
+    count = min(count, allowed // each)
     times = spread(start, end, count) if count else ()
-    tokens = count * _frame_cost(*size, budget)
-    return FramePlan(times=times, height=size[0], width=size[1], tokens=tokens, frames_cut=asked - count)
+    return FramePlan(
+        times=times, height=size[0], width=size[1], tokens=count * each, frames_cut=asked - count
+    )
 
 
-def _frame_cost(height: int, width: int, budget: Budget) -> int:
-    return (height // PATCH) * (width // PATCH) + budget.label_tokens
+def _frame_cost(height: int, width: int, square: int, budget: Budget) -> int:
+    return (height // square) * (width // square) + budget.label_tokens

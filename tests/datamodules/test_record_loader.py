@@ -154,7 +154,7 @@ def test_a_batch_knows_the_one_after_it_and_looking_changes_nothing():
 def looked_at(loader):
     """Batches, each with the next one as it tells: asked twice, and with a checkpoint in between."""
     for batch in loader:
-        first, _, second = ids(batch.ahead()), loader.state_dict(), ids(batch.ahead())
+        first, _, second = ids(batch.ahead(1)[0]), loader.state_dict(), ids(batch.ahead(1)[0])
         assert first == second
         yield batch, second
 
@@ -169,16 +169,16 @@ def loader_after(count):
 def test_each_rank_looks_at_its_own_share():
     two = [loader(tasks(8), 4, rank=rank, ranks=2) for rank in (0, 1)]
     first = [next(iter(rank)) for rank in two]
-    assert [ids(batch.ahead()) for batch in first] == [ids(next(iter(rank))) for rank in two]
+    assert [ids(batch.ahead(1)[0]) for batch in first] == [ids(next(iter(rank))) for rank in two]
 
 
 def test_what_is_added_is_seen_ahead_and_may_change_it():
     one = loader(tasks(8), 4)
     batch = next(iter(one))
-    before = ids(batch.ahead())
+    before = ids(batch.ahead(1)[0])
     one.add(tasks(8, "new"))
-    assert ids(batch.ahead()) != before
-    assert ids(batch.ahead()) == ids(next(iter(one)))
+    assert ids(batch.ahead(1)[0]) != before
+    assert ids(batch.ahead(1)[0]) == ids(next(iter(one)))
 
 
 def test_every_share_meets_two_tasks():
@@ -278,12 +278,12 @@ def test_records_may_join_a_batch_later():
     one = growing(8)
     epoch = iter(one)
     batch = next(epoch)
-    expected = ids(batch.ahead())
+    expected = ids(batch.ahead(1)[0])
     one.add(tasks(8, "new"), 1, later=1)
-    assert ids(batch.ahead()) == expected
+    assert ids(batch.ahead(1)[0]) == expected
     second = next(epoch)
     assert ids(second) == expected
-    ahead = ids(second.ahead())
+    ahead = ids(second.ahead(1)[0])
     assert new(ahead) == 4 and ahead == ids(next(epoch))
 
 

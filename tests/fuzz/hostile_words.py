@@ -24,6 +24,9 @@ SEEDS = (
     '<tool_call>{"tool": "frame_select", "arguments": {"start_time": "03:20", "end_time": "1:00:01.5", '
     '"nframes": "8", "resize": null, "video": 2}}</tool_call>',
     '<tool_call>\n{"tool":"frame_select","parameters":{"start_time":1,"end_time":2,"nframes":"3"}}\n</tool_call>',
+    "<think>I look.</think>"
+    '<tool_call>{"name": "get_video_clip_frame", "arguments": {"start_time": 1, "end_time": 20}}</tool_call>',
+    "<think>I saw it.</think><answer>12.50 to 20.00</answer>",
     "Summary: seen. <answer>B. a car</answer>",
     "The answer is (C).",
     "Answer: B",
@@ -49,6 +52,7 @@ SEEDS = (
 
 PIECES = (
     *("<tool_call>", "</tool_call>", "<answer>", "</answer>", "<tool_", "</", "```json\n", "```", "<image>"),
+    *("<think>", "</think>"),
     *("{", "}", "[", "]", '"', "'", "\\", ":", ",", ";", "(", ")", "*", ".", "-", ">", "\x00", "\x1c"),
     *(" ", "\n", "\r\n", "\t", "\u00a0", "\u2028", "\x85", "\ufeff"),
     *("é", "犬", "İ", "\u212a", "ﬁ", "١٢", "²", "😀", "\ud83d", "\ude00", "a\u0301"),

@@ -16,7 +16,9 @@ from typing import Any
 from eva_lightning.agent.dialects.base import Dialect, Parsed
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.dialects.eva_official import OfficialEvaDialect
+from eva_lightning.agent.dialects.vital import VitalDialect
 from eva_lightning.agent.tools.base import Findings, Tool
+from eva_lightning.agent.tools.clip_frames import ClipFrames
 from eva_lightning.agent.tools.frame_select import FrameSelect
 from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
 from eva_lightning.data.exchange.imported import Reader
@@ -118,6 +120,8 @@ def turn_of(dialect: Dialect, tool: Tool, text: str) -> Iterator[Any]:
     promise(all(call.text in text for call in parsed.calls), "an invented call")
     promise(len(parsed.calls) <= 32, "more than 32 calls")
     promise(len(parsed.problem or "") < 40_000, "a problem of more words than the turn")
+    flaw = dialect.flaw(text)
+    promise(flaw is not None or bool(parsed.calls or parsed.answer), "a well-formed turn that does nothing")
     seen = observed(dialect, tool, parsed) if parsed.calls or parsed.problem else None
     clean = parsed if whole(text) == text else dialect.parse(whole(text))
     if clean.calls or clean.answer:
@@ -266,6 +270,7 @@ def told(text: str) -> Iterator[Any]:
 ALWAYS: dict[str, Callable[[str], Iterator[Any]]] = {
     "turn": partial(turn_of, EvaDialect(), FrameSelect()),
     "official turn": partial(turn_of, OfficialEvaDialect(), OfficialFrameSelect()),
+    "vital turn": partial(turn_of, VitalDialect(), ClipFrames()),
 }
 """What reads every text."""
 IN_TURN: dict[str, Callable[[str], Iterator[Any]]] = {
@@ -276,6 +281,7 @@ IN_TURN: dict[str, Callable[[str], Iterator[Any]]] = {
     },
     "record": partial(finished, EvaDialect()),
     "official record": partial(finished, OfficialEvaDialect()),
+    "vital record": partial(finished, VitalDialect()),
     "rewards": rewarded,
     "judge": judged,
     "teacher": partial(commissioned, False),

@@ -26,6 +26,7 @@ from eva_lightning.objectives.policy_gradient import PolicyGradientSettings
 from eva_lightning.policy.loading import Lora, PolicyConfig
 from eva_lightning.policy.packing import PackingConfig
 from eva_lightning.policy.renderer import Renderer
+from eva_lightning.ranks import gathered
 from eva_lightning.records import Score, Turn
 from eva_lightning.rewards.base import Reward
 
@@ -35,7 +36,7 @@ class Fed(GRPOModule):
 
     def training_step(self, batch, batch_idx):
         self.phases = {}
-        self.finish(batch, self.update(batch))
+        self.finish(batch, self.update(gathered([batch])))
 
 
 class Coin(Reward):
@@ -53,8 +54,10 @@ class Coin(Reward):
 
 
 STAGES = {"sft": SFTModule, "kto": KTOModule, "fed": Fed, "grpo": GRPOModule}
-ONE_EACH = PackingConfig(micro_batch_tokens=1)
-"""Every trajectory alone in its forward pass."""
+ONE_EACH = PackingConfig(micro_batch_tokens=1, deal=False)
+"""Every trajectory alone in its forward pass, on the rank that has it."""
+DEALT = PackingConfig(micro_batch_tokens=1)
+"""Every trajectory alone in its forward pass, on the rank that has least to do."""
 ALL_IN_ONE = PackingConfig(micro_batch_tokens=100_000)
 """All of them in one, one behind the other."""
 PER_TOKEN = KTOSettings(length_normalize="token", desirable_weight=1.0)
@@ -125,16 +128,16 @@ class Batches(lightning.LightningDataModule):
 
     def train_dataloader(self):
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
-        return _as_they_are([shared(batch, rank, ranks) for batch in self.batches])
+        return as_they_are([shared(batch, rank, ranks) for batch in self.batches])
 
     def val_dataloader(self):
-        return _as_they_are([self.questions]) if self.questions else []
+        return as_they_are([self.questions]) if self.questions else []
 
     def test_dataloader(self):
-        return _as_they_are([self.questions])
+        return as_they_are([self.questions])
 
 
-def _as_they_are(batches):
+def as_they_are(batches):
     return DataLoader(batches, batch_size=1, collate_fn=lambda one: one[0])
 
 

@@ -18,6 +18,7 @@ from eva_lightning.data.synthesis.world import load_world
 from eva_lightning.modules import FSDP2Strategy, SFTModule, ZeroStrategy
 from eva_lightning.policy.merged_weights import whole
 from tests.modules.stages import (
+    ALL_IN_ONE,
     ONE_EACH,
     PER_TOKEN,
     STAGES,
@@ -41,6 +42,10 @@ STRATEGIES = {
     "zero3, read into shards": lambda: ZeroStrategy(
         3, read_into_shards=True, zero=SMALL | {"stage3_param_persistence_threshold": 0}
     ),
+    "ddp, rows shared": lambda: "ddp",
+    "fsdp2, rows shared": FSDP2Strategy,
+    "zero2, rows shared": lambda: ZeroStrategy(2, zero=SMALL),
+    "zero3, rows shared": lambda: ZeroStrategy(3, zero=SMALL | {"stage3_param_persistence_threshold": 0}),
     "zero2, offload": lambda: ZeroStrategy(2, offload_optimizer=True, zero=SMALL),
 }
 OPTIMIZER = {
@@ -121,11 +126,11 @@ def whole_weights(module):
     return {name: whole(value).detach().clone() for name, value in held}
 
 
-def run(case, strategy, folder, steps, devices=1, checkpoint=None, **settings):
+def run(case, strategy, folder, steps, devices=1, checkpoint=None, packing=ONE_EACH, **settings):
     """A few steps on one batch: gradients, weights, metrics. Afterwards a checkpoint, if a path is given."""
     stage, batch, more = case
     watching = Stepwise()
-    module = make(stage, folder, packing=ONE_EACH, lr=1e-4, optimizer=OPTIMIZER, **more)
+    module = make(stage, folder, packing=packing, lr=1e-4, optimizer=OPTIMIZER, **more)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fitting = trainer(strategy=strategy, devices=devices, callbacks=[watching])
@@ -141,7 +146,9 @@ def main(tiny, world, out, steps, *wanted):
         strategy, name = one.split(":")
         print(one, file=sys.stderr, flush=True)
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
-        found[strategy, name] = run(known[name], STRATEGIES[strategy](), tiny, int(steps), ranks)
+        packing = replace(ALL_IN_ONE, sequence_ranks=ranks) if "rows shared" in strategy else ONE_EACH
+        how = STRATEGIES[strategy]()
+        found[strategy, name] = run(known[name], how, tiny, int(steps), ranks, packing=packing)
         faulthandler.cancel_dump_traceback_later()
     if os.environ["RANK"] == "0":
         torch.save(found, Path(out))

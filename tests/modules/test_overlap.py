@@ -25,7 +25,7 @@ class Told(Watching):
 
     def on_before_optimizer_step(self, trainer, module, optimizer):
         super().on_before_optimizer_step(trainer, module, optimizer)
-        self.ahead.append(module.ahead is not None)
+        self.ahead.append(bool(module.ahead))
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         super().on_train_batch_end(trainer, module)

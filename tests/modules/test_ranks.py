@@ -18,6 +18,7 @@ from tests.modules.stages import (
     teach,
     weighed,
 )
+from tests.modules.two_ranks import two_batches_ahead
 
 ENOUGH = 1e-6
 
@@ -83,6 +84,15 @@ def test_a_rank_with_one_pass_and_no_frame_waits_for_one_with_three(step, ranks,
         assert apart(gradients, ranks[rank]["uneven"][0][0]) < ENOUGH
 
 
+@pytest.mark.parametrize("case", ["sft", "kto", "grpo"])
+def test_what_one_rank_has_is_dealt_to_both_and_the_step_is_that_of_one_process(step, ranks, taught, case):
+    gradients, metrics = step(case, ONE_EACH)
+    mine, theirs = (rank["dealt"][case] for rank in ranks)
+    assert apart(gradients, mine[0]) < ENOUGH and apart(mine[0], theirs[0]) == 0
+    assert mine[1]["train/loss"] == pytest.approx(metrics["train/loss"], abs=1e-5)
+    assert len(mine[2]) == len(theirs[2]) == 2 and mine[2] | theirs[2] == {one.task.id for one in taught}
+
+
 def test_a_rank_without_a_trajectory_takes_part_in_the_step(step, ranks):
     gradients, _ = step("grpo", ONE_EACH)
     for rank in (0, 1):
@@ -122,3 +132,15 @@ def test_the_optimizer_s_state_is_shared_out_and_nothing_else_changes(ranks):
         for case in ("shared", "rest"):
             assert apart(whole, rank[case][0]) == 0
     assert apart(whole, mine["half"][0]) > 0
+
+
+def test_two_ranks_have_the_same_batches_ahead(ranks, world, tiny_folder):
+    """Their shares together are what one process learns from, in the same order and with the same dice."""
+    _, alone, told = two_batches_ahead(tiny_folder, world)
+    (events, first, both), (others, second, _) = (rank["ahead"] for rank in ranks)
+    assert [one + two for one, two in zip(first, second, strict=True)] == alone and len(alone) == 6
+    handed = [event for event in events if event[0] == "weights"]
+    assert handed == [("weights", version) for version in range(6)]
+    assert not [event for event in others if event[0] == "weights"]  # the first rank alone hands over
+    ages = [metrics["train/staleness/max"] for metrics in both]
+    assert ages[0] == 0 and max(ages) <= 2 and len(told) == len(ages) == 6

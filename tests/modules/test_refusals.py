@@ -16,9 +16,11 @@ from eva_lightning.modules.refusals import (
     refuse_adapter_that_stays_whole,
     refuse_copy_of_shards,
     refuse_two_ways_to_share,
+    refuse_unshareable_rows,
     refuse_unsound,
 )
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
+from eva_lightning.policy.packing import PackingConfig
 from tests.modules.stages import fit, make
 
 
@@ -138,3 +140,20 @@ def test_deepspeed_that_is_not_here_is_asked_for(monkeypatch):
         UsageError, match="wants DeepSpeed.*pip install 'eva-lightning.deepspeed.', or take fsdp2"
     ):
         ZeroStrategy()
+
+
+def test_ranks_that_can_not_share_rows(tiny_folder):
+    """Four heads that share two keys: two ranks have two heads each, four have one, three have none whole."""
+    model = load_policy(PolicyConfig(path=str(tiny_folder), dtype="float32")).backbone
+    for ranks in (1, 2, 4):
+        refuse_unshareable_rows(ranks, model)
+    with pytest.raises(UsageError, match="sequence_ranks 3 can not share 4 .* with 2 keys: .* takes 1, 2, 4"):
+        refuse_unshareable_rows(3, model)
+    masked = load_policy(PolicyConfig(path=str(tiny_folder), dtype="float32", attention="sdpa")).backbone
+    with pytest.raises(UsageError, match="wants model.policy.attention by_trajectory, not sdpa"):
+        refuse_unshareable_rows(2, masked)
+
+
+def test_rows_are_shared_by_ranks_that_exist(taught, tiny_folder):
+    with pytest.raises(UsageError, match="sequence_ranks 2 does not divide the 1 ranks of this run"):
+        fit(make("sft", tiny_folder, packing=PackingConfig(sequence_ranks=2)), taught)

@@ -13,9 +13,7 @@ from tests.modules.stages import apart
 from tests.modules.strategy_cases import cases, run
 
 STEPS = 2
-BY_RANKS = "grpo, two optimizer steps"
-"""Each rank deals out its own trajectories to the two."""
-SHARE = ("sft, uneven", BY_RANKS, "kto, a rank without data")
+SHARE = ("sft, uneven", "grpo, two optimizer steps", "kto, a rank without data")
 """Between them: gradients of the tower, ranks without image, without data, a frozen copy, passes that learn
 nothing."""
 POISON = "sft, not finite on one rank"
@@ -51,7 +49,13 @@ def together(world, tiny_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shards(together):
-    return together(f"ddp:{BY_RANKS}", *(f"fsdp2:{case}" for case in (*SHARE, POISON)))
+    return together("ddp:grpo, two optimizer steps", *(f"fsdp2:{case}" for case in (*SHARE, POISON)))
+
+
+@pytest.fixture(scope="module")
+def rows(together):
+    """All of a rank's trajectories in one row, and half of each row on each rank."""
+    return together(*(f"ddp, rows shared:{case}" for case in SHARE), "fsdp2, rows shared:sft, uneven")
 
 
 @pytest.fixture(scope="module")
@@ -60,33 +64,41 @@ def zero(together):
     return together(*whole, "zero3, read into shards:sft, uneven")
 
 
-@pytest.fixture(scope="module")
-def steps(alone, shards):
-    """What is right: the steps of one process, or of two with whole weights."""
-    return lambda case: shards["ddp", case] if case == BY_RANKS else alone(case)
+def test_two_mini_batches_are_those_of_one_process(alone, shards):
+    case = "grpo, two optimizer steps"
+    same_steps(alone(case), shards["ddp", case])
 
 
 @pytest.mark.parametrize("case", SHARE)
-def test_shards_make_the_steps_of_whole_weights(case, steps, shards):
-    same_steps(steps(case), shards["fsdp2", case])
+def test_shards_make_the_steps_of_whole_weights(case, alone, shards):
+    same_steps(alone(case), shards["fsdp2", case])
+
+
+@pytest.mark.parametrize("case", SHARE)
+def test_rows_that_ranks_share_make_the_steps_of_whole_rows(case, alone, rows):
+    same_steps(alone(case), rows["ddp, rows shared", case])
+
+
+def test_shards_share_rows_too(alone, rows):
+    same_steps(alone("sft, uneven"), rows["fsdp2, rows shared", "sft, uneven"])
 
 
 @WITH_DEEPSPEED
 @pytest.mark.parametrize("case", SHARE)
-def test_zero2_makes_the_steps_of_whole_weights(case, steps, zero):
-    same_steps(steps(case), zero["zero2", case], clipped_later=True)
+def test_zero2_makes_the_steps_of_whole_weights(case, alone, zero):
+    same_steps(alone(case), zero["zero2", case], clipped_later=True)
 
 
 @WITH_DEEPSPEED
 @pytest.mark.parametrize("case", SHARE)
-def test_zero3_makes_the_gradients_of_whole_weights(case, steps, zero):
+def test_zero3_makes_the_gradients_of_whole_weights(case, alone, zero):
     """Where a gradient is all but 0, Adam moves by its sign: so the weights are allowed 1 % of a step."""
-    same_steps(steps(case), zero["zero3", case], weights=1e-6, clipped_later=True)
+    same_steps(alone(case), zero["zero3", case], weights=1e-6, clipped_later=True)
 
 
 @WITH_DEEPSPEED
-def test_zero3_makes_them_with_weights_that_were_read_into_shards(steps, zero):
-    same_steps(steps("sft, uneven"), zero["zero3, read into shards", "sft, uneven"], clipped_later=True)
+def test_zero3_makes_them_with_weights_that_were_read_into_shards(alone, zero):
+    same_steps(alone("sft, uneven"), zero["zero3, read into shards", "sft, uneven"], clipped_later=True)
 
 
 def test_a_loss_that_is_no_number_on_one_rank_moves_no_shard(alone, shards):

@@ -1,10 +1,13 @@
 """Advantages of one group, by head."""
 
+import random
+
 import pytest
 import torch
 
 from eva_lightning.objectives.advantages import (
     BatchScaledAdvantage,
+    DGRPOAdvantage,
     DrGRPOAdvantage,
     GRPOAdvantage,
     RLOOAdvantage,
@@ -55,3 +58,37 @@ def test_equal_rewards_are_worth_nothing_and_divide_by_nothing():
 def test_a_single_attempt_has_no_baseline():
     with pytest.raises(ValueError, match="no others"):
         RLOOAdvantage()([1.0])
+
+
+def test_an_easy_group_counts_half_and_a_hard_one_whole():
+    easy, hard = [3.0, 2.0, 2.0, 2.0], ONE_IN_FOUR  # means 9/4 and 1/4
+    dgrpo = DGRPOAdvantage(epsilon=0.0)
+    assert dgrpo.over([easy, hard]) == [[0.75, -0.25, -0.25, -0.25], [1.5, -0.5, -0.5, -0.5]]
+
+
+def thousand_groups():
+    """Rewards as VITAL gives them: an IoU, 1 for the form, and half a point a call."""
+    dice = random.Random(0)
+    for _ in range(1000):
+        some = range(dice.randrange(2, 17))
+        yield [dice.random() + dice.choice((0, 1)) + dice.choice((0, 0.5, 1)) for _ in some]
+
+
+def test_dgrpo_is_what_the_released_code_computes_in_a_thousand_groups():
+    for rewards in thousand_groups():
+        scores = torch.tensor(rewards, dtype=torch.float64)
+        expected = (scores - scores.mean()) / (scores.std() + 1e-6)
+        expected *= (torch.clamp(2 - scores.mean(), 0, 1) + 1) / 2
+        assert DGRPOAdvantage()(rewards) == pytest.approx(expected.tolist(), rel=1e-12, abs=1e-12)
+
+
+def test_on_the_rewards_the_weight_is_divided_out_again():
+    printed, plain = DGRPOAdvantage(weight_on="reward"), GRPOAdvantage(epsilon=1e-6)
+    exact, plainly = DGRPOAdvantage(0.0, "reward"), GRPOAdvantage(epsilon=0.0)
+    furthest = 0.0
+    for rewards in thousand_groups():
+        assert printed(rewards) == pytest.approx(plain(rewards), rel=1e-3)
+        assert exact(rewards) == pytest.approx(plainly(rewards), rel=1e-9)
+        pairs = zip(DGRPOAdvantage()(rewards), plain(rewards), strict=True)
+        furthest = max(furthest, *(abs(a - b) for a, b in pairs))
+    assert furthest > 0.5  # on the advantage it is not

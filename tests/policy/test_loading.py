@@ -47,7 +47,9 @@ def test_wrong_paths_are_told_in_one_line(tmp_path, tiny_folder, monkeypatch):
         "typo": "there is no folder typo",
         "nobody/nothing": "nobody/nothing is no folder here, and the model hub gave us no such checkpoint",
         str(tmp_path / "empty"): "no config.json",
-        str(other): "is a bert checkpoint; the families that can be trained here: qwen2_5_vl$",
+        str(
+            other
+        ): "is a bert checkpoint; the families that can be trained here: qwen2_5_vl, qwen3, qwen3_vl$",
     }
     for path, words in wrong.items():
         with pytest.raises(UsageError, match=words) as caught:

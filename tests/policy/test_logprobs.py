@@ -48,6 +48,12 @@ def test_inputs_keep_the_sampled_ids_and_mark_nothing_else(renderer, pixels, inp
     assert inputs.positions.shape == (3, len(inputs.ids))
 
 
+def test_pixels_are_bytes_until_the_tower_wants_them(inputs):
+    batch = lay_out([inputs, inputs]).to("cpu")
+    assert batch.patches.dtype == torch.uint8 and batch.patches.shape == (2 * 4 * 33, 588)
+    assert batch.pixel_values.equal(torch.cat([inputs.pixel_values] * 2))
+
+
 def test_a_trajectory_without_frames_has_no_pixels(text_inputs):
     assert text_inputs.pixel_values is None and text_inputs.grid is None
 

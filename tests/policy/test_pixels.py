@@ -9,8 +9,8 @@ import torch
 from transformers import AutoImageProcessor
 
 from eva_lightning.faults import UsageError
-from eva_lightning.policy.families import Qwen25VL
-from eva_lightning.policy.pixels import patches
+from eva_lightning.policy.families.qwen25_vl import Qwen25VL
+from eva_lightning.policy.pixels import patches, pixel_values
 
 IMAGES = Qwen25VL.images
 
@@ -24,26 +24,41 @@ def test_equal_to_the_image_processor_for_frames_of_any_size(tiny_folder):
         noise(28 * rows, 28 * columns, 3, seed=rows) for rows, columns in ((1, 1), (2, 5), (8, 4), (16, 16))
     ]
     theirs = AutoImageProcessor.from_pretrained(tiny_folder)(images=frames, return_tensors="pt")
-    values, grid = patches(frames, IMAGES.with_colours_of(tiny_folder / "preprocessor_config.json"))
+    settings = IMAGES.with_colours_of(tiny_folder / "preprocessor_config.json")
+    cut, grid = patches(frames, settings)
+    values = pixel_values(cut, settings)
     assert torch.equal(grid, theirs["image_grid_thw"])
-    assert values.dtype == torch.float32
+    assert (cut.dtype, values.dtype) == (torch.uint8, torch.float32)
+    assert cut.nbytes * 8 == values.nbytes
     assert (values - theirs["pixel_values"]).abs().max() <= 1e-6
 
 
 def test_a_white_frame_by_hand():
-    values, grid = patches([np.full((28, 28, 3), 255, dtype=np.uint8)], IMAGES)
+    cut, grid = patches([np.full((28, 28, 3), 255, dtype=np.uint8)], IMAGES)
+    values = pixel_values(cut, IMAGES)
     assert values.shape == (4, 1176) and grid.tolist() == [[1, 2, 2]]
     assert values[0, 0].item() == pytest.approx((1 - 0.48145466) / 0.26862954, abs=1e-6)
 
 
 def test_no_frame_is_no_patch():
-    values, grid = patches([], IMAGES)
-    assert values.shape == (0, 1176) and grid.shape == (0, 3)
+    cut, grid = patches([], IMAGES)
+    assert cut.shape == (0, 588) and grid.shape == (0, 3) and pixel_values(cut, IMAGES).shape == (0, 1176)
+
+
+def test_bit_equal_to_the_floats_of_numpy():
+    """Each colour of 0 to 255, times 1 / (255 std), less mean / std, both in float32."""
+    frame = np.resize(np.arange(256, dtype=np.uint8), (56, 56, 3))
+    cut, _ = patches([frame, frame[::-1]], IMAGES)
+    scale = np.array([1 / (255 * std) for std in IMAGES.std], dtype=np.float32).reshape(3, 1)
+    shift = np.array([-m / s for m, s in zip(IMAGES.mean, IMAGES.std, strict=True)], dtype=np.float32)
+    theirs = cut.numpy().reshape(-1, 3, 196).astype(np.float32) * scale + shift.reshape(3, 1)
+    ours = pixel_values(cut, IMAGES).view(-1, 3, 2, 196)
+    assert all(np.array_equal(ours[:, :, time].numpy(), theirs) for time in (0, 1))
 
 
 def test_a_model_that_sees_nothing_is_shown_nothing():
-    values, grid = patches([], None)
-    assert len(values) == 0 and grid.shape == (0, 3)
+    cut, grid = patches([], None)
+    assert len(cut) == 0 and grid.shape == (0, 3)
     with pytest.raises(ValueError, match="2 frames for a model that sees nothing"):
         patches([noise(28, 28, 3)] * 2, None)
 
@@ -51,7 +66,9 @@ def test_a_model_that_sees_nothing_is_shown_nothing():
 def test_other_squares_by_hand():
     """With patches of 16 pixels 32 x 64 is 1 x 2 visual tokens; the first patch is the first corner."""
     frame = noise(32, 64, 3)
-    values, grid = patches([frame], replace(IMAGES, mean=(0, 0, 0), std=(1, 1, 1), side=16))
+    plain = replace(IMAGES, mean=(0, 0, 0), std=(1, 1, 1), side=16)
+    cut, grid = patches([frame], plain)
+    values = pixel_values(cut, plain)
     assert grid.tolist() == [[1, 2, 4]] and values.shape == (8, 3 * 2 * 16 * 16)
     red = values[0].reshape(3, 2, 16, 16)[0]
     assert torch.allclose(red[0] * 255, torch.tensor(frame[:16, :16, 0]).float()) and red[0].equal(red[1])

@@ -5,15 +5,19 @@ server takes half a minute to start: first all is well, then one is killed, then
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 import torch
 from lightning.pytorch import Callback
 
-from eva_lightning.callbacks import IterationCheckpoint
+from eva_lightning.callbacks import IterationCheckpoint, RolloutRefresh
 from eva_lightning.cli import main
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
+from eva_lightning.datamodules import TaskData
 from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
 from eva_lightning.engines.keys import Key
@@ -27,8 +31,9 @@ from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.records import Message
 from eva_lightning.reports.diagnosis.agreement import FLOAT32_LARGEST, agreement_of, changed
 from eva_lightning.reports.diagnosis.conversations import make_probe, write_probes
+from tests.engines.vllm.tokenwise import logprobs, written_by_old
 from tests.modules.letters import Letters, school
-from tests.modules.stages import Batches, make, trainer
+from tests.modules.stages import Batches, Watching, make, trainer
 from tests.system.vllm_servers import servers
 
 pytestmark = [
@@ -94,6 +99,31 @@ def test_three_pushes_and_both_servers_follow(lora, tiny_folder, pair):
             assert {one.weight_versions for one in written} == {(version,)}
     give(engine, policy, 0)
     engine.close()
+
+
+def test_weights_come_in_mid_turn_and_each_token_tells_those_that_wrote_it(policy, engine):
+    """Both servers are paused, and hand out what they wrote; the rest is asked for with the new weights."""
+    probes, words = [replace(one, looks=one.looks[:2]) for one in PROBES[:16]], Sampling(max_tokens=400)
+    give(engine, policy, 1)
+    with ExitStack() as later, ThreadPoolExecutor(1) as beside:
+        writing = beside.submit(write_probes, engine, probes, words)
+        while sum(server.writing for server in engine.servers) < len(probes):
+            assert not writing.done()
+            time.sleep(0.001)
+        time.sleep(0.2)  # some tokens
+        later.enter_context(changed(policy, amount=0.05))
+        give(engine, policy, 2)
+        written = writing.result(120)
+        by_new = [logprobs(policy, one) for one in written]
+    by_old = [logprobs(policy, one) for one in written]
+    in_mid_turn = 0
+    for one, old, new in zip(written, by_old, by_new, strict=True):
+        cut, first = written_by_old(one, old, new), one.turns[0]
+        if 0 < cut < len(first.token_ids):
+            in_mid_turn += 1
+            assert [turn.weight_version for turn in one.turns] == [1, 2] and not one.faults
+    assert in_mid_turn > 4 and all(server.problem is None for server in engine.servers)
+    give(engine, policy, 0)
 
 
 class adapted:
@@ -202,6 +232,17 @@ def test_grpo_learns_with_two_servers_what_it_learns_without(pair, world, tiny_f
     rewards, told = school(world, tiny_folder, asking(pair))
     assert rewards[0] < 0.15 and min(rewards[-4:]) > 0.45
     assert max(told.told("mismatch/max")) < 1e-3 and sum(told.told("faults")) == 0
+
+
+def test_two_batches_are_ahead_while_weights_reach_both_servers(pair, world, tiny_folder):
+    module = make("grpo", tiny_folder, attempts=8, rewards=[Letters()], engine=asking(pair), concurrency=8)
+    told, file = Watching(), str(world.folder / "tasks.jsonl")
+    refresh = RolloutRefresh(overlap=True, max_staleness=2)
+    made = trainer(callbacks=[refresh, told], max_epochs=6, val_check_interval=1)
+    made.fit(module, TaskData(file, batch_size=2, eval_tasks=file))
+    assert module.iteration == 12 and told.told("faults") == [0] * 12
+    assert told.told("staleness/max")[0] == 0 and 1 <= max(told.told("staleness/max")) <= 2
+    assert {version for one in module.evaluated for version in one.weight_versions} == {12}
 
 
 def test_a_server_killed_in_mid_rollout_costs_no_trajectory(pair, world, tiny_folder):

@@ -30,6 +30,9 @@ class Parsed:
 class Dialect(ABC):
     """The spelling of one family of checkpoints."""
 
+    bare_answers: bool = True
+    """Whether all that an agent without tools writes is its answer, where it stands in no tags."""
+
     @abstractmethod
     def opening(
         self,
@@ -63,6 +66,16 @@ class Dialect(ABC):
     def reply(self, answer: str) -> str:
         """How this dialect writes a final answer: for teachers and scripts."""
 
+    def flaw(self, text: str) -> str | None:
+        """What is wrong with the form of a turn, in a line; None if it is as this dialect wants it.
+
+        `parse` says what a turn means, and lets pass what does no harm; a reward may ask for more.
+        """
+        parsed = self.parse(text)
+        if parsed.answer is None and not parsed.calls and parsed.problem is None:
+            return "neither a call nor an answer"
+        return parsed.problem
+
     def manual(self, tools: Sequence[Tool], clips: Sequence[str]) -> str:
         """How each tool is called and what its arguments mean, for a model that was never trained on them.
 
@@ -70,3 +83,18 @@ class Dialect(ABC):
         """
         spelled = [(self.call(tool.name, **tool.example(clips)), tool.manual(clips)) for tool in tools]
         return "\n".join(f"The tool is called like this:\n{call}\n{manual}" for call, manual in spelled)
+
+
+def joined(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Neighbouring texts as one, so that a message has one text between two frames.
+
+    >>> joined(["a", "b"])
+    ('ab',)
+    """
+    merged: list[Part] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return tuple(merged)

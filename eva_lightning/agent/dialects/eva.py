@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from eva_lightning.agent.dialects.base import Dialect, Parsed
+from eva_lightning.agent.dialects.base import Dialect, Parsed, joined
 from eva_lightning.agent.dialects.calls import between, calls_in
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse
@@ -100,7 +100,7 @@ class EvaDialect(Dialect):
             "\nIf more information is needed, call the frame selection tool again.\n\n"
             f"Question: {task.text.strip()}</tool_response>"
         )
-        return _joined(parts)
+        return joined(parts)
 
     def call(self, name: str, /, **arguments: object) -> str:
         return f"<tool_call>{json.dumps({'tool': name, 'arguments': arguments})}</tool_call>"
@@ -126,14 +126,3 @@ def letter_at_the_end(text: str) -> str | None:
     """The letter of a bare "Answer: B" that ends a text, or nearly so."""
     bare = _LETTER_AT_THE_END.search(text)
     return bare.group(1) if bare else None
-
-
-def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Neighbouring texts as one, so that a message has one text between two frames."""
-    merged: list[Part] = []
-    for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
-        else:
-            merged.append(part)
-    return tuple(merged)

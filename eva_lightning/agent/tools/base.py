@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eva_lightning.agent.worlds.base import Glimpse, World
-from eva_lightning.records import Clip, Span, ToolCall
+from eva_lightning.records import PATCH, Clip, Span, ToolCall
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,12 @@ class Tool(ABC):
     """What the model writes to call it."""
     wants_pictures: bool = False
     """Whether it fetches frames, so that it is of no use in a world of words."""
+    square: int = PATCH
+    """Side in pixels of the square that one visual token covers: sizes are multiples of it. An agent sets it
+    by its model."""
+    calls: int | None = None
+    """Calls of it that are carried out in one trajectory; the model reads that it asked for more. None is no
+    limit."""
 
     @abstractmethod
     def manual(self, clips: Sequence[str]) -> str:
@@ -66,3 +72,12 @@ class Tool(ABC):
         `room` is the number of tokens the conversation can still take; work that does not fit is cut before
         anything is decoded. All trajectories share one event loop: what blocks goes into `asyncio.to_thread`.
         """
+
+
+def often(count: int) -> str:
+    """How often, in words.
+
+    >>> often(1), often(3)
+    ('once', '3 times')
+    """
+    return "once" if count == 1 else f"{count} times"

@@ -15,7 +15,7 @@ from typing import Any
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.worlds.base import ClipFacts, World
 from eva_lightning.faults import ToolError
-from eva_lightning.records import PATCH, Clip, FrameRef, Span, ToolCall
+from eva_lightning.records import Clip, FrameRef, Span, ToolCall
 from eva_lightning.timecode import parse_seconds
 from eva_lightning.video.sampling import Budget, plan
 
@@ -45,8 +45,9 @@ class FrameSelect(Tool):
             f"{which}"
             "- start_time, end_time: the window, in seconds or MM:SS; equal ones mean a single moment.\n"
             "- nframes: how many frames, spread evenly over the window.\n"
-            f"- resize: their size as a ratio of the original, 1.0 or less; a frame costs (height / {PATCH}) "
-            f"x (width / {PATCH}) visual tokens, and one call at most {self.budget.tokens}.\n"
+            "- resize: their size as a ratio of the original, 1.0 or less; a frame costs (height / "
+            f"{self.square}) x (width / {self.square}) visual tokens, and one call at most "
+            f"{self.budget.tokens}.\n"
             "Take few small frames of a long window, and larger ones of a short window. Frames less than a "
             "second apart, and windows you have seen before, seldom tell you more."
         )
@@ -71,6 +72,7 @@ class FrameSelect(Tool):
             width=width,
             budget=self.budget,
             room=room,
+            square=self.square,
         )
         if not request.times:
             raise ToolError(

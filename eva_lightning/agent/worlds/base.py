@@ -82,13 +82,15 @@ class Look:
     """Pixels; None where there are no pictures."""
     width: int | None = None
     """Pixels; None where there are no pictures."""
+    square: int = PATCH
+    """Side in pixels of the square that one visual token covers, for whoever looks."""
 
     @property
     def visual_tokens(self) -> int:
         """What its frames cost whoever looks at them; none where there are no pictures."""
         if self.height is None or self.width is None:
             return 0
-        return len(self.times) * (self.height // PATCH) * (self.width // PATCH)
+        return len(self.times) * (self.height // self.square) * (self.width // self.square)
 
 
 class World(ABC):
@@ -97,6 +99,9 @@ class World(ABC):
     has_pictures: bool = True
     """Whether there are frames to look at. A world of words says False: its clips have a length alone, and no
     agent whose tools or overview want frames is let into it."""
+    square: int = PATCH
+    """Side in pixels of the square that one visual token covers, for whoever looks: sizes are multiples of
+    it. An agent sets it by its model."""
 
     @abstractmethod
     def describe(self, clip: Clip) -> ClipFacts:

@@ -41,7 +41,8 @@ class VideoWorld(World):
         for frame in self.store.frames(clip.path, inside, height, width):
             # The frame on show when the clip begins may have started a little earlier.
             time = round(max(frame.time - begin, 0.0), 6)
-            ref = FrameRef(clip=clip.id, time=time, height=height, width=width, proxy=frame.proxy)
+            size = {"height": height, "width": width, "square": self.square}
+            ref = FrameRef(clip=clip.id, time=time, proxy=frame.proxy, **size)
             glimpses.append(Glimpse(time=time, content=ref, note=frame.note))
         return glimpses
 

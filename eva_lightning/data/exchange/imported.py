@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 
 from eva_lightning.agent.dialects.base import Dialect
@@ -17,8 +16,8 @@ from eva_lightning.agent.worlds.base import World
 from eva_lightning.data.exchange.conversation import Conversation, Said
 from eva_lightning.faults import VideoError
 from eva_lightning.files.encoding import FieldError
-from eva_lightning.records import PATCH, Clip, FrameRef, Message, Observation, Part, Task, Trajectory, Turn
-from eva_lightning.video.sampling import snap
+from eva_lightning.records import Clip, FrameRef, Message, Observation, Part, Task, Trajectory, Turn
+from eva_lightning.video.sampling import fitted
 
 NO_IMAGE = Clip(id="no image")
 """The clip of a conversation about words alone."""
@@ -90,20 +89,6 @@ class Reader:
             height, width = fitted(*facts.size, self.image_tokens)
             frames.append(FrameRef(clip=clip.id, time=0.0, height=height, width=width))
         return tuple(clips.values()) or (NO_IMAGE,), frames
-
-
-def fitted(height: int, width: int, tokens: int | None) -> tuple[int, int]:
-    """A size of whole visual tokens near an image's own, shrunk where it would take more than `tokens`.
-
-    >>> fitted(100, 200, None), fitted(2800, 2800, 100)
-    ((112, 196), (280, 280))
-    """
-    resize = 1.0
-    size = snap(height, width, resize)
-    while tokens is not None and size[0] * size[1] > tokens * PATCH**2 and size != (PATCH, PATCH):
-        resize = min(resize * 0.98, sqrt(tokens * PATCH**2 / (height * width)))
-        size = snap(height, width, resize)
-    return size
 
 
 def _question(opening: Sequence[Said]) -> str:

@@ -27,7 +27,7 @@ READ = "0.33.0"
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedTurn:
-    """A finished turn, as vLLM reports it."""
+    """A finished turn, as vLLM reports it; or a piece of one that was cut off for new weights."""
 
     prompt_ids: Sequence[int]
     """What was read, frames expanded: must equal our own expanded track."""
@@ -108,6 +108,28 @@ def sampling_words(
         "detokenize": False,
         **rest,
     }
+
+
+def going_on(words: Mapping[str, Any], written: int) -> dict[str, Any]:
+    """The same arguments for the rest of a turn, behind so many tokens: other dice, less room."""
+    return {**words, "max_tokens": words["max_tokens"] - written, "seed": words["seed"] ^ written}
+
+
+def joined(pieces: Sequence[FinishedTurn]) -> FinishedTurn:
+    """A turn of its pieces. Each but the first was asked to go on behind the ones before it."""
+    *before, last = pieces
+    known = [token for piece in before for token in piece.token_ids]
+    read = list(last.prompt_ids)
+    if known and read[-len(known) :] != known:
+        raise RuntimeError("vLLM went on behind other tokens than it had written")
+    return FinishedTurn(
+        prompt_ids=read[: len(read) - len(known)],
+        token_ids=tuple(token for piece in pieces for token in piece.token_ids),
+        logprobs=tuple(logprob for piece in pieces for logprob in piece.logprobs),
+        cut=last.cut,
+        cached=min(last.cached, len(read) - len(known)),
+        version=min(piece.version for piece in pieces),
+    )
 
 
 def image_words(settings: VLLMSettings, images: ImageSettings) -> dict[str, Any]:

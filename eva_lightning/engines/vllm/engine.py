@@ -72,6 +72,7 @@ class VLLMEngine(RefreshedEngine):
         self.settings = replace(self.settings, max_length=room)
         self.renderer = policy.renderer
         self.sleep_level, self.sleeps = sleep_level, bool(sleep_level)
+        self.refreshed_in_flight = not sleep_level and lockstep is None
         self.spent = Spent()
         self._prefix = f"{lockstep.rank}." if lockstep is not None else ""
         self._numbers = itertools.count()
@@ -117,9 +118,12 @@ class VLLMEngine(RefreshedEngine):
             raise
 
     def take_weights(self, weights: Weights, version: int) -> None:
-        """Replace all weights and empty every cache. The trainer may go on using its tensors: vLLM copies."""
+        """Replace all weights and empty every cache. The trainer may go on using its tensors: vLLM copies.
+
+        Turns under way go on with the new ones, behind what the old ones wrote.
+        """
         self._wake("weights")
-        self.thread.call(lambda: self.thread.vllm.take(weights(), version))
+        self.thread.refresh(lambda: self.thread.vllm.take(weights(), version))
         self.policy_version, self.holds_weights = version, True
 
     @contextmanager

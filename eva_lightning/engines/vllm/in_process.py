@@ -112,6 +112,8 @@ class InProcess:
         except (ValueError, RuntimeError, OSError) as problem:
             raise EngineFault(f"vLLM does not start: {last_line(problem)}") from problem
         self._engine: Any = self._llm.llm_engine
+        self._version = 0
+        self._unfinished: dict[str, Any] = {}
 
     def _start(self, words: dict[str, Any], ranks_on_cpu: bool) -> Any:
         with untouched():
@@ -151,25 +153,37 @@ class InProcess:
         """One more token for everybody; the turns that ended with it."""
         done = []
         for output in self._engine.step():
+            self._unfinished[output.request_id] = output
             if output.finished:
-                said = output.outputs[0]
-                spans = said.weight_versions or ()
-                written = FinishedTurn(
-                    prompt_ids=output.prompt_token_ids,
-                    token_ids=tuple(said.token_ids),
-                    logprobs=tuple(
-                        found[id].logprob for id, found in zip(said.token_ids, said.logprobs, strict=True)
-                    ),
-                    cut=said.finish_reason == "length",
-                    cached=output.num_cached_tokens or 0,
-                    version=min((read_version(span.version) for span in spans), default=0),
-                )
-                done.append((output.request_id, written))
+                del self._unfinished[output.request_id]
+                done.append((output.request_id, self._read(output)))
         return done
 
     def abort(self, request: str) -> None:
         """Nobody waits for this one any more."""
+        self._unfinished.pop(request, None)
         self._engine.abort_request([request])
+
+    def cut_off(self, request: str) -> FinishedTurn | None:
+        """End a turn here; what there is of it. None if nothing is."""
+        output = self._unfinished.get(request)
+        piece = None if output is None else self._read(output)
+        self.abort(request)
+        return piece
+
+    def _read(self, output: Any) -> FinishedTurn:
+        said = output.outputs[0]
+        spans = said.weight_versions or ()  # while it is unfinished there are none
+        return FinishedTurn(
+            prompt_ids=output.prompt_token_ids,
+            token_ids=tuple(said.token_ids),
+            logprobs=tuple(
+                found[id].logprob for id, found in zip(said.token_ids, said.logprobs, strict=True)
+            ),
+            cut=said.finish_reason == "length",
+            cached=output.num_cached_tokens or 0,
+            version=min((read_version(span.version) for span in spans), default=self._version),
+        )
 
     def take(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Replace all weights, one tensor at a time, and forget what the old ones computed."""
@@ -179,10 +193,15 @@ class InProcess:
         )
         wait_for(self._device)  # from here on the trainer may write into them again
         self._engine.set_weight_version(str(version))
+        self._version = version
         self.forget()
 
     def forget(self) -> None:
-        """Empty all three caches. Each alone is not enough: see tests/engines/test_vllm_refresh.py."""
+        """Empty all three caches. Each alone is not enough: see tests/engines/vllm/test_refresh.py.
+
+        Turns under way must have been cut off. vLLM would keep them and read them anew, and 0.32 can not: it
+        threw the pixels of those frames away that it had found in its prefix cache.
+        """
         if not self._llm.reset_prefix_cache():
             raise EngineFault("vLLM keeps its prefix cache while it writes; wait for the rollout to end")
         self._llm.reset_mm_cache()

@@ -70,10 +70,15 @@ def generate_body(ids: Sequence[int], images: Sequence[tuple[str, str | None]], 
     return body
 
 
+def is_cut_off(reply: Any) -> bool:
+    """Whether a reply is a piece of a turn: the server was paused for new weights."""
+    return bool(reply["choices"][0]["finish_reason"] == "abort")
+
+
 def finished_turn(reply: Any) -> FinishedTurn:
-    """A finished turn out of the server's reply. KeyError, IndexError or TypeError if it is none."""
+    """A turn or a piece of one out of the server's reply. KeyError, IndexError or TypeError if it is none."""
     choice = reply["choices"][0]
-    if choice["finish_reason"] not in ("stop", "length"):
+    if choice["finish_reason"] not in ("stop", "length", "abort"):
         raise KeyError(f"finish_reason {choice['finish_reason']!r}")
     spans = choice.get("weight_versions") or ()
     cached = ((reply.get("usage") or {}).get("prompt_tokens_details") or {}).get("cached_tokens")

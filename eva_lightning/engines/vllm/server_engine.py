@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,8 +24,14 @@ from eva_lightning.engines.caller import Asking, Caller
 from eva_lightning.engines.data_url import png_url
 from eva_lightning.engines.http_json import HttpJson, Refused, Unreachable
 from eva_lightning.engines.keys import unquoted
-from eva_lightning.engines.vllm.adapter import FinishedTurn, check_version, sampling_words
-from eva_lightning.engines.vllm.over_http import GENERATE, finished_turn, generate_body
+from eva_lightning.engines.vllm.adapter import (
+    FinishedTurn,
+    check_version,
+    going_on,
+    joined,
+    sampling_words,
+)
+from eva_lightning.engines.vllm.over_http import GENERATE, finished_turn, generate_body, is_cut_off
 from eva_lightning.engines.vllm.server_token import VARIABLE, known_token
 from eva_lightning.engines.vllm.weight_push import Transfer, push, usual_transfer
 from eva_lightning.faults import EngineFault, UsageError
@@ -64,6 +71,7 @@ class VLLMServerEngine(RefreshedEngine):
     """Writes with vLLM servers, on this machine or on others."""
 
     shared = True
+    refreshed_in_flight = True
 
     def __init__(
         self,
@@ -109,13 +117,33 @@ class VLLMServerEngine(RefreshedEngine):
         self._encoded_bytes = 0
         self._asking = Asking(concurrency, "vllm-servers")
         self._met = False
+        self._may_ask = threading.Event()
+        self._may_ask.set()
+        self._refreshes = 0
 
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         """The next turn of one conversation."""
         return await self._asking.hear(partial(self._write, context, sampling))
 
     def take_weights(self, weights: Weights, version: int) -> None:
-        """Hand the weights to every server that answers; one that was out is in again."""
+        """Hand the weights to every server that answers; one that was out is in again.
+
+        Turns under way go on with the new ones, behind what the old ones wrote.
+        """
+        with self.on_hold():
+            self._take_weights(weights, version)
+
+    @contextmanager
+    def on_hold(self) -> Iterator[None]:
+        """What a server is asked meanwhile may meet with caches that are half emptied, so nothing is."""
+        self._may_ask.clear()
+        try:
+            yield
+        finally:
+            self._refreshes += 1
+            self._may_ask.set()
+
+    def _take_weights(self, weights: Weights, version: int) -> None:
         self._meet(Caller())
         alive = []
         for server in self.servers:
@@ -178,15 +206,23 @@ class VLLMServerEngine(RefreshedEngine):
         names = [context.name(frame) for frame in context.frames]
         deadline = time.monotonic() + self.patience
         pause = 0.1
+        pieces: list[FinishedTurn] = []
         while True:
+            while not self._may_ask.is_set():
+                caller.pause(0.02)
+            refreshes = self._refreshes
             images = self._images(server, context, names)
+            known = [token for piece in pieces for token in piece.token_ids]
             try:
-                body = generate_body(context.ids, images, words)
+                rest = going_on(words, len(known)) if known else words
+                body = generate_body((*context.ids, *known), images, rest)
                 reply = server.http.post(GENERATE, body, caller=caller, again=True)  # its dice are in it
                 written = finished_turn(reply)
             except Refused as refusal:
                 if any(url is None for _, url in images):  # it may have dropped one that we took for known
                     server.known.clear()
+                elif refreshes != self._refreshes or not self._may_ask.is_set():
+                    pass  # weights came meanwhile, and the caches that its frames were in are gone
                 elif refusal.status in BUSY and time.monotonic() < deadline:
                     caller.pause(pause)
                     pause = min(2 * pause, 5.0)
@@ -201,7 +237,10 @@ class VLLMServerEngine(RefreshedEngine):
             else:
                 with self._lock:
                     server.knows(names)
-                return written
+                if written.token_ids or not is_cut_off(reply):
+                    pieces.append(written)
+                if not is_cut_off(reply):
+                    return joined(pieces)
 
     def _images(self, server: _Server, context: Context, names: list[str]) -> list[tuple[str, str | None]]:
         """Name and data of each frame; no data for one that this server was sent before."""

@@ -13,13 +13,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from eva_lightning.engines.base import Utterance
 from eva_lightning.engines.hand_back import hand_back
-from eva_lightning.engines.vllm.adapter import FinishedTurn
+from eva_lightning.engines.vllm.adapter import FinishedTurn, going_on, joined
 from eva_lightning.engines.vllm.in_process import InProcess
 from eva_lightning.engines.vllm.lockstep import Asked, Lockstep
 from eva_lightning.faults import EngineFault
@@ -39,6 +39,8 @@ class WaitingTurn(Asked):
     """The frames of its conversation, in order."""
     future: asyncio.Future[Utterance]
     """Who waits."""
+    pieces: list[FinishedTurn] = field(default_factory=list)
+    """What is written of it already, by older weights."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,6 +114,10 @@ class VLLMThread:
         outcome: Future[T] = Future()
         self.send(_Call(what=what, outcome=outcome))
         return outcome.result()
+
+    def refresh(self, take: Callable[[], None]) -> None:
+        """Have vLLM take new weights: turns under way are cut off, and go on behind their last token."""
+        self.call(partial(self._refresh, take))
 
     def send(self, errand: _Errand) -> None:
         """Give the thread something to do; EngineFault says why it has ended."""
@@ -191,6 +197,17 @@ class VLLMThread:
             for number, outcome in done:
                 self._settle(number, outcome)
 
+    def _refresh(self, take: Callable[[], None]) -> None:
+        for number, turn in self._turns.items():
+            piece = self.vllm.cut_off(number)
+            if piece is not None and piece.token_ids:
+                turn.pieces.append(piece)
+        try:
+            take()
+        finally:  # if the weights did not come, who waits must still hear of his turn
+            for turn in list(self._turns.values()):
+                self._ask(turn)
+
     def _run(self, call: _Call) -> None:
         self._running = call
         if self._ended is None:
@@ -241,8 +258,14 @@ class VLLMThread:
             hand_back(turn.future, EngineFault(outside))
             return
         self._turns[turn.number] = turn  # first: if vLLM breaks here, this one must hear of it, too
+        self._ask(turn)
+
+    def _ask(self, turn: WaitingTurn) -> None:
+        """Have vLLM begin with it, or go on behind what is written of it."""
+        written = [token for piece in turn.pieces for token in piece.token_ids]
+        words = going_on(turn.words, len(written)) if written else turn.words
         try:
-            self.vllm.add(turn.number, turn.ids, turn.pixels, turn.names, turn.words)
+            self.vllm.add(turn.number, (*turn.ids, *written), turn.pixels, turn.names, words)
         except EngineFault as refused:
             hand_back(self._turns.pop(turn.number).future, refused)
 
@@ -251,7 +274,10 @@ class VLLMThread:
         turn = self._turns.pop(number, None)
         if turn is None:
             return
-        hand_back(turn.future, self._read(turn, outcome) if isinstance(outcome, FinishedTurn) else outcome)
+        if isinstance(outcome, EngineFault):
+            hand_back(turn.future, outcome)
+        else:
+            hand_back(turn.future, self._read(turn, joined([*turn.pieces, outcome])))
 
     def _drop(self, number: str) -> None:
         if self._turns.pop(number, None) is not None:

@@ -1,5 +1,6 @@
 """Weights to vLLM servers: pause, start, update, finish, empty the caches, resume.
 
+Turns under way are cut off: who asked for them gets what there is, and asks for the rest.
 All servers get the same tensors in one pass over the policy, a bucket at a time, so that no second copy of
 the model is needed anywhere. What a server must not do twice is said to it once. A server that fails on the
 way is reported, and must not be asked again before it has been handed weights.
@@ -72,7 +73,7 @@ def push(
                 if problem is not None:
                     failed[server.url] = problem
 
-    everywhere(lambda server: server.post("/pause?mode=wait", again=True))
+    everywhere(lambda server: server.post("/pause?mode=abort", again=True))
     if transfer == "shared_memory":
         _through_memory(servers, weights, version, bucket_bytes, everywhere)
     else:

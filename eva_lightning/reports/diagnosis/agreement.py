@@ -18,7 +18,7 @@ from eva_lightning.policy.inputs import lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Policy
 from eva_lightning.policy.logprobs import token_logprobs
 from eva_lightning.policy.merged_weights import merged_weights
-from eva_lightning.records import Trajectory
+from eva_lightning.records import PATCH, Trajectory
 from eva_lightning.reports.diagnosis.conversations import Probe, make_probe, picture, write_probes
 
 FLOAT32_LARGEST = 5e-5
@@ -110,12 +110,15 @@ def agreement_of(
 
 def by_images(policy: Policy, engine: Engine) -> dict[int, Agreement]:
     """The agreement by number of frames in a conversation."""
-    return {images: agreement_of(policy, _write(policy, engine, _probes(images))) for images in IMAGES}
+    return {
+        images: agreement_of(policy, _write(policy, engine, _probes(policy, images)))
+        for images in _shown_to(policy)
+    }
 
 
 def after_push(policy: Policy, engine: RefreshedEngine) -> Agreement:
     """The agreement after all weights changed and were handed over. Both are left as they were."""
-    probes = [probe for images in IMAGES for probe in _probes(images)]
+    probes = [probe for images in _shown_to(policy) for probe in _probes(policy, images)]
     with _pushed(policy, engine, amount=0.01):
         return agreement_of(policy, _write(policy, engine, probes))
 
@@ -125,7 +128,7 @@ def vision_change(policy: Policy, engine: RefreshedEngine) -> VisionChange:
 
     Policy and engine are left as they were.
     """
-    probes = _probes(4)
+    probes = _probes(policy, 4)
     _write(policy, engine, probes)
     with _pushed(policy, engine, amount=0.3, only=VISION):
         written = _write(policy, engine, probes)
@@ -137,13 +140,13 @@ def after_sleep(policy: Policy, engine: RefreshedEngine) -> Agreement:
     """The agreement after the engine slept and woke up."""
     with engine.awake():
         pass
-    return agreement_of(policy, _write(policy, engine, _probes(1)))
+    return agreement_of(policy, _write(policy, engine, _probes(policy, min(1, max(_shown_to(policy))))))
 
 
 def greedy(policy: Policy, engine: Engine) -> Likeness:
     """The engine's likeliest tokens beside those of the trainer's own generation, one turn at a time."""
     sampling = Sampling(temperature=0.0, max_tokens=SAMPLING.max_tokens)
-    probes = [_probes(images)[0] for images in IMAGES]
+    probes = [_probes(policy, images)[0] for images in _shown_to(policy)]
     own = TransformersEngine(policy, max_batch=1)
     try:
         expected = write_probes(own, probes, sampling)
@@ -172,8 +175,14 @@ def whole_float32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = allowed
 
 
-def _probes(images: int) -> list[Probe]:
-    return [make_probe(f"probe-{images}-{seed}", images, seed=seed) for seed in range(4)]
+def _shown_to(policy: Policy) -> tuple[int, ...]:
+    """Frames in the conversations; none for a model without eyes."""
+    return (0,) if policy.images is None else IMAGES
+
+
+def _probes(policy: Policy, images: int) -> list[Probe]:
+    square = policy.images.square if policy.images else PATCH
+    return [make_probe(f"probe-{images}-{seed}", images, seed=seed, square=square) for seed in range(4)]
 
 
 def _write(

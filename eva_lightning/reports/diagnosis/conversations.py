@@ -34,14 +34,16 @@ class Probe:
     """Dice of its turns."""
 
 
-def make_probe(name: str, images: int, *, turns: int = 3, seed: int = 0) -> Probe:
+def make_probe(name: str, images: int, *, turns: int = 3, seed: int = 0, square: int = PATCH) -> Probe:
     """A conversation of so many turns with so many frames of all sizes, spread over the turns.
+
+    A visual token covers `square` x `square` pixels.
 
     >>> [len(look) for look in make_probe("a", 4, turns=3).looks]
     [2, 1, 1]
     """
     frames = [
-        FrameRef(clip=name, time=float(i), height=PATCH * rows, width=PATCH * columns)
+        FrameRef(clip=name, time=float(i), height=square * rows, width=square * columns, square=square)
         for i, (rows, columns) in ((i, SIZES[(i + seed) % len(SIZES)]) for i in range(images))
     ]
     return Probe(name=name, looks=tuple(tuple(frames[i::turns]) for i in range(turns)), seed=seed)

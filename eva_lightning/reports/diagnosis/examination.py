@@ -64,7 +64,8 @@ def examine(policy: Policy, engine: Engine) -> Examination:
             seen.greedy = greedy(policy, engine)
             if isinstance(engine, RefreshedEngine):
                 seen.after_push = after_push(policy, engine)
-                seen.vision_change = vision_change(policy, engine)
+                if policy.images is not None:
+                    seen.vision_change = vision_change(policy, engine)
                 if getattr(engine, "sleep_level", 0):
                     seen.after_sleep = after_sleep(policy, engine)
     except Fault as fault:

@@ -66,6 +66,8 @@ class Asked:
     """Whether every token is also read by a frozen policy."""
     pass_tokens: int
     """Tokens of the largest forward pass."""
+    sequence_ranks: int
+    """Ranks that read each row together."""
     frames_gib: float
     """GiB for what a frozen tower made of frames."""
     total_tokens: int
@@ -113,6 +115,7 @@ def asked_by(config: Mapping[str, Any]) -> Asked:
         mini_batches=int(module.get("mini_batches") or 1),
         reference=stage == "KTO" or float(objective.get("kl_weight") or 0) > 0,
         pass_tokens=max(packing.budget(torch.device("cuda")), limits.total_tokens),
+        sequence_ranks=packing.sequence_ranks,
         frames_gib=packing.frames_gib,
         total_tokens=limits.total_tokens,
         concurrency=int(module.get("concurrency") or 64),

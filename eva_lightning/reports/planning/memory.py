@@ -159,7 +159,7 @@ def _exchanged(asked: Asked, architecture: Architecture, moving: Trained) -> lis
 
 def _passes(asked: Asked, architecture: Architecture) -> list[Item]:
     """What the largest forward pass keeps for its backward pass."""
-    each, tokens = width(asked, architecture), asked.pass_tokens
+    each, tokens = width(asked, architecture), -(-asked.pass_tokens // asked.sequence_ranks)
     dtype = torch.float32 if each == 4 else torch.bfloat16
     layer = kept_by_a_layer(architecture.config, 1024, dtype) / 1024 * tokens
     kept = architecture.layers * layer

@@ -1,0 +1,48 @@
+"""Every dialect is written as the checkpoint's own template writes it: opening, turns, what follows them."""
+
+import asyncio
+
+import pytest
+from transformers import AutoTokenizer
+
+from eva_lightning.agent import Agent, Dialect, Limits, Overview, jobs_for, rollout
+from eva_lightning.agent.tools.clip_frames import ClipFrames
+from eva_lightning.agent.tools.frame_select import FrameSelect
+from eva_lightning.engines.scripted_engine import ScriptedEngine
+from eva_lightning.policy.renderer import Renderer
+from tests.agent.test_manuals import below
+from tests.making import StillWorld, task
+from tests.policy.conversations import plain
+from tests.policy.test_renderer import RESPONSES, STOCK
+
+
+@pytest.mark.parametrize("template", [None, STOCK, RESPONSES], ids=["tiny", "stock", "responses"])
+@pytest.mark.parametrize("dialect", below(Dialect))
+def test_a_trajectory_is_the_template_s_own_word_on_it(dialect, template, tiny_folder):
+    tokenizer, speech, tools = (
+        AutoTokenizer.from_pretrained(tiny_folder),
+        dialect(),
+        [FrameSelect(), ClipFrames()],
+    )
+    said = [speech.call(tool.name, **tool.example(("v",))) for tool in tools]
+    said = [f"{said[0]}", f"{said[0]}{said[1]}", "Hm. <tool_call>{</tool_call>", speech.reply("B")]
+    renderer = Renderer(tokenizer, template=template, image_token="<|image_pad|>")
+    agent = Agent(
+        engine=ScriptedEngine(
+            lambda context: said[sum(one.role == "assistant" for one in context.messages)], renderer
+        ),
+        dialect=speech,
+        tools=tools,
+        world=StillWorld(duration=100.0),
+        overview=Overview(frames=3, frame_tokens=4),
+        limits=Limits(total_tokens=32_768),
+    )
+    (made,) = asyncio.run(rollout(jobs_for([task()]), agent))
+    assert len(made.frames) > 8 and made.rounds >= 3
+    text = tokenizer.apply_chat_template(
+        plain(made.messages), chat_template=renderer._template, tokenize=False, add_generation_prompt=False
+    )
+    newline = tokenizer("\n")[
+        "input_ids"
+    ]  # the template ends with one; a trajectory ends with its last token
+    assert made.token_ids + newline == tokenizer(text, add_special_tokens=False)["input_ids"]
