@@ -75,19 +75,21 @@ def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians over the pairs; those of the large policy stand without a prefix."""
     medians: dict[str, Any] = {"pairs": {}}
     for size in SIZES:
-        pairs = [run[size] for run in runs if size in run]
-        medians["pairs"][size] = len(pairs)
-        for name in pairs[0] if pairs else ():
+        pairs: dict[str, list[float]] = {}
+        for run in runs:
+            for name, value in run.get(size, {}).items():
+                pairs.setdefault(name, []).append(value)
+        medians["pairs"][size] = max(map(len, pairs.values()), default=0)
+        for name, values in pairs.items():
             prefix = "" if size == "large" else f"{size}_"
-            medians[prefix + name] = round(median(pair[name] for pair in pairs), 3)
+            medians[prefix + name] = round(median(values), 3)
     return medians
 
 
 def show(runs: list[dict[str, Any]]) -> None:
     """A column for each size."""
     found = combined(runs)
-    names = [name for name in found if name != "pairs" and not name.startswith("tiny_")]
-    names = names or [name.removeprefix("tiny_") for name in found if name != "pairs"]
+    names = list(dict.fromkeys(name.removeprefix("tiny_") for name in found if name != "pairs"))
     rows = [[name, *(str(found.get(prefix + name, "")) for prefix in ("tiny_", ""))] for name in names]
     print(table(["", *(f"{size} ({found['pairs'][size]} pairs)" for size in SIZES)], rows))
 
