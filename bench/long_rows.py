@@ -54,8 +54,11 @@ def _status(name: str) -> float:
 
 
 def line(tokens: Sequence[int], values: Sequence[float]) -> tuple[float, float]:
-    """R2 of the best straight line, and the largest distance to it in terms of the line."""
-    slope, start = np.polyfit(tokens, values, 1)
+    """R2 of the best straight line, and the largest distance to it in terms of the line.
+
+    Each point counts by its own size, or the largest alone would draw the line.
+    """
+    slope, start = np.polyfit(tokens, values, 1, w=1 / np.array(values))
     fit = slope * np.array(tokens) + start
     rest = np.array(values) - fit
     return float(1 - (rest**2).sum() / np.var(values) / len(values)), float(np.abs(rest / fit).max())

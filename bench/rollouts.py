@@ -22,8 +22,8 @@ hour (8 frames), then looks at 4 frames of 4 s near one of its task's three plac
 
 Without a GPU the engine computes on the cores that decode: E seconds of writing and D of decoding take E + D
 in turn, and no loop takes less than the longer of both, or than (E + D) / 2 on two cores. A tool that waits
-for W seconds takes no core, and no loop takes less than E. How many times as fast either would be is printed
-as the bound (`bound_decoding`, `bound_slow_tool`).
+for W seconds takes no core, and no loop takes less than E. How many times as fast as each side such a loop
+would be is printed beside the ratio, as its bound (`bound_decoding`, `bound_slow_tool_pooled`...).
 
 `loop_overhead` is the share of the engine's tokens per second that the loop costs where tools take no time.
 The engine alone gets the same turns in its own thread, each as soon as the one before it has been written:
@@ -168,17 +168,17 @@ def measure(rounds: int) -> dict[str, float]:
     spent = bench.vllm.spent
     bench.vllm.close()
     found: dict[str, float] = {}
-    for what in worlds:
-        ours = took[f"{what} ours"]
-        for side, name in (("turnwise", what), ("pooled", f"{what}_pooled")):
-            found[f"async_vs_turnwise_{name}"] = ratio(took[f"{what} {side}"], ours)
-        for side in SIDES:
-            found[f"trajectories_per_second_{what}_{side}"] = len(bench.jobs) / median(took[f"{what} {side}"])
-    found["async_vs_turnwise_decoding_per_call"] = ratio(took["decoding per_call"], took["decoding ours"])
-    found["trajectories_per_second_decoding_per_call"] = len(bench.jobs) / median(took["decoding per_call"])
     writing = median(took["loop"])
-    found["bound_decoding"] = bound(median(took["decoding turnwise"]), writing)
-    found["bound_slow_tool"] = median(took["slow_tool turnwise"]) / writing
+    least = {"slow_tool": writing, "decoding": floor(median(took["decoding turnwise"]), writing)}
+    for run in took:
+        what, _, side = run.partition(" ")
+        if not side:
+            continue
+        found[f"trajectories_per_second_{what}_{side}"] = len(bench.jobs) / median(took[run])
+        if side != "ours":
+            name = what if side == "turnwise" else f"{what}_{side}"
+            found[f"async_vs_turnwise_{name}"] = ratio(took[run], took[f"{what} ours"])
+            found[f"bound_{name}"] = median(took[run]) / least[what]
     found["loop_overhead"] = 1 - ratio(took["alone"], took["loop"])
     found["tokens_per_second_loop"] = bench.tokens / median(took["loop"])
     found["tokens_per_second_engine"] = bench.tokens / median(took["alone"])
@@ -191,14 +191,14 @@ def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
     return median(their / our for their, our in zip(theirs, ours, strict=True))
 
 
-def bound(in_turn: float, writing: float) -> float:
-    """How many times as fast as in turn a loop could be that leaves no core idle."""
-    return in_turn / max(writing, in_turn - writing, in_turn / (os.cpu_count() or 1))
+def floor(in_turn: float, writing: float) -> float:
+    """Seconds that a loop takes which leaves no core idle."""
+    return max(writing, in_turn - writing, in_turn / (os.cpu_count() or 1))
 
 
 def show(found: dict[str, float]) -> None:
     print(f"trajectories a second, {os.cpu_count()} cores, load {found['load']:.1f}\n")
-    print(f"{'':46s} {'ours':>7s} {'theirs':>7s} {'ratio':>7s}")
+    print(f"{'':46s} {'ours':>7s} {'theirs':>7s} {'ratio':>7s} {'bound':>7s}")
     for what, title in (("slow_tool", "a tool of 50 ms"), ("decoding", "frames of a video")):
         ours = found[f"trajectories_per_second_{what}_ours"]
         sides = [("turnwise", "one by one", what), ("pooled", "pooled", f"{what}_pooled")]
@@ -206,9 +206,11 @@ def show(found: dict[str, float]) -> None:
         for side, how, name in sides:
             theirs = found[f"trajectories_per_second_{what}_{side}"]
             line = f"{title}, theirs {how}"
-            print(f"{line:46s} {ours:7.2f} {theirs:7.2f} {found[f'async_vs_turnwise_{name}']:7.2f}")
-    most = f"{found['bound_slow_tool']:.2f} with the tool of 50 ms, {found['bound_decoding']:.2f} with frames"
-    print(f"\nno loop could be more times as fast as one by one here than {most}")
+            most = found[f"bound_{name}"]
+            print(
+                f"{line:46s} {ours:7.2f} {theirs:7.2f} {found[f'async_vs_turnwise_{name}']:7.2f} {most:7.2f}"
+            )
+    print("\nbound: how many times as fast a loop would be that leaves nothing idle on this machine")
     loop, engine = found["tokens_per_second_loop"], found["tokens_per_second_engine"]
     print(f"\ntokens a second: {loop:.0f} of the loop, {engine:.0f} of the engine alone")
     print(f"{found['prompt_cached']:.0%} of the prompts were known from earlier turns\n")

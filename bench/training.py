@@ -5,6 +5,10 @@ optimizer step each; pairs of runs, medians of their ratios. SFT is text alone, 
 prompt, which is the case that TRL can do. TRL at its best has one trajectory in a pass (two for KTO, which it
 asks for), sorted by length; as a user gets it, four, in any order. In both it scores written tokens alone,
 which it does on a GPU only. Ours are our defaults.
+
+GRPO is an iteration with the rollouts, which both write with transformers: two pictures and a question of 200
+to 800 tokens, eight attempts of 64 tokens each, one turn. As a user gets it TRL has eight trajectories in a
+pass; at its best it has all of the step, which pads more and calls less.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import training_grpo
 from recorded import front
 from training_material import SIZES, policy_folder, trajectories
 from training_parts import parts
@@ -24,6 +29,8 @@ from eva_lightning.reports.summary import table
 
 COUNTS = {"tiny": 16, "large": 4}
 """Trajectories of a step."""
+QUESTIONS = {"tiny": 4, "large": 2}
+"""Questions of an iteration of GRPO."""
 
 
 def run(seed: int, folder: Path) -> dict[str, Any]:
@@ -45,27 +52,44 @@ def run(seed: int, folder: Path) -> dict[str, Any]:
                 f"{stage}_vs_trl_best": best / mine,
                 f"{stage}_vs_trl": user / mine,
             }
+        found[size] |= grpo_pair(checkpoint, QUESTIONS[size], seed)
         print(found, flush=True)
     return found
+
+
+def grpo_pair(checkpoint: Path, count: int, seed: int) -> dict[str, float]:
+    """GRPO on so many questions."""
+    tasks = training_grpo.questions(count, seed)
+    attempts = count * training_grpo.ATTEMPTS
+    best = training_grpo.trl(checkpoint, tasks, attempts)
+    mine = training_grpo.ours(checkpoint, tasks)
+    user = training_grpo.trl(checkpoint, tasks, 8)
+    return {
+        "grpo_tokens_per_cpu_second": attempts * training_grpo.WRITTEN / mine,
+        "grpo_vs_trl_best": best / mine,
+        "grpo_vs_trl": user / mine,
+    }
 
 
 def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians over the pairs; those of the large policy stand without a prefix."""
     medians: dict[str, Any] = {"pairs": {}}
     for size in SIZES:
-        pairs = [run[size] for run in runs if size in run]
-        medians["pairs"][size] = len(pairs)
-        for name in pairs[0] if pairs else ():
+        pairs: dict[str, list[float]] = {}
+        for run in runs:
+            for name, value in run.get(size, {}).items():
+                pairs.setdefault(name, []).append(value)
+        medians["pairs"][size] = max(map(len, pairs.values()), default=0)
+        for name, values in pairs.items():
             prefix = "" if size == "large" else f"{size}_"
-            medians[prefix + name] = round(median(pair[name] for pair in pairs), 3)
+            medians[prefix + name] = round(median(values), 3)
     return medians
 
 
 def show(runs: list[dict[str, Any]]) -> None:
     """A column for each size."""
     found = combined(runs)
-    names = [name for name in found if name != "pairs" and not name.startswith("tiny_")]
-    names = names or [name.removeprefix("tiny_") for name in found if name != "pairs"]
+    names = list(dict.fromkeys(name.removeprefix("tiny_") for name in found if name != "pairs"))
     rows = [[name, *(str(found.get(prefix + name, "")) for prefix in ("tiny_", ""))] for name in names]
     print(table(["", *(f"{size} ({found['pairs'][size]} pairs)" for size in SIZES)], rows))
 

@@ -52,7 +52,9 @@ class Clock:
         return median(end - begin for begin, end in zip(self.ends, self.ends[1:], strict=False))
 
 
-class _Ticking(Callback):
+class Ticking(Callback):
+    """Notes the end of each step."""
+
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
 
@@ -85,7 +87,7 @@ def ours(
     else:
         module = SFTModule(**settings)
     clock = Clock()
-    with _quiet():
+    with quiet():
         trainer = Trainer(
             accelerator="cpu",
             devices=1,
@@ -94,7 +96,7 @@ def ours(
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
-            callbacks=[_Ticking(clock)],
+            callbacks=[Ticking(clock)],
         )
         trainer.fit(module, DataLoader([list(batch)] * STEPS, batch_size=None, collate_fn=lambda one: one))
     return clock.seconds
@@ -118,7 +120,7 @@ def trl(
 
     clock = Clock()
 
-    class Ticking(TrainerCallback):  # type: ignore[misc]
+    class Ticks(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             clock.tick()
 
@@ -138,7 +140,7 @@ def trl(
         "max_length": None,
         "train_sampling_strategy": "sequential",
     }
-    with _quiet(), _scored(compact):
+    with quiet(), scored(compact):
         from datasets import Dataset
 
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype="float32")
@@ -151,7 +153,7 @@ def trl(
                 SFTConfig(**settings, dataset_kwargs={"skip_prepare_dataset": True}),
                 train_dataset=data,
                 processing_class=processor.tokenizer,
-                callbacks=[Ticking()],
+                callbacks=[Ticks()],
             )
         else:
             reference = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype="float32")
@@ -162,7 +164,7 @@ def trl(
                 KTOConfig(**settings),
                 train_dataset=data,
                 processing_class=processor,
-                callbacks=[Ticking()],
+                callbacks=[Ticks()],
             )
         trainer.train()
     return clock.seconds
@@ -191,7 +193,8 @@ def _judged(one: Trajectory) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _scored(compact: bool) -> Iterator[None]:
+def scored(compact: bool) -> Iterator[None]:
+    """TRL scores written tokens alone, or as it does here."""
     with contextlib.ExitStack() as stack:
         if compact:
             stack.enter_context(mock.patch("trl.trainer.utils._use_triton", lambda device: True))
@@ -199,7 +202,8 @@ def _scored(compact: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """No words of either side."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

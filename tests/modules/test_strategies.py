@@ -64,7 +64,7 @@ def zero(together):
     return together(*whole, "zero3, read into shards:sft, uneven")
 
 
-def test_two_mini_batches_are_those_of_one_process(alone, shards):
+def test_two_mini_batches_on_two_ranks_are_those_of_one_process(alone, shards):
     case = "grpo, two optimizer steps"
     same_steps(alone(case), shards["ddp", case])
 
