@@ -109,7 +109,7 @@ def test_patches_are_the_image_processor_s(member, said, pixels):
 
 
 def test_what_was_shown_to_another_model_is_cut_to_the_squares_of_this_one(member, pixels):
-    """Squares of 28, as a teacher saw them: of 32 pixels 112 are 3.5, which is 4, and 140 are 4.4, which is 4."""
+    """As a teacher saw them, 112 and 140 pixels are 4 and 5 squares; of 32 they are 3.5 and 4.4: 4 and 4."""
     side = member.renderer.square
     if side is None:
         pytest.skip("it sees nothing")
