@@ -115,7 +115,7 @@ class CollapseGuard(Callback):
     def _roll_back(self, trainer: Trainer, module: PolicyModule, good: int) -> None:
         """Iteration, data and dice go on: the same tasks with the same dice would collapse again."""
         (keeper,) = _keepers(trainer)
-        _restore(trainer, module, keeper.path_of(trainer, good))
+        restore(trainer, module, keeper.path_of(trainer, good))
         self._spoilt.append((module.iteration - self.patience + 1, module.iteration))
         self._entropies, self._lasting = [], {}
         keeper.save(trainer, module.iteration)  # else a killed run would go on from the spoilt ones
@@ -125,9 +125,9 @@ def _keepers(trainer: Trainer) -> list[IterationCheckpoint]:
     return [one for one in trainer.checkpoint_callbacks if isinstance(one, IterationCheckpoint)]
 
 
-def _restore(trainer: Trainer, module: PolicyModule, file: Path) -> None:
+def restore(trainer: Trainer, module: PolicyModule, file: Path) -> None:
     """Weights and optimizer of a checkpoint; the schedule of the learning rate stays where it is."""
-    module.drop_ahead()  # the rollout in the background is written by what is given up
+    module.taken_back()
     checkpoint = trainer.strategy.load_checkpoint(file, weights_only=True)
     trainer.strategy.load_model_state_dict(checkpoint, strict=False)
     trainer.strategy.load_optimizer_state_dict(checkpoint)

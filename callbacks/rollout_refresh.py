@@ -111,6 +111,10 @@ class RolloutRefresh(Callback):
                 engine.take_weights(lambda: merged_weights(module.policy.backbone), module.iteration)
         self._handed_over = True
 
+    def forget(self) -> None:
+        """Called by the module, on all ranks, when other weights were read into the policy."""
+        self._handed_over = False
+
 
 def _hand_over_together(trainer: Trainer, module: PolicyModule, engine: RefreshedEngine) -> None:
     """Rank 0 hands over; the others bring their shards, as often as it goes through the weights."""

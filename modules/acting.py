@@ -176,6 +176,12 @@ class ActingModule(lightning.LightningModule):
         """End the rollouts in the background, if there are any: nobody will want them."""
         self.ahead.drop()
 
+    def taken_back(self) -> None:
+        """Other weights are read into the policy: what the engine has, and makes, of these is of no use."""
+        self.drop_ahead()
+        if self.refresher is not None:
+            self.refresher.forget()
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Counts the seconds of a part of the iteration."""

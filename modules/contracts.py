@@ -29,6 +29,9 @@ class Refresher(Protocol):
         `newest` if only those of the policy as it is now will do. All ranks call it together.
         """
 
+    def forget(self) -> None:
+        """Whatever the engine has, it needs new ones before it writes again."""
+
 
 @runtime_checkable
 class Collecting(Protocol):

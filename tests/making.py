@@ -61,7 +61,8 @@ class StillWorld(World):
     async def look(self, clip, times, height, width):
         await asyncio.to_thread(time.sleep, self.delay)
         self.looks.append((clip.id, tuple(times), height, width))
-        refs = [FrameRef(clip=clip.id, time=round(t, 6), height=height, width=width) for t in times]
+        size = {"height": height, "width": width, "square": self.square}
+        refs = [FrameRef(clip=clip.id, time=round(t, 6), **size) for t in times]
         return [Glimpse(time=ref.time, content=ref) for ref in refs]
 
     def pixels(self, clip, frame):

@@ -50,7 +50,7 @@ class Overview:
             0.0,
             facts.duration,
             self.frames,
-            self._resize(height, width),
+            self._resize(height, width, world.square),
             height=height,
             width=width,
             budget=Budget(tokens=self.tokens),
@@ -66,7 +66,7 @@ class Overview:
             spans=(Span(clip=clip.id, start=0.0, end=facts.duration),),
         )
 
-    def _resize(self, height: int, width: int) -> float:
+    def _resize(self, height: int, width: int, square: int) -> float:
         if self.frame_tokens is None:
             return self.resize
-        return min(self.resize, resize_within(height, width, self.frame_tokens))
+        return min(self.resize, resize_within(height, width, self.frame_tokens, square))

@@ -185,6 +185,11 @@ class RecordedEngine(Engine):
         self.records = records
         self.renderer = renderer
 
+    @property
+    def square(self) -> int | None:
+        """That of the frames which were shown."""
+        return next((frame.square for one in self.records for frame in one.frames), None)
+
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         record = self.records[context.place]
         said = sum(message.role == "assistant" for message in context.messages[len(record.prompt) :])

@@ -67,11 +67,10 @@ class Agent:
     """0 takes the likeliest token."""
 
     def __post_init__(self) -> None:
-        renderer = self.engine.renderer
-        if renderer is not None and renderer.square is not None:
-            self.world.square = renderer.square
+        if (square := self.engine.square) is not None:
+            self.world.square = square
             for tool in self.tools:
-                tool.square = renderer.square
+                tool.square = square
         if self.world.has_pictures:
             return
         wanting = [f"the tool {tool.name} fetches frames" for tool in self.tools if tool.wants_pictures]

@@ -88,6 +88,11 @@ class Engine(ABC):
     policy_version: int = 0
     """Version of its weights: the iteration after which the policy had them. Every turn records it."""
 
+    @property
+    def square(self) -> int | None:
+        """Side in pixels of the square that one visual token covers for it; None where that is not known."""
+        return None if self.renderer is None else self.renderer.square
+
     @abstractmethod
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         """The next turn. Raises EngineFault if the engine is out of reach."""

@@ -118,14 +118,13 @@ class Scorer(nn.Module):
         squares = images.merge**2 if images else 1
         part = part_of(batch, share, getattr(bare.config, "image_token_id", None), squares)
         mine, seen, unused = part.batch, part.batch.seen, None
-        if mine.pixel_values is not None and mine.grid is not None and part.cut is not None:
-            seen = tuple(
-                layer[slice(*part.cut)] for layer in self.family.see(bare, mine.pixel_values, mine.grid)
-            )
+        if (values := mine.pixel_values) is not None and mine.grid is not None and part.cut is not None:
+            seen = tuple(layer[slice(*part.cut)] for layer in self.family.see(bare, values, mine.grid))
         elif images is not None and not seen and self._looks(bare):
             grey = with_grey_frame(mine, 0, images)
-            assert grey.pixel_values is not None and grey.grid is not None
-            unused = self.family.see(bare, grey.pixel_values, grey.grid)
+            values = grey.pixel_values
+            assert values is not None and grey.grid is not None
+            unused = self.family.see(bare, values, grey.grid)
         hidden = self.family.hidden(
             bare,
             mine.ids,

@@ -1,9 +1,9 @@
-"""Token ids for trajectories that nobody sampled with this tokenizer.
+"""Token ids for trajectories that nobody sampled with this tokenizer, and frames as this model takes them.
 
 A teacher's words become turns to learn from.
 
-Sampled ids are never touched: where they spell the turn's text, they stay. This is for imitation (SFT); a
-policy's own trajectories already hold their ids.
+Sampled ids are never touched: where they spell the turn's text, they stay. This is for what others did (SFT,
+KTO); a policy's own trajectories already hold their ids, and frames of its own squares.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from eva_lightning.policy.renderer import Renderer
-from eva_lightning.records import Message, Trajectory
+from eva_lightning.records import FrameRef, Message, Part, Trajectory
+from eva_lightning.video.sampling import snap
 
 
 def tokenized(trajectory: Trajectory, renderer: Renderer) -> Trajectory:
-    """The trajectory with ids of this renderer; the same object if it has them."""
+    """The trajectory with ids and squares of this renderer; the same object if it has them."""
+    if renderer.square is not None:
+        trajectory = _in_squares(trajectory, renderer.square)
     if trajectory.prompt_ids and all(
         turn.token_ids and renderer.decode(turn.token_ids) == turn.text for turn in trajectory.turns
     ):
@@ -33,3 +36,28 @@ def tokenized(trajectory: Trajectory, renderer: Renderer) -> Trajectory:
             replace(turn, token_ids=ids, logprobs=[0.0] * len(ids), cut=False, observation_ids=following)
         )
     return replace(trajectory, prompt_ids=renderer.opening(trajectory.prompt), turns=turns)
+
+
+def _in_squares(trajectory: Trajectory, square: int) -> Trajectory:
+    """The same frames, those of another model's squares at the nearest size that is made of these."""
+    if all(frame.square == square for frame in trajectory.frames):
+        return trajectory
+
+    def cut(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(_cut(part, square) if isinstance(part, FrameRef) else part for part in parts)
+
+    return replace(
+        trajectory,
+        prompt=tuple(replace(message, parts=cut(message.parts)) for message in trajectory.prompt),
+        turns=[
+            replace(turn, observation=replace(turn.observation, parts=cut(turn.observation.parts)))
+            if turn.observation is not None
+            else turn
+            for turn in trajectory.turns
+        ],
+    )
+
+
+def _cut(frame: FrameRef, square: int) -> FrameRef:
+    height, width = snap(frame.height, frame.width, 1.0, square)
+    return replace(frame, height=height, width=width, square=square)

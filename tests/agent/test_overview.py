@@ -47,6 +47,14 @@ def test_each_frame_may_have_a_limit_of_its_own_and_then_all_of_them_are_shown()
     assert {frame.visual_tokens for frame in shown(frames=2, resize=0.1, frame_tokens=64).frames} == {2}
 
 
+def test_the_limit_of_a_frame_counts_the_squares_of_the_model_that_looks():
+    """Of 32 pixels 6 x 10 fit into 64; 5 x 9 is what a frame of 60 squares of 28 would come to."""
+    world = StillWorld()
+    world.square = 32
+    shown(world=world, frames=2, frame_tokens=64)
+    assert world.looks[0][2:] == (6 * 32, 10 * 32)
+
+
 def test_of_no_frames_it_is_none_as_eva_begins():
     one = shown(frames=0)
     assert one.frames == () and one.prompt[1].text.startswith("Video Length: 99 seconds.")

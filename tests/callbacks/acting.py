@@ -63,8 +63,8 @@ class Acting(lightning.LightningModule):
         if self.scores and not self.trainer.sanity_checking:
             self.log("eval/accuracy", self.scores.pop(0), rank_zero_only=True)
 
-    def drop_ahead(self):
-        """Nothing is made in the background."""
+    def taken_back(self):
+        """Nothing is made in the background, and no engine has a copy."""
 
     def pixels(self, made):
         return lambda frame: np.full((frame.height, frame.width, 3), 128, np.uint8)

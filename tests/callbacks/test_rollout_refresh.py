@@ -1,8 +1,10 @@
 """Weights reach the engine when they should: told by what it wrote, and by what the trainer thinks of it."""
 
 import pytest
+from lightning.pytorch import Callback
 
 from eva_lightning.callbacks import IterationCheckpoint, RolloutRefresh
+from eva_lightning.callbacks.collapse_guard import restore
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.datamodules.base import InOrder
@@ -110,6 +112,25 @@ def test_a_resumed_run_hands_its_weights_over_first(world, tiny_folder, tmp_path
     again.fit(module, Batches(*[list(world.tasks)] * 2), ckpt_path=tmp_path / "checkpoints/last.ckpt")
     assert module.engine.taken == [2, 3] and told.versions == [{2}, {3}]
     assert max(told.told("mismatch/max")) < AGREE
+
+
+class GoingBack(Callback):
+    """After the second iteration the weights are those of the first again."""
+
+    def on_train_batch_end(self, trainer, module, *_):
+        if module.iteration == 2:
+            (keeper,) = trainer.checkpoint_callbacks
+            restore(trainer, module, keeper.path_of(trainer, 1))
+
+
+def test_weights_that_were_read_back_reach_the_engine_before_it_writes_again(world, tiny_folder, tmp_path):
+    """Though what it has is not older than permitted: nobody wants those weights any more."""
+    module = grpo(tiny_folder, lr=1e-2)
+    back = [IterationCheckpoint(every=1, keep=None), GoingBack()]
+    saving = {"default_root_dir": tmp_path, "enable_checkpointing": True}
+    told = train(world, module, RolloutRefresh(every=9), 4, callbacks=back, **saving)
+    assert module.engine.taken == [0, 2] and told.versions == [{0}, {0}, {2}, {2}]
+    assert told.told("mismatch/max")[2] < AGREE
 
 
 class Asking(Reward):

@@ -207,3 +207,27 @@ def test_what_both_tools_answered_after_an_overview_is_made_again(folder, vital,
     assert status == 0 and lines[-1].startswith("2 of 2 trajectories")
     status, lines, _ = replayed(capsys, f"{words} --agent.overview.frames 6")
     assert status == 1 and ": opening, frame 2: was " in lines[0]
+
+
+def test_frames_of_a_policy_of_other_squares_are_made_again_without_it(folder, tiny_folder, capsys):
+    """A visual token of 32 pixels: half of 112 is 64; of 28 it would be 56."""
+    dialect, renderer = VitalDialect(), Renderer.from_pretrained(tiny_folder)
+    renderer.square = 32
+    look = dialect.call("frame_select", start_time=3, end_time=9, nframes=2, resize=0.5)
+    agent = Agent(
+        engine=ScriptedEngine(
+            lambda asked: look if len(asked.messages) == 2 else dialect.reply("red"), renderer
+        ),
+        dialect=dialect,
+        tools=[FrameSelect()],
+        world=VideoWorld(),
+    )
+    made = asyncio.run(rollout(jobs_for(load_tasks(folder)), agent))
+    agent.world.close()
+    assert {frame.height for one in made for frame in one.frames} == {64}
+    write(folder / "squares.jsonl", [portable(one, folder) for one in made])
+    status, lines, _ = replayed(
+        capsys,
+        f"{folder}/squares.jsonl --tools_only --agent.dialect VitalDialect --agent.tools [FrameSelect]",
+    )
+    assert status == 0 and lines[-1].startswith("2 of 2 trajectories")

@@ -17,6 +17,7 @@ from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.logprobs import token_logprobs
 from eva_lightning.policy.pixels import patches, pixel_values
 from eva_lightning.policy.tiny import build_tiny
+from eva_lightning.policy.tokenized import tokenized
 from eva_lightning.records import FrameRef
 from tests.policy.conversations import CONVERSATION, assistant, plain, tool, trajectory, user
 
@@ -105,6 +106,21 @@ def test_patches_are_the_image_processor_s(member, said, pixels):
     cut, grid = patches(frames, member.images)
     assert torch.equal(grid, theirs["image_grid_thw"])
     assert (pixel_values(cut, member.images) - theirs["pixel_values"]).abs().max() <= 1e-6
+
+
+def test_what_was_shown_to_another_model_is_cut_to_the_squares_of_this_one(member, pixels):
+    """As a teacher saw them, 112 and 140 pixels are 4 and 5 squares; of 32 they are 3.5 and 4.4: 4 and 4."""
+    side = member.renderer.square
+    if side is None:
+        pytest.skip("it sees nothing")
+    shown = trajectory(member.renderer)
+    taught = tokenized(shown, member.renderer)
+    sizes = [(frame.height // side, frame.width // side) for frame in taught.frames]
+    assert sizes == [(2, 3), (4, 4), (1, 1), (2, 4 if side == 32 else 5)]
+    assert {frame.square for frame in taught.frames} == {side}
+    assert taught.token_ids == shown.token_ids and tokenized(taught, member.renderer) is taught
+    scored = token_logprobs(member.model, lay_out([trajectory_inputs(taught, member, pixels)]))
+    assert len(scored.logprobs) == taught.ledger.written
 
 
 def test_log_probs_are_those_of_the_full_softmax(member, inputs):

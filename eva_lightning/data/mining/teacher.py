@@ -50,7 +50,7 @@ class Teacher:
         facts = await asyncio.to_thread(self.world.describe, clip)
         if facts.size is None:
             raise VideoError(f"{clip.path or clip.id}: has no pictures to show a teacher")
-        height, width = snap(*facts.size, min(1.0, self.side / min(facts.size)))
+        height, width = snap(*facts.size, min(1.0, self.side / min(facts.size)), self.world.square)
         each = max(1, count // max(1, len(spans)))
         times = [time for one in spans for time in spread(one.start, min(one.end, facts.duration), each)]
         parts: list[Part] = []

@@ -103,8 +103,9 @@ class Family(ABC):
             borders: Where each trajectory begins, and where the last one ends.
             longest: Tokens of the longest one.
             seen: What the image tokens stand for.
-            share: Who reads the row with us: ids and positions are our part of it. To be handed on to
-                `attention`.
+            share: Who reads the row with us: ids and positions are our part of it.
+
+        `attention` must hear of borders, longest and share: `as_a_row` spells them for it.
         """
 
     @abstractmethod
@@ -132,3 +133,14 @@ class Family(ABC):
             cache: What was read before, and where this is added.
             seen: What the new image tokens stand for.
         """
+
+
+def as_a_row(borders: Tensor, longest: int, share: RowShare | None) -> dict[str, Any]:
+    """What transformers hands on, through all layers, to `attention`."""
+    return {
+        "cu_seq_lens_q": borders,
+        "cu_seq_lens_k": borders,
+        "max_length_q": longest,
+        "max_length_k": longest,
+        "share": share,
+    }

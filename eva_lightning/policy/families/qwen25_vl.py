@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 
 from eva_lightning.policy.attention import BY_TRAJECTORY
-from eva_lightning.policy.families.base import Family, Seen
+from eva_lightning.policy.families.base import Family, Seen, as_a_row
 from eva_lightning.policy.pixels import ImageSettings
 from eva_lightning.policy.row_share import RowShare
 
@@ -57,11 +57,7 @@ class Qwen25VL(Family):
             attention_mask={"full_attention": None} if unmasked else None,
             mm_encoder_outputs={"image": SimpleNamespace(pooler_output=seen)} if seen else None,
             use_cache=False,
-            cu_seq_lens_q=borders,
-            cu_seq_lens_k=borders,
-            max_length_q=longest,
-            max_length_k=longest,
-            share=share,
+            **as_a_row(borders, longest, share),
         ).last_hidden_state
         return states
 

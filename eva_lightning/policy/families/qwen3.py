@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, Qwen3ForCausalLM
 
 from eva_lightning.policy.attention import BY_TRAJECTORY
-from eva_lightning.policy.families.base import Family, Seen
+from eva_lightning.policy.families.base import Family, Seen, as_a_row
 from eva_lightning.policy.row_share import RowShare
 
 
@@ -46,11 +46,7 @@ class Qwen3(Family):
             position_ids=positions[0],
             attention_mask={"full_attention": None} if unmasked else None,
             use_cache=False,
-            cu_seq_lens_q=borders,
-            cu_seq_lens_k=borders,
-            max_length_q=longest,
-            max_length_k=longest,
-            share=share,
+            **as_a_row(borders, longest, share),
         ).last_hidden_state
         return states
 
