@@ -1,0 +1,122 @@
+"""`eva synthesize scripts`: questions across clips that exist as words, to train in a text world.
+
+Without a server a grammar writes them; with one, a model does. Nothing is rendered, and no GPU is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from eva_lightning.commands.arguments import want_one_or_more, want_zero_or_more
+from eva_lightning.commands.engine_choice import served
+from eva_lightning.data.scripts.authors import EngineAuthor, GrammarAuthor, ScriptAuthor
+from eva_lightning.data.scripts.kinds import KINDS
+from eva_lightning.data.scripts.spec import orders
+from eva_lightning.data.scripts.writing import Desk, Written, told, write_files
+from eva_lightning.faults import UsageError
+from eva_lightning.files.lock import sole_writer
+from eva_lightning.reports.summary import table
+
+
+def scripts(
+    out: str,
+    count: int = 100,
+    held_out: int = 0,
+    kinds: list[str] | None = None,
+    server: str | None = None,
+    served_name: str | None = None,
+    temperature: float = 0.9,
+    max_tokens: int = 8192,
+    timeout: float = 600.0,
+    concurrency: int = 8,
+    tries: int = 3,
+    seed: int = 0,
+    fresh: bool = False,
+) -> None:
+    """Write clips as scripts, questions across several of them, and the answers, checked.
+
+    Writes tasks.jsonl, held_out.jsonl and scripts.jsonl, which a ScriptWorld reads. What was refused on the
+    way, and why, is in written.jsonl. An interrupted run goes on where it stopped.
+
+    Args:
+        out: Folder to write to.
+        count: Tasks that are wanted, over all kinds.
+        held_out: How many of them, the first ones, are kept from training; they go to held_out.jsonl.
+        kinds: Which kinds of question; by default all ten.
+        server: Address of an OpenAI-compatible server that writes; None writes offline, by a grammar.
+        served_name: Name of the model on that server; by default its first one. OPENAI_API_KEY is sent if
+            set.
+        temperature: Of the server's words.
+        max_tokens: Tokens of one of its replies.
+        timeout: Seconds to wait for one.
+        concurrency: Replies under way at once.
+        tries: Stories that are asked for until one is sound.
+        seed: Dice; offline the same seed writes the same.
+        fresh: Throw away what is there, and begin again.
+    """
+    want_one_or_more(count=count, concurrency=concurrency, tries=tries, max_tokens=max_tokens)
+    want_zero_or_more(held_out=held_out, temperature=temperature)
+    if held_out > count or not timeout > 0:
+        raise UsageError(
+            f"held_out {held_out} of {count} with timeout {timeout:g}: want at most all, above 0 s"
+        )
+    unknown = [kind for kind in kinds or () if kind not in KINDS]
+    if unknown or kinds == []:
+        raise UsageError(f"there is no kind {(unknown or ['(none)'])[0]!r}; there are {', '.join(KINDS)}")
+    folder, specs = Path(out), [KINDS[kind] for kind in dict.fromkeys(kinds or KINDS)]
+    author = _author(server, served_name, temperature, max_tokens, timeout, concurrency)
+    with sole_writer(folder.absolute(), "give another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        desk = Desk(folder, author, tries=tries, concurrency=concurrency)
+        settings: dict[str, object] = {"kinds": [spec.kind for spec in specs], "seed": seed}
+        settings |= {"held_out": held_out, "author": server or "offline"}
+        desk.begin(settings, fresh=fresh)
+        try:
+            with tqdm(total=count, desc="scripts", unit="task") as bar:
+                written = asyncio.run(desk.work_off(list(orders(specs, count, seed)), bar.update))
+        finally:
+            if author.engine is not None:
+                author.engine.close()
+        tasks, kept = write_files(folder, written, held_out)
+    print(_told_table(written))
+    print(f"{len(tasks)} tasks and {len(kept)} held out in {folder}")
+    if not tasks:
+        raise UsageError(f"{folder}: no task passed the checks; the reasons are in written.jsonl")
+    if len(written) < count:
+        raise UsageError(f"{count - len(written)} orders were not answered; the same line asks again")
+
+
+def _author(
+    server: str | None,
+    name: str | None,
+    temperature: float,
+    max_tokens: int,
+    timeout: float,
+    concurrency: int,
+) -> ScriptAuthor:
+    if server is None:
+        return GrammarAuthor()
+    return EngineAuthor(
+        served(server, name, concurrency=concurrency),
+        temperature=temperature,
+        max_tokens=max_tokens,
+        timeout=timeout,
+    )
+
+
+def _told_table(written: Sequence[Written]) -> str:
+    """Of each kind how many there are, how often each letter is right, and what was refused."""
+    rows = [
+        [
+            kind,
+            str(count),
+            " ".join(f"{letter} {labels[letter]}" for letter in sorted(labels)) or "-",
+            ", ".join(f"{cause} {times}" for cause, times in causes.most_common()) or "-",
+        ]
+        for kind, count, labels, causes in told(written)
+    ]
+    return table(("kind", "tasks", "right answers", "refused"), rows)
