@@ -74,7 +74,7 @@ def test_scripts_come_back_from_a_file_by_clip(tmp_path):
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ('{"clip": "p", "duration": 9, "events": [{"start": 3, "end": 2, "see": "x"}]}', ":2: events.0.: .*3 to 2"),
+        ('{"clip": "p", "duration": 9, "events": [{"start": 3, "end": 2, "see": "x"}]}', ":2: .*3 to 2"),
         ('{"clip": "pan", "duration": "9"}', ":2: duration: '9' is not float"),
         ('{"clip": "pan", "length": 9}', ":2: length: unknown field"),
         ('{"clip": "kettle", "duration": 9}', "script 2 is the second of clip 'kettle'"),
