@@ -11,15 +11,27 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from eva_lightning.agent.config import AgentConfig
+from eva_lightning.agent.dialects.react import ReActDialect
+from eva_lightning.agent.rollout import jobs_for, rollout
+from eva_lightning.agent.tools.listen import Listen
+from eva_lightning.agent.tools.observe import Observe
+from eva_lightning.agent.worlds.script_world import ScriptWorld
 from eva_lightning.commands.arguments import want_one_or_more, want_zero_or_more
 from eva_lightning.commands.engine_choice import served
 from eva_lightning.data.scripts.authors import EngineAuthor, GrammarAuthor, ScriptAuthor
 from eva_lightning.data.scripts.kinds import KINDS
+from eva_lightning.data.scripts.oracle import ScriptOracle
 from eva_lightning.data.scripts.spec import orders
-from eva_lightning.data.scripts.writing import Desk, Written, told, write_files
+from eva_lightning.data.scripts.writing import SCRIPTS, Desk, Written, told, write_files
+from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.files.lock import sole_writer
-from eva_lightning.reports.summary import table
+from eva_lightning.files.store import located, portable, write
+from eva_lightning.records import Task, Trajectory
+from eva_lightning.reports.summary import summarize, summary_table, table
+
+ORACLE = "oracle.jsonl"
 
 
 def scripts(
@@ -39,8 +51,9 @@ def scripts(
 ) -> None:
     """Write clips as scripts, questions across several of them, and the answers, checked.
 
-    Writes tasks.jsonl, held_out.jsonl and scripts.jsonl, which a ScriptWorld reads. What was refused on the
-    way, and why, is in written.jsonl. An interrupted run goes on where it stopped.
+    Writes tasks.jsonl, held_out.jsonl, scripts.jsonl, which a ScriptWorld reads, and oracle.jsonl: who knows
+    the answers shows how to look for them. What was refused on the way, and why, is in written.jsonl. An
+    interrupted run goes on where it stopped.
 
     Args:
         out: Folder to write to.
@@ -82,7 +95,10 @@ def scripts(
             if author.engine is not None:
                 author.engine.close()
         tasks, kept = write_files(folder, written, held_out)
+        made = _demonstrated(folder, tasks, seed)
+        write(folder / ORACLE, [portable(one, folder) for one in made])
     print(_told_table(written))
+    print(summary_table([("oracle", summarize(made))]))
     print(f"{len(tasks)} tasks and {len(kept)} held out in {folder}")
     if not tasks:
         raise UsageError(f"{folder}: no task passed the checks; the reasons are in written.jsonl")
@@ -106,6 +122,20 @@ def _author(
         max_tokens=max_tokens,
         timeout=timeout,
     )
+
+
+def _demonstrated(folder: Path, tasks: Sequence[Task], seed: int) -> list[Trajectory]:
+    """Trajectories of the oracle in the world of the scripts."""
+    if not tasks:
+        return []
+    dialect = ReActDialect()
+    config = AgentConfig(
+        dialect=dialect, tools=[Observe(), Listen()], world=ScriptWorld(str(folder / SCRIPTS))
+    )
+    agent = config.agent(ScriptedEngine(ScriptOracle(tasks, dialect)))
+    jobs = jobs_for([located(task, folder) for task in tasks], replicas=1, seed=seed)
+    with tqdm(total=len(jobs), desc="oracle", unit="trajectory") as bar:
+        return asyncio.run(rollout(jobs, agent, on_finish=lambda _: bar.update()))
 
 
 def _told_table(written: Sequence[Written]) -> str:

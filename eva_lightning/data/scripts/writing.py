@@ -171,7 +171,11 @@ def sound(text: str, spec: ScriptSpec, order: Order) -> tuple[Story, Assembled]:
 
 
 def with_clips(story: Story, asked: Assembled, order: Order) -> tuple[Task, tuple[ClipScript, ...]]:
-    """The task and the scripts of its clips, under names of their own."""
+    """The task and the scripts of its clips.
+
+    A script has a name of its own; its clip is named like the clips of any task, and has the path of a video
+    that might be rendered of it.
+    """
     shown = sorted(range(len(order.places)), key=lambda one: order.places[one])
     scripts = tuple(
         ClipScript(
@@ -187,12 +191,15 @@ def with_clips(story: Story, asked: Assembled, order: Order) -> tuple[Task, tupl
     task = Task(
         id=order.name,
         source=order.kind,
-        clips=tuple(Clip(id=one.clip) for one in scripts),
+        clips=tuple(
+            Clip(id=f"video {place}", path=f"clips/{one.clip}.mp4")
+            for place, one in enumerate(scripts, start=1)
+        ),
         question=asked.question,
         options=asked.options,
         answer=asked.answer,
         extra={
-            "evidence": [[scripts[clip].clip, start, end] for clip, start, end in evidence],
+            "evidence": [[f"video {clip + 1}", start, end] for clip, start, end in evidence],
             "category": order.kind,
             **asked.extra,
         },

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from eva_lightning.data.scripts.writing import Desk, told
 from eva_lightning.engines.server_engine import ServerEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.files.store import read
-from eva_lightning.records import Task
+from eva_lightning.records import Task, Trajectory
 from eva_lightning.scoring import renderings, score
 from tests.engines.test_server_engine import serving
 
@@ -45,8 +46,8 @@ def test_the_grammar_fills_every_order_of_every_kind(written):
 
 def test_every_clip_has_its_script_and_every_evidence_lies_in_it(written):
     for one in written:
-        lengths = {script.clip: script.duration for script in one.scripts}
-        assert [clip.id for clip in one.task.clips] == list(lengths)
+        assert [Path(clip.path).stem for clip in one.task.clips] == [script.clip for script in one.scripts]
+        lengths = {f"video {i}": script.duration for i, script in enumerate(one.scripts, start=1)}
         assert one.task.evidence and all(
             0 <= it.start < it.end <= lengths[it.clip] for it in one.task.evidence
         )
@@ -118,7 +119,13 @@ def test_the_command_writes_holds_out_and_goes_on(tmp_path, capsys):
     assert read(tmp_path / "s" / "held_out.jsonl", Task) == held  # what was held out stays so
     tasks = read(tmp_path / "s" / "tasks.jsonl", Task)
     scripts = read_scripts(tmp_path / "s" / "scripts.jsonl")
-    assert len(tasks) == 30 and {clip.id for one in [*tasks, *held] for clip in one.clips} == set(scripts)
+    shown = read(tmp_path / "s" / "oracle.jsonl", Trajectory)
+    assert [one.task.id for one in shown] == [task.id for task in tasks]
+    assert all(one.rounds == 4 and score(one.task, one.answer).value == 1.0 for one in shown)
+    assert all(len(one.evidence_met) == len(one.task.evidence) for one in shown)
+    assert len(tasks) == 30 and {
+        Path(clip.path).stem for one in [*tasks, *held] for clip in one.clips
+    } == set(scripts)
 
 
 @pytest.mark.parametrize(
