@@ -45,7 +45,7 @@ class VideoFolder:
                 OUTSIDE, f"{name} lies outside of {self.root}: say allow_outside if you trust the rows"
             )
         if path is None and _is_folder(self.root / name):
-            raise BadRow(FRAMES, f"{name} is a folder of pictures, not a video; make a video of it")
+            raise BadRow(FRAMES, f"{name} is a folder of pictures, not a video; eva draw makes one")
         if path is None:
             raise BadRow(MISSING, f"no file {name} in {self.root}")
         return path

@@ -17,6 +17,7 @@ from eva_lightning.data.intake.video_folder import VideoFolder
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 from eva_lightning.reports.benchmarks.predictions import Predictions
+from eva_lightning.rewards.base import Reward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,9 @@ class Benchmark:
     were measured."""
     table: Table = field(default_factory=Table)
     """What must be known of the file beside its path."""
+    reward: Reward | None = None
+    """Says how good an answer is, in the place of the scorer: PointsReward where a judge grades open answers.
+    None: the scorer says it."""
     predictions: dict[str, Predictions] = field(default_factory=dict)
     """Files to write beside the results, by name, for the scorers of others: what each says of a question."""
     published: dict[str, Published] = field(default_factory=dict)
