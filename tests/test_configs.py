@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.cli import main
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.data.synthesis.captions import captions
@@ -22,6 +23,7 @@ from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import build_world, load_tasks
 from eva_lightning.files.store import located, portable, read, write
+from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Task, Trajectory
 from tests.reports.benchmarks.making_rows import rows_of, write_rows
 from tests.reports.benchmarks.public_forms import FORMS, lay_out
@@ -90,11 +92,14 @@ def test_a_config_is_short_and_says_what_it_is_for(config):
 
 
 @pytest.mark.parametrize("config", TRAINING, ids=named)
-def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path, monkeypatch):
+def test_a_config_trains_two_steps(config, data, tiny_folder, tiny_reader, tmp_path, monkeypatch):
     name = str(config.relative_to(CONFIGS))
     configs = [OVERLAYS[name], name] if name in OVERLAYS else [name]
     text = "".join((CONFIGS / one).read_text() for one in configs)
     monkeypatch.chdir(tmp_path)
+    if "ScriptWorld" in text:
+        train_on_words(config, tmp_path, tiny_reader)
+        return
     unseen = tmp_path / "data" / "unseen"  # where eva/grpo.yaml looks for more videos
     unseen.parent.mkdir()
     unseen.symlink_to(data / "clips")
@@ -117,6 +122,24 @@ def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path, monkeypa
     words += [f"--data.eval_tasks={data}", "--data.eval_limit=2"] if "eval_tasks" in text else []
     assert (run_apart(words) if name in OWN_PROCESS else main(words)) == 0
     assert (tmp_path / "export" / "final" / "config.json").exists()
+
+
+@pytest.fixture(scope="module")
+def tiny_reader(tmp_path_factory):
+    """A tiny Qwen3: it reads and writes words alone."""
+    return build_tiny(tmp_path_factory.mktemp("qwen3"), corpus=agent_text(), family="qwen3")
+
+
+def train_on_words(config, folder, policy):
+    """A config whose world are scripts, on scripts that are written where it looks for them."""
+    assert main(["synthesize", "scripts", "--out", "data/scripts", "--count", "20", "--held_out", "10"]) == 0
+    words = ["fit", "--config", named(config), f"--model.policy.path={policy}", "--trainer.accelerator=cpu"]
+    words += ["--data.batch_size=2", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+    words += ["--trainer.limit_val_batches=1", "--data.eval_limit=2", "--model.agent.limits.turn_tokens=16"]
+    words += ["--model.concurrency=4", f"--trainer.default_root_dir={folder}"]
+    words += ["--model.attempts=2"] if "GRPOModule" in config.read_text() else []
+    assert main(words) == 0
+    assert (folder / "export" / "final" / "config.json").exists()
 
 
 def make_mixture(config, data, what):
@@ -340,8 +363,8 @@ def prepares(config, folder):
 
 RUNS = {"prepare": prepares}
 """What shows that the configs of a plain command work."""
-ON_THE_PAGE = {"collect", "label", "uniform"}
-"""Those of docs/your-own-videos.md are run line by line in tests/system/test_your_own_videos.py."""
+ON_THE_PAGE = {"collect", "label", "uniform", "videos"}
+"""Those of docs/your-own-videos.md and docs/agentcvr.md are run line by line in tests/system."""
 
 
 @pytest.mark.parametrize("config", [one for one in COMMANDS if command_of(one) not in ON_THE_PAGE], ids=named)
