@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,8 +23,10 @@ from eva_lightning.commands.engine_choice import served
 from eva_lightning.data.scripts.authors import EngineAuthor, GrammarAuthor, ScriptAuthor
 from eva_lightning.data.scripts.kinds import KINDS
 from eva_lightning.data.scripts.oracle import ScriptOracle
+from eva_lightning.data.scripts.released import released_rows, released_task
 from eva_lightning.data.scripts.spec import orders
-from eva_lightning.data.scripts.writing import SCRIPTS, Desk, Written, told, write_files
+from eva_lightning.data.scripts.story import Refused
+from eva_lightning.data.scripts.writing import SCRIPTS, WRITTEN, Desk, Refusal, Written, told, write_files
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.faults import UsageError
 from eva_lightning.files.lock import sole_writer
@@ -48,6 +51,7 @@ def scripts(
     tries: int = 3,
     seed: int = 0,
     fresh: bool = False,
+    rows: str | None = None,
 ) -> None:
     """Write clips as scripts, questions across several of them, and the answers, checked.
 
@@ -70,6 +74,8 @@ def scripts(
         tries: Stories that are asked for until one is sound.
         seed: Dice; offline the same seed writes the same.
         fresh: Throw away what is there, and begin again.
+        rows: File, or folder of files, with tasks that AgentCVR's authors released: they are read instead of
+            written, `count` at most. Rows that do not say their kind want one in --kinds. None writes.
     """
     want_one_or_more(count=count, concurrency=concurrency, tries=tries, max_tokens=max_tokens)
     want_zero_or_more(held_out=held_out, temperature=temperature)
@@ -81,6 +87,9 @@ def scripts(
     if unknown or kinds == []:
         raise UsageError(f"there is no kind {(unknown or ['(none)'])[0]!r}; there are {', '.join(KINDS)}")
     folder, specs = Path(out), [KINDS[kind] for kind in dict.fromkeys(kinds or KINDS)]
+    if rows is not None:
+        _read_released(folder, rows, kinds, count, held_out, seed)
+        return
     author = _author(server, served_name, temperature, max_tokens, timeout, concurrency)
     with sole_writer(folder.absolute(), "give another --out"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +113,34 @@ def scripts(
         raise UsageError(f"{folder}: no task passed the checks; the reasons are in written.jsonl")
     if len(written) < count:
         raise UsageError(f"{count - len(written)} orders were not answered; the same line asks again")
+
+
+def _read_released(
+    folder: Path, rows: str, kinds: list[str] | None, count: int, held_out: int, seed: int
+) -> None:
+    """Tasks and scripts of others, into a folder that holds none."""
+    if kinds is not None and len(kinds) != 1:
+        raise UsageError("rows are of one kind: give one in --kinds, or none where rows say it")
+    with sole_writer(folder.absolute(), "give another --out"):
+        if (folder / SCRIPTS).exists():
+            raise UsageError(f"{folder} holds scripts already: give another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for number, (place, row) in enumerate(islice(released_rows(rows), count), start=1):
+            try:
+                task, scripts = released_task(row, kinds[0] if kinds else None, number)
+                one = Written(name=task.id, kind=task.source, task=task, scripts=scripts)
+            except Refused as problem:
+                refusal = Refusal(cause=problem.cause, reason=f"{place}: {problem}")
+                one = Written(name=place, kind=kinds[0] if kinds else "-", refused=(refusal,))
+            written.append(one)
+        tasks, kept = write_files(folder, written, held_out)
+        write(folder / WRITTEN, written)
+    print(_told_table(written))
+    print(f"{len(tasks)} tasks and {len(kept)} held out in {folder}")
+    if not tasks:
+        reason = next((one.refused[0].reason for one in written if one.refused), "there is no row")
+        raise UsageError(f"{rows}: no row can be asked; the first: {reason}")
 
 
 def _author(
