@@ -126,9 +126,12 @@ def test_a_config_trains_two_steps(config, request, tmp_path, monkeypatch):
     configs = [OVERLAYS[name], name] if name in OVERLAYS else [name]
     text = "".join((CONFIGS / one).read_text() for one in configs)
     blind = "ScriptWorld" in text
-    data = request.getfixturevalue("rehearsal" if blind else "data")
     policy = request.getfixturevalue("reader_folder" if blind else "tiny_folder")
     monkeypatch.chdir(tmp_path)
+    if name.startswith("agentcvr/"):
+        train_on_scripts(config, tmp_path, policy)
+        return
+    data = request.getfixturevalue("rehearsal" if blind else "data")
     unseen = tmp_path / "data" / "unseen"  # where eva/grpo.yaml looks for more videos
     unseen.parent.mkdir()
     unseen.symlink_to(data / "clips")
@@ -153,6 +156,18 @@ def test_a_config_trains_two_steps(config, request, tmp_path, monkeypatch):
     words += [f"--data.eval_tasks={data}", "--data.eval_limit=2"] if "eval_tasks" in text else []
     assert (run_apart(words) if name in OWN_PROCESS else main(words)) == 0
     assert (tmp_path / "export" / "final" / "config.json").exists()
+
+
+def train_on_scripts(config, folder, policy):
+    """A config whose world are scripts, on scripts that are written where it looks for them."""
+    assert main(["synthesize", "scripts", "--out", "data/scripts", "--count", "20", "--held_out", "10"]) == 0
+    words = ["fit", "--config", named(config), f"--model.policy.path={policy}", "--trainer.accelerator=cpu"]
+    words += ["--data.batch_size=2", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+    words += ["--trainer.limit_val_batches=1", "--data.eval_limit=2", "--model.agent.limits.turn_tokens=16"]
+    words += ["--model.concurrency=4", f"--trainer.default_root_dir={folder}"]
+    words += ["--model.attempts=2"] if "GRPOModule" in config.read_text() else []
+    assert main(words) == 0
+    assert (folder / "export" / "final" / "config.json").exists()
 
 
 def make_mixture(config, data, what):
@@ -188,8 +203,9 @@ def choices(tmp_path_factory):
     return folder
 
 
-PUBLIC = {name.partition("/")[0] for name in FORMS}
-"""Benchmarks that are read from what their authors publish; the others from rows of EVA's release."""
+PUBLIC = {name.partition("/")[0] for name in FORMS} | {"crossvid"}
+"""Benchmarks that are read from what their authors publish (CrossVid's ten kinds in tests/system); the others
+from rows of EVA's release."""
 
 
 @pytest.mark.parametrize(
@@ -380,8 +396,8 @@ def prepares(config, folder):
 
 RUNS = {"prepare": prepares}
 """What shows that the configs of a plain command work."""
-ON_THE_PAGE = {"collect", "label", "uniform"}
-"""Those of docs/your-own-videos.md are run line by line in tests/system/test_your_own_videos.py."""
+ON_THE_PAGE = {"collect", "label", "uniform", "videos"}
+"""Those of docs/your-own-videos.md and docs/agentcvr.md are run line by line in tests/system."""
 
 
 @pytest.mark.parametrize("config", [one for one in COMMANDS if command_of(one) not in ON_THE_PAGE], ids=named)
