@@ -57,7 +57,8 @@ class EngineAuthor(ScriptAuthor):
         sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens, seed=seed)
         assert self.engine is not None
         try:
-            said = await ask(self.engine, [request(spec, order)], _no_pixels, sampling, timeout=self.timeout)
+            parts = [request(spec, order)]
+            said = await ask(self.engine, parts, _no_pixels, sampling, clips=(), timeout=self.timeout)
         except EngineRefusal as problem:
             raise Refused("no reply", str(problem)) from None
         if said.cut:
