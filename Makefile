@@ -45,8 +45,9 @@ fuzz: $(READY)  ## a million hostile texts and 2,000 damaged videos: nothing cra
 	@$(BIN)/python -m bench.fuzz_words --json
 	@$(BIN)/python bench/fuzz_videos.py --files 2000 --seed 0 --json
 
-gpu: $(VLLM)  ## the tests that need a GPU
+gpu: $(READY)  ## the tests that need a GPU (those of vLLM where it is installed), and an update of a 7B policy, measured
 	@$(BIN)/python -m pytest -m gpu tests/gpu
+	@$(BIN)/python bench/gpu.py --json
 
 vllm: $(VLLM)  ## install vLLM: its GPU build, or the one for CPUs that the tests run
 

@@ -136,7 +136,7 @@ class Bench:
             assert tokens == self.tokens
             return time.perf_counter() - began
 
-        return self.vllm._call(write_all)
+        return self.vllm.thread.call(write_all)
 
 
 def check(made: Sequence[Trajectory], plan: Plan) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from eva_lightning.agent.worlds.base import World
-from eva_lightning.policy import tiny
 from eva_lightning.policy.renderer import Renderer
+from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Clip, FrameRef, Message, Task, Trajectory, Turn
 from eva_lightning.video.decoder import Pixels
 
@@ -42,18 +42,8 @@ def policy_folder(size: str, folder: Path) -> Path:
     made = folder / size
     if not (made / "config.json").exists():
         width, layers, vocabulary = SIZES[size]
-        plain = tiny._config
-
-        def wide(ids: dict[str, int], words: int, hidden: int, count: int) -> tiny.Qwen2_5_VLConfig:
-            config = plain(ids, words, hidden, count)
-            config.text_config.vocab_size = vocabulary
-            return config
-
-        tiny._config = wide
-        try:
-            tiny.build_tiny(made, corpus=[" ".join(WORDS)], hidden=width, layers=layers, vocab=400)
-        finally:
-            tiny._config = plain
+        corpus = [" ".join(WORDS)]
+        build_tiny(made, corpus=corpus, hidden=width, layers=layers, vocab=400, rows=vocabulary)
     return made
 
 

@@ -21,6 +21,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.benchmarks.benchmark import Benchmark, read_benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
+from eva_lightning.reports.benchmarks.suite import Suite, suite_means, suite_report
 from eva_lightning.reports.benchmarks.tables import measures, report
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class BenchmarkedData(Protocol):
     """What is asked."""
     broken: dict[str, list[BrokenRow]]
     """Rows that could not be read, by the name of their benchmark."""
+    suite: Suite | None
+    """What they are together; None where each stands for itself."""
 
 
 class BenchmarkEvaluation(Callback):
@@ -105,6 +108,8 @@ class BenchmarkEvaluation(Callback):
         self, trainer: Trainer, module: PolicyModule, data: BenchmarkedData, tasks: Sequence[Task]
     ) -> None:
         told = self._answer(trainer, module, data.benchmarks, tasks, data.broken, _root(trainer))
+        if data.suite is not None:
+            told |= _whole(trainer, data.suite, data.benchmarks, told)
         module.log_dict(told, batch_size=1, rank_zero_only=True)
 
     def _answer(
@@ -148,6 +153,10 @@ class BenchmarkEvaluation(Callback):
 
             module.answer_all(tasks, done=done, on_finish=keep)
         trainer.strategy.barrier("BenchmarkEvaluation.end")
+        for benchmark in benchmarks:
+            if benchmark.reward is not None and trainer.is_global_zero:
+                recorders[benchmark.name].grade(benchmark.reward)
+        trainer.strategy.barrier("BenchmarkEvaluation.graded")
         return self._tell(trainer, benchmarks, recorders, broken, quiet=fitting)
 
     def _begin(
@@ -184,6 +193,19 @@ class BenchmarkEvaluation(Callback):
                     for file in written:
                         print(f"for its own scorer: {file}")
         return numbers
+
+
+def _whole(
+    trainer: Trainer, suite: Suite, benchmarks: Sequence[Benchmark], told: dict[str, float]
+) -> dict[str, float]:
+    """The means over all benchmarks of a suite; beside their reports, one of them together."""
+    values = {one.name: told.get(f"bench/{one.name}/value") for one in benchmarks}
+    counts = {one.name: int(told[f"bench/{one.name}/questions"]) for one in benchmarks}
+    if trainer.is_global_zero:
+        text = suite_report(suite, values, counts)
+        (_root(trainer) / f"{suite.name}.txt").write_text(text + "\n")
+        print(f"\n{text}")
+    return {f"bench/{suite.name}/{name}": value for name, value in suite_means(suite, values).items()}
 
 
 def evenly(tasks: Sequence[Task], count: int) -> list[Task]:

@@ -14,24 +14,31 @@ from eva_lightning.datamodules.sources import Source
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 from eva_lightning.reports.benchmarks.benchmark import Benchmark, read_benchmark
+from eva_lightning.reports.benchmarks.suite import Suite
 
 
 class BenchmarkData(RecordData[Task]):
     """Tables of questions of whatever shape, for `eva test`."""
 
-    def __init__(self, benchmarks: list[Benchmark], limit: int | None = None) -> None:
+    def __init__(
+        self, benchmarks: list[Benchmark], limit: int | None = None, suite: Suite | None = None
+    ) -> None:
         """
         Args:
             benchmarks: What to ask. Names must differ.
             limit: Take so many questions from the top of each; None takes all.
+            suite: What they are together, told by their plain mean; None tells each by itself.
         """
         if len({one.name for one in benchmarks}) != len(benchmarks) or not benchmarks:
             raise UsageError("benchmarks: want one or more, each with its own name")
         if limit is not None and limit < 1:
             raise UsageError(f"limit is {limit}: want 1 or more questions")
+        if suite is not None:
+            suite.check([one.name for one in benchmarks])
         super().__init__(None, 1, None, None, 1, 0)
         self.benchmarks = benchmarks
         self.limit = limit
+        self.suite = suite
         self.broken: dict[str, list[BrokenRow]] = {}
 
     def read(self, source: Source) -> list[Task]:

@@ -23,8 +23,9 @@ STAGES = {
 
 COMMANDS = {
     "ask": "ask a question about a video and watch the agent plan, look and answer",
-    "synthesize": "make videos, questions and teacher trajectories of the embedded world",
+    "synthesize": "the embedded world with its teachers, or questions across clips that are scripts",
     "prepare": "questions in whatever file people have, as tasks",
+    "draw": "folders of pictures as videos, with boxes around what questions name",
     "convert": "trajectories to chat data of other trainers, and chat data of others to trajectories",
     "collect": "roll a policy or a teacher over tasks into trajectories",
     "sift": "keep the tasks that are neither too easy nor out of reach",

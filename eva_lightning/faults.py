@@ -21,6 +21,10 @@ class VideoError(Fault):
     """A video or one of its streams can not be read."""
 
 
+class NoSound(VideoError):
+    """A video has pictures alone."""
+
+
 class EngineFault(Fault):
     """The engine that writes the tokens did not answer."""
 

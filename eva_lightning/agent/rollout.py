@@ -71,6 +71,12 @@ class Agent:
             self.world.square = square
             for tool in self.tools:
                 tool.square = square
+        mute = [tool.name for tool in self.tools if tool.wants_words and not self.world.has_words]
+        if mute:
+            raise UsageError(
+                f"the tool {mute[0]} wants words, and {type(self.world).__name__} has none; give a world "
+                "that has, such as ScriptWorld or Described"
+            )
         if self.world.has_pictures:
             return
         wanting = [f"the tool {tool.name} fetches frames" for tool in self.tools if tool.wants_pictures]

@@ -1,6 +1,6 @@
-"""`eva synthesize world`: the embedded world on disk, with trajectories of its teachers.
+"""`eva synthesize`: the embedded world on disk with its teachers' trajectories, or scripts for a text world.
 
-Needs no model and no GPU.
+Needs no model and no GPU; scripts may be written by one.
 """
 
 from __future__ import annotations
@@ -33,9 +33,18 @@ DEFAULTS = ScriptSettings()
 
 def main(words: Sequence[str]) -> None:
     if words[:1] in (["-h"], ["--help"]):
+        print("eva synthesize world | scripts: each has a --help of its own\n")
         words = ["world", "--help"]
+    if words[:1] == ["scripts"]:
+        from eva_lightning.commands.synthesize_scripts import scripts
+
+        run_command(scripts, words[1:], "eva synthesize scripts")
+        return
     if words[:1] != ["world"]:
-        raise UsageError("say what to synthesize: eva synthesize world --out DIR --videos N")
+        raise UsageError(
+            "say what to synthesize: eva synthesize world --out DIR --videos N, "
+            "or eva synthesize scripts --out DIR --count N"
+        )
     run_command(world, words[1:], "eva synthesize world")
 
 

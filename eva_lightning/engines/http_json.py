@@ -11,6 +11,7 @@ import http.client
 import json
 import threading
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from eva_lightning.engines.caller import Caller, NobodyWaits
@@ -31,6 +32,16 @@ class Refused(Exception):
 
 class Unreachable(Exception):
     """No answer, or half of one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A body that is no JSON."""
+
+    kind: str
+    """Its media type, as a header says it."""
+    data: bytes = field(repr=False)
+    """What is sent."""
 
 
 class HttpJson:
@@ -82,7 +93,7 @@ class HttpJson:
 
         Args:
             path: Behind the base address.
-            body: Sent as JSON.
+            body: Sent as JSON, if it is no Upload.
             timeout: Seconds for the whole reply; None takes the usual ones.
             caller: Who waits for it; NobodyWaits is raised when he leaves.
             again: Whether it does no harm if the server hears it twice. If so it is sent once more where a
@@ -93,7 +104,7 @@ class HttpJson:
     def _ask(
         self, method: str, path: str, body: Any, timeout: float | None, caller: Caller | None, *, again: bool
     ) -> Any:
-        data = None if body is None else json.dumps(body).encode()
+        data, headers = self._sent(body)
         seconds = timeout or self.timeout
         until, caller = time.monotonic() + seconds, caller or Caller()
         caller.check()
@@ -101,14 +112,14 @@ class HttpJson:
         try:
             if kept is not None:
                 try:
-                    return self._exchange(kept, method, path, data, until, caller)
+                    return self._exchange(kept, method, path, data, headers, until, caller)
                 except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
                     kept.close()
                     if not again or caller.gone:
                         raise
             fresh = Connection(self.host, self._port, secure=self._secure)
             self._mine.connection = fresh
-            return self._exchange(fresh, method, path, data, until, caller)
+            return self._exchange(fresh, method, path, data, headers, until, caller)
         except BaseException as problem:
             if not isinstance(problem, Refused):
                 self._forget()
@@ -135,12 +146,25 @@ class HttpJson:
             kept.close()
         self._mine.connection = None
 
+    def _sent(self, body: Any) -> tuple[bytes | None, dict[str, str]]:
+        """The bytes of a body, and the headers that go with them."""
+        if isinstance(body, Upload):
+            return body.data, self._headers | {"Content-Type": body.kind}
+        return None if body is None else json.dumps(body).encode(), self._headers
+
     def _exchange(
-        self, connection: Connection, method: str, path: str, data: bytes | None, until: float, caller: Caller
+        self,
+        connection: Connection,
+        method: str,
+        path: str,
+        data: bytes | None,
+        headers: dict[str, str],
+        until: float,
+        caller: Caller,
     ) -> Any:
         wire = connection.open(until, caller)
         with caller.waiting_on(wire.socket):
-            connection.request(method, self._prefix + path, body=data, headers=self._headers)
+            connection.request(method, self._prefix + path, body=data, headers=headers)
             reply = connection.getresponse()
             text = self._body(reply).decode(errors="replace")
         if reply.status != 200:

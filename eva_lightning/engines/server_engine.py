@@ -75,6 +75,10 @@ class ServerEngine(Engine):
     async def write(self, context: Context, sampling: Sampling) -> Utterance:
         return await self._asking.hear(partial(self._write, context, sampling))
 
+    async def post(self, path: str, body: Any) -> Any:
+        """The reply to another kind of question, asked as patiently: JSON, or an Upload."""
+        return await self._asking.hear(partial(self._ask, path, body))
+
     def model_name(self) -> str:
         if self.model is None:
             self.model = self._first_model(Caller())
@@ -122,9 +126,7 @@ class ServerEngine(Engine):
         except (KeyError, IndexError, TypeError):
             raise EngineFault(f"{self.url}/models lists no model; name one with `model`") from None
 
-    def _ask(
-        self, path: str, body: dict[str, Any] | None, caller: Caller, within: float = float("inf")
-    ) -> Any:
+    def _ask(self, path: str, body: Any, caller: Caller, within: float = float("inf")) -> Any:
         """One request, with retries, `within` seconds for all of them. A refusal (4xx) is final."""
         problem, tries, until = "", 0, time.monotonic() + within
         while tries <= self.retries:
@@ -147,7 +149,7 @@ class ServerEngine(Engine):
                 self.meter.add(Usage(failures={problem.partition(":")[0]: 1}))
         raise EngineFault(f"{self.url}{path} did not answer in {tries} tries; last: {problem}")
 
-    def _once(self, path: str, body: dict[str, Any] | None, seconds: float, caller: Caller) -> Any:
+    def _once(self, path: str, body: Any, seconds: float, caller: Caller) -> Any:
         if body is None:
             return self._http.get(path, seconds, caller=caller)
         return self._http.post(path, body, seconds, caller=caller)

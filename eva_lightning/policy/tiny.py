@@ -48,11 +48,13 @@ def build_tiny(
     hidden: int = 128,
     layers: int = 2,
     vocab: int = 768,
+    rows: int | None = None,
     family: Literal["qwen2_5_vl", "qwen3", "qwen3_vl"] = "qwen2_5_vl",
 ) -> Path:
     """Write a tiny checkpoint of a family to `folder`, the same bytes for the same arguments.
 
-    The tokens are learned from `corpus`; `vocab` counts all of them.
+    The tokens are learned from `corpus`; `vocab` counts all of them. `rows` is the height of the head, a
+    multiple of 64; None is that of the tokens, rounded up.
     """
     if hidden % (2 * HEAD):
         raise ValueError(f"hidden is {hidden}: want a multiple of {2 * HEAD}")
@@ -61,7 +63,8 @@ def build_tiny(
     shape = SHAPES[family]
     tokenizer = _train_tokenizer(corpus, vocab, shape)
     ids = {token: tokenizer.get_vocab()[token] for token in SPECIALS}
-    model = _random_model(shape, shape.config(ids, len(tokenizer), hidden, layers), seed)
+    words = len(tokenizer) if rows is None else rows - 1
+    model = _random_model(shape, shape.config(ids, words, hidden, layers), seed)
     model.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
     _save_quietly(model, folder)

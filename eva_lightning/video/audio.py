@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_lightning.faults import VideoError
+from eva_lightning.faults import NoSound, VideoError
 from eva_lightning.video.container import open_container, reading, video_stream
 from eva_lightning.video.packet_index import packet_index
 
@@ -33,9 +33,7 @@ def read_audio(path: str | Path, start: float, end: float, rate: int = 16000) ->
     with open_container(path) as container, reading(path):
         stream = container.streams.best("audio")
         if stream is None:
-            raise VideoError(
-                f"{path}: has no sound; give a file with an audio stream, or do not listen to it"
-            )
+            raise NoSound(f"{path}: has no sound; give a file with an audio stream, or do not listen to it")
         if stream.codec_context is None:
             raise VideoError(
                 f"{path}: there is no codec here for its sound; rewrite it: ffmpeg -i IN OUT.mp4"

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_lightning.faults import VideoError
+from eva_lightning.faults import NoSound, VideoError
 from eva_lightning.video.audio import read_audio
 from eva_lightning.video.decoder import Decoder
 from eva_lightning.video.packet_index import ARRAYS, PacketIndex, build_index
@@ -51,6 +51,8 @@ class Reader:
         """What is asked, or why it can not be had."""
         try:
             return DOINGS[asked.pop("do")](self, arrays, **asked)
+        except NoSound as fault:
+            return {"silent": str(fault)}, ()
         except VideoError as fault:
             return {"fault": str(fault)}, ()
         except MemoryError:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eva_lightning.faults import Fault, VideoError
+from eva_lightning.faults import Fault, NoSound, VideoError
 from eva_lightning.video import isolated_worker
 from eva_lightning.video.decoder import Decoder, Frame, VideoFacts
 from eva_lightning.video.header import MAX_FRAME_PIXELS, check_call
@@ -80,6 +80,8 @@ class Worker:
         except BaseException:  # an answer that nobody took would be taken for the next one
             self.end()
             raise
+        if "silent" in answer:
+            raise NoSound(answer["silent"])
         if "fault" in answer:
             raise VideoError(answer["fault"])
         if "memory" in answer:

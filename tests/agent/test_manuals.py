@@ -14,6 +14,10 @@ from eva_lightning.agent.tools.clip_frames import ClipFrames
 from eva_lightning.agent.tools.clip_words import ClipAnswer, ClipCaption
 from eva_lightning.agent.tools.frame_select import FrameSelect
 from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
+from eva_lightning.agent.tools.listen import Listen
+from eva_lightning.agent.tools.observe import Observe
+from eva_lightning.agent.worlds.script import ClipScript
+from eva_lightning.agent.worlds.script_world import ScriptWorld
 from eva_lightning.commands.extensions import name_extensions
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.records import Clip, Task
@@ -36,6 +40,13 @@ def made(tool):
     return tool(ScriptedEngine(lambda context: "yes")) if asks else tool()
 
 
+def world_for(tool):
+    """Clips of 100 seconds: pictures, or words for tools that want them."""
+    if not tool.wants_words:
+        return StillWorld(duration=100.0)
+    return ScriptWorld.of(ClipScript(clip=clip, duration=100) for clip in (*ONE, *TWO))
+
+
 ONE, TWO = ("v",), ("left", "right")
 USES = [
     (dialect, clips, tool)
@@ -54,12 +65,12 @@ def test_the_example_of_every_tool_is_read_back_by_every_dialect_and_runs(dialec
     assert (call.name, dict(call.arguments)) == (deed.name, dict(deed.example(clips)))
     assert speech.call(deed.name, **deed.example(clips)) in speech.manual([deed], clips)
     there = tuple(Clip(id=clip, path=f"{clip}.mp4") for clip in clips)
-    found = asyncio.run(deed.run(call, there, StillWorld(duration=100.0), 30_000))
+    found = asyncio.run(deed.run(call, there, world_for(deed), 30_000))
     assert found.spans and {span.clip for span in found.spans} <= set(clips)
 
 
 def test_there_are_tools_and_dialects_to_look_at():
-    assert {FrameSelect, OfficialFrameSelect, ClipFrames, ClipCaption, ClipAnswer} <= set(
+    assert {FrameSelect, OfficialFrameSelect, ClipFrames, ClipCaption, ClipAnswer, Observe, Listen} <= set(
         below(Tool)
     ) and EvaDialect in below(Dialect)
 

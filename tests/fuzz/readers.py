@@ -16,11 +16,16 @@ from typing import Any
 from eva_lightning.agent.dialects.base import Dialect, Parsed
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.agent.dialects.eva_official import OfficialEvaDialect
+from eva_lightning.agent.dialects.react import ReActDialect
 from eva_lightning.agent.dialects.vital import VitalDialect
 from eva_lightning.agent.tools.base import Findings, Tool
 from eva_lightning.agent.tools.clip_frames import ClipFrames
 from eva_lightning.agent.tools.frame_select import FrameSelect
 from eva_lightning.agent.tools.frame_select_official import OfficialFrameSelect
+from eva_lightning.agent.tools.listen import Listen
+from eva_lightning.agent.tools.observe import Observe
+from eva_lightning.agent.worlds.script import ClipScript, ScriptEvent
+from eva_lightning.agent.worlds.script_world import ScriptWorld
 from eva_lightning.data.exchange.imported import Reader
 from eva_lightning.data.exchange.lossless import conversation_of
 from eva_lightning.data.exchange.row_forms import Inlet
@@ -59,6 +64,10 @@ from eva_lightning.timecode import parse_seconds
 from tests.making import StillWorld, task, trajectory
 
 WORLD = StillWorld(duration=100.0)
+WORDS = ScriptWorld.of(
+    ClipScript(clip=clip, duration=100, events=(ScriptEvent(start=0, end=60, see="a dog", hear="a bark"),))
+    for clip in ("v", "w")
+)
 CLIPS = (Clip(id="v", path="v.mp4"),)
 TWO = (*CLIPS, Clip(id="w", path="w.mp4"))
 ROOM = 2000
@@ -116,7 +125,7 @@ def written_back(record: Any) -> None:
 def turn_of(dialect: Dialect, tool: Tool, text: str) -> Iterator[Any]:
     """A turn as the agent loop takes it: read, called, observed and kept."""
     parsed = dialect.parse(text)
-    promise(parsed.answer is None or bool(parsed.answer and parsed.answer in text), "an invented answer")
+    promise(parsed.answer is None or said(dialect, text, parsed.answer), "an invented answer")
     promise(all(call.text in text for call in parsed.calls), "an invented call")
     promise(len(parsed.calls) <= 32, "more than 32 calls")
     promise(len(parsed.problem or "") < 40_000, "a problem of more words than the turn")
@@ -126,6 +135,13 @@ def turn_of(dialect: Dialect, tool: Tool, text: str) -> Iterator[Any]:
     clean = parsed if whole(text) == text else dialect.parse(whole(text))
     if clean.calls or clean.answer:
         yield Turn(text=whole(text), calls=clean.calls, observation=seen if clean is parsed else None)
+
+
+def said(dialect: Dialect, text: str, answer: str) -> bool:
+    """Whether an answer stands in a turn, as it is or as JSON spells it."""
+    if answer in text or not isinstance(dialect, ReActDialect):
+        return bool(answer) and answer in text
+    return dialect.parse(dialect.reply(answer)).answer == answer and bool(answer)
 
 
 def observed(dialect: Dialect, tool: Tool, parsed: Parsed) -> Observation:
@@ -158,7 +174,9 @@ def finished(dialect: Dialect, text: str) -> Iterator[Any]:
 def looked(tool: Tool, call: ToolCall, clips: tuple[Clip, ...]) -> Findings:
     """What a call finds, if it is one of this tool, and how many frames a world was asked for."""
     WORLD.looks.clear()
-    found = LOOP.run_until_complete(tool.run(call, clips, WORLD, ROOM))
+    world = WORDS if tool.wants_words else WORLD
+    found = LOOP.run_until_complete(tool.run(call, clips, world, ROOM))
+    promise(len(found.text) <= 2000, "more words than a call may bring")
     for _, times, height, width in WORLD.looks:
         promise(len(times) <= ROOM, f"{len(times)} frames asked of the world")
         promise(len(times) * height * width <= ROOM * 28 * 28, "more pixels than there is room for")
@@ -271,6 +289,8 @@ ALWAYS: dict[str, Callable[[str], Iterator[Any]]] = {
     "turn": partial(turn_of, EvaDialect(), FrameSelect()),
     "official turn": partial(turn_of, OfficialEvaDialect(), OfficialFrameSelect()),
     "vital turn": partial(turn_of, VitalDialect(), ClipFrames()),
+    "react turn": partial(turn_of, ReActDialect(), Observe()),
+    "react turn that listens": partial(turn_of, ReActDialect(), Listen()),
 }
 """What reads every text."""
 IN_TURN: dict[str, Callable[[str], Iterator[Any]]] = {
@@ -282,6 +302,7 @@ IN_TURN: dict[str, Callable[[str], Iterator[Any]]] = {
     "record": partial(finished, EvaDialect()),
     "official record": partial(finished, OfficialEvaDialect()),
     "vital record": partial(finished, VitalDialect()),
+    "react record": partial(finished, ReActDialect()),
     "rewards": rewarded,
     "judge": judged,
     "teacher": partial(commissioned, False),

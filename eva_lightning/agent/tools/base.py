@@ -47,6 +47,8 @@ class Tool(ABC):
     """What the model writes to call it."""
     wants_pictures: bool = False
     """Whether it fetches frames, so that it is of no use in a world of words."""
+    wants_words: bool = False
+    """Whether it has the world tell what it shows, so that it is of no use where there is nobody to tell."""
     square: int = PATCH
     """Side in pixels of the square that one visual token covers: sizes are multiples of it. An agent sets it
     by its model."""

@@ -115,6 +115,15 @@ class World(ABC):
         """The sound of a range of seconds."""
         raise Fault(f"{type(self).__name__} has no sound; leave out the tools that listen")
 
+    def viewing(self, clip: Clip, times: Sequence[float]) -> Look:
+        """The look that `tell` is given for some moments: as large as whoever tells of them reads them."""
+        return Look(clip=clip, times=tuple(times), square=self.square)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether it can tell what it shows; no agent whose tools want words is let into one that can not."""
+        return type(self).tell is not World.tell
+
     async def tell(self, looks: Sequence[Look], focus: str) -> str:
         """What some looks show, in words, with a question in mind."""
         raise Fault(f"{type(self).__name__} has no words for what it shows; give a world that has")

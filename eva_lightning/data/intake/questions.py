@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from eva_lightning.data.intake.bad_row import BadRow
 from eva_lightning.data.intake.cells import cell, filled, is_empty, joined, part, value_of
+from eva_lightning.data.intake.row_clips import clips_of, seconds_of
 from eva_lightning.data.intake.row_shape import RowShape
 from eva_lightning.data.intake.video_folder import VideoFolder
 from eva_lightning.data.intake.wording import (
@@ -25,7 +26,7 @@ from eva_lightning.data.intake.wording import (
     span,
     split_options,
 )
-from eva_lightning.records import NUMBERS, TEXTS, Answer, Clip, Interval, Task, letters
+from eva_lightning.records import NUMBERS, TEXTS, Answer, AnswerKind, Interval, Task, letters
 from eva_lightning.scoring.intervals import intervals_in
 from eva_lightning.timecode import parse_seconds
 
@@ -40,28 +41,28 @@ def tasks_of(
     shape = _of_its_kind(row, shape)
     source = str(value_of(row, shape.source)) if shape.source else name
     own = str(number) if shape.id is None else str(value_of(row, shape.id))
-    begin, end = _seconds(row, shape.begin), _seconds(row, shape.end)
-    clips = _clips(row, shape, videos, begin, end)
-    extra = _extra(row, shape, begin or 0.0)
+    clips = clips_of(row, shape, videos)
+    begin = (clips[0].begin or 0.0) if len(clips) == 1 else 0.0
+    extra = _extra(row, shape, begin)
     pairs = list(_pairs(row, shape))
     for turn, (asked, answered) in enumerate(pairs, start=1):
         # Some files have the two characters \n.
         wording = PLACEHOLDER.sub("\n", asked).strip().replace("\\n", "\n")
-        if not wording:
+        if not wording and _asked_in(shape) is not None:
             raise BadRow("empty question", f"{_asked_in(shape)} is empty")
         question, options = _options(row, shape, wording)
-        if not question:
+        if not question and _asked_in(shape) is not None:
             raise BadRow("empty question", f"{_asked_in(shape)} holds options and no question")
-        answer = None if answered is None else _answer(answered, options, shape, begin or 0.0)
+        answer = None if answered is None else _answer(answered, options, shape, begin)
         try:
             yield Task(
                 id=f"{source}/{own}" + (f"/{turn}" if len(pairs) > 1 else ""),
                 source=source,
                 clips=clips,
-                question=shape.ask.replace("{}", question),
+                question=filled(shape.ask, row, question),
                 options=options,
-                wording=shape.ask.replace("{}", wording) if shape.keep_wording else "",
-                answer=answer and replace(answer, grounds=_grounds(row, shape, begin or 0.0)),
+                wording=filled(shape.ask, row, wording) if shape.keep_wording else "",
+                answer=answer and replace(answer, grounds=_grounds(row, shape, begin)),
                 extra=extra,
             )
         except ValueError as problem:
@@ -76,7 +77,7 @@ def _of_its_kind(row: Mapping[str, Any], shape: RowShape) -> RowShape:
     return replace(shape, answer_kind=shape.answer_kinds.get(said, shape.answer_kind))
 
 
-def _asked_in(shape: RowShape) -> str:
+def _asked_in(shape: RowShape) -> str | None:
     return shape.conversations or shape.question
 
 
@@ -93,21 +94,11 @@ def _asked(row: Mapping[str, Any], column: str) -> str:
     return value
 
 
-def _seconds(row: Mapping[str, Any], column: str | None) -> float | None:
-    value = cell(row, column)
-    if is_empty(value):
-        return None
-    try:
-        return parse_seconds(value)
-    except ValueError as problem:
-        raise BadRow(f"no {column}", f"{column}: {problem}") from None
-
-
 def _pairs(row: Mapping[str, Any], shape: RowShape) -> Iterator[tuple[str, Any]]:
     """Questions and their answers; None for one that is not known."""
     if shape.conversations is None:
         answered = None if shape.answer is None else value_of(row, shape.answer)
-        yield _asked(row, shape.question), answered
+        yield "" if shape.question is None else _asked(row, shape.question), answered
         return
     column, turns = shape.conversations, value_of(row, shape.conversations)
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
@@ -122,21 +113,6 @@ def _pairs(row: Mapping[str, Any], shape: RowShape) -> Iterator[tuple[str, Any]]
     if len(said) % 2:
         raise BadRow("no conversation", f"{column}: its last question has no answer")
     yield from ((said[i][1], said[i + 1][1]) for i in range(0, len(said), 2))
-
-
-def _clips(
-    row: Mapping[str, Any], shape: RowShape, videos: VideoFolder, begin: float | None, end: float | None
-) -> tuple[Clip, ...]:
-    named = literal(value_of(row, shape.video))
-    several = named if isinstance(named, list) else [named]
-    names = [one.get("path") if isinstance(one, dict) else one for one in several]  # `datasets` has objects
-    if not names or not all(isinstance(one, (str, int)) and one != "" for one in names):
-        raise BadRow(f"no {shape.video}", f"{shape.video}: {named!r:.60} is no path")
-    try:
-        cut = [part(str(one), shape.video_part, shape.video) for one in names]
-        return videos.clips([filled(shape.video_path, row, one) for one in cut], begin, end)
-    except ValueError as problem:
-        raise BadRow("no clip", f"{shape.begin}, {shape.end}: {problem}") from None
 
 
 def _options(row: Mapping[str, Any], shape: RowShape, wording: str) -> tuple[str, tuple[str, ...]]:
@@ -199,7 +175,7 @@ def _answer(value: Any, options: tuple[str, ...], shape: RowShape, begin: float)
     try:
         if kind in ("choice", "multi", "order"):
             named = value if isinstance(value, list) else [value] if kind == "choice" else _listed(value)
-            found = tuple(_letter(one, options, shape.answer_index) for one in named)
+            found = tuple(_letter(one, options, shape.answer_index, kind) for one in named)
             return Answer(kind=kind, value=found[0] if kind == "choice" and len(found) == 1 else found)
         if kind == "interval":
             ranges = _ranges(value, begin)
@@ -256,8 +232,10 @@ def _listed(value: Any) -> list[str]:
     )
 
 
-def _letter(value: Any, options: tuple[str, ...], first: int | Literal["A"] | None) -> str:
+def _letter(value: Any, options: tuple[str, ...], first: int | Literal["A"] | None, kind: AnswerKind) -> str:
     known = letters(len(options))
+    if kind == "order" and not options and str(value).isdecimal():
+        return str(value)  # of the clips, which are numbered
     if first is None:
         return letter_of(str(value), options)
     if first == "A" and (letter := str(value).strip().upper()) in known:
@@ -293,10 +271,15 @@ def _extra(row: Mapping[str, Any], shape: RowShape, begin: float) -> dict[str, A
     """What is kept beside the question. Evidence counts from the clip's begin, as all time does."""
     kept = {column: cell(row, column) for column in shape.keep}
     extra = {column: _jsonable(value) for column, value in kept.items() if value is not None}
+    if shape.points is not None:
+        points = literal(value_of(row, shape.points))
+        if not isinstance(points, list) or not all(isinstance(one, str) and one.strip() for one in points):
+            raise BadRow(f"no {shape.points}", f"{shape.points}: {points!r:.60} is no list of statements")
+        extra["points"] = points
     category = cell(row, shape.category)
     if not is_empty(category):
         extra["category"] = _category(category)
-    duration = _seconds(row, shape.duration)
+    duration = seconds_of(row, shape.duration)
     if duration is not None:
         extra["duration"] = duration
     held: Any = literal(cell(row, shape.evidence))

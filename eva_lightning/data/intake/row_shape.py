@@ -23,19 +23,19 @@ class RowShape:
     """Column of the task's source; None takes `name`."""
     id: str | None = "id"
     """Column of the row's own id; None numbers the rows."""
-    video: str = "video"
-    """Column of the video's path, or of a list of paths."""
+    video: str | list[str] = "video"
+    """Column of the video's path, or of a list of paths; or several columns, with a path each."""
     video_path: str = "{}"
     """How that becomes a path below the folder of videos: "{}.mp4" where the column holds a bare id,
     "{set}/{}.mp4" where another column says the folder."""
     video_part: str | None = None
     """Regular expression of the part of the column that names the video (its group, if it has one); None is
     all of it."""
-    question: str = "question"
-    """Column of the question, as text or as a chat whose user asks it first."""
+    question: str | None = "question"
+    """Column of the question, as text or as a chat whose user asks it first; None: it is what `ask` says."""
     ask: str = "{}"
     """How it is asked, with what the column says in the place of the braces: where it holds a mere event, or
-    to say how to answer."""
+    to say how to answer. Braces with the name of another column say what that holds."""
     conversations: str | None = None
     """Column of a list of turns, asked and answered in turn (from/value or role/content): each pair is a
     task, and `question` and `answer` are not read. None: the row is one question."""
@@ -70,13 +70,22 @@ class RowShape:
     """Column that says where the answer can be seen, in seconds of the file: [start, end], a list of them, or
     "MM:SS-MM:SS". None: it is not known."""
     begin: str | None = None
-    """Column of the second at which the clip begins; None is the file's begin."""
+    """Column of the second at which the clip begins, or of a list with one for each clip; None is the file's
+    begin."""
     end: str | None = None
-    """Column of the second at which the clip ends; None is the file's end."""
+    """Column of the second at which the clip ends, or of a list with one for each clip; None is the file's
+    end."""
+    pieces: str | list[str] | None = None
+    """Columns of the ranges of seconds that are clips of their own, where a row is about pieces of one video;
+    or one column of an object or a list of them. Of a piece in several ranges the clip is from the first to
+    the last second. None: the video is the clip."""
     duration: str | None = None
     """Column of the length of the video, in seconds or [HH:]MM:SS; None: it is not known."""
     category: str | None = None
     """Column that names the kind of the question; None: there is none."""
+    points: str | None = None
+    """Column of the list of statements that a whole answer makes, by which open answers are graded
+    (PointsReward); None: there is none."""
     keep: list[str] = field(default_factory=list)
     """More columns to be kept with the task."""
     keep_wording: bool = False

@@ -12,6 +12,12 @@ from eva_lightning.records import Clip
 MISSING = "missing video"
 """Cause of a row whose video is not there."""
 
+Cut = tuple[float | None, float | None]
+"""Second of the file at which a clip begins and ends; None is the file's own."""
+
+FRAMES = "folder of pictures"
+"""Cause of a row whose video is none."""
+
 OUTSIDE = "video elsewhere"
 """Cause of a row whose video lies outside of the folder."""
 
@@ -38,19 +44,18 @@ class VideoFolder:
             raise BadRow(
                 OUTSIDE, f"{name} lies outside of {self.root}: say allow_outside if you trust the rows"
             )
+        if path is None and _is_folder(self.root / name):
+            raise BadRow(FRAMES, f"{name} is a folder of pictures, not a video; eva draw makes one")
         if path is None:
             raise BadRow(MISSING, f"no file {name} in {self.root}")
         return path
 
-    def clips(
-        self, names: Sequence[str], begin: float | None = None, end: float | None = None
-    ) -> tuple[Clip, ...]:
-        """The clips of a task whose row names these files."""
-        if len(names) == 1:
-            return (Clip(id="video", path=self.find(names[0]), begin=begin, end=end),)
+    def clips(self, names: Sequence[str], cuts: Sequence[Cut]) -> tuple[Clip, ...]:
+        """The clips of a task whose row names these files, and where each begins and ends."""
+        ids = ["video"] if len(names) == 1 else [f"video {i}" for i in range(1, len(names) + 1)]
         return tuple(
-            Clip(id=f"video {i}", path=self.find(name), begin=begin, end=end)
-            for i, name in enumerate(names, start=1)
+            Clip(id=one, path=self.find(name), begin=begin, end=end)
+            for one, name, (begin, end) in zip(ids, names, cuts, strict=True)
         )
 
     def _look(self, name: str) -> str | None:
@@ -63,6 +68,13 @@ class VideoFolder:
                     return str(path)
                 elsewhere = elsewhere or str(path)
         return elsewhere
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_file(path: Path) -> bool:

@@ -46,11 +46,16 @@ class Family(ABC):
         """The same model on the meta device: what it is made of, and no weights."""
         config = AutoConfig.from_pretrained(path, revision=revision)
         kind = config.dtype if dtype == "auto" else getattr(torch, dtype)
-        architecture: Any = AutoModelForCausalLM if self.images is None else AutoModelForImageTextToText
         with torch.device("meta"):
-            model = architecture.from_config(config, dtype=kind, attn_implementation=attn_implementation)
+            model = self.random(config, dtype=kind, attn_implementation=attn_implementation)
         model.generation_config = GenerationConfig.from_pretrained(path, revision=revision)
-        return cast(PreTrainedModel, model.eval())
+        model.train(False)
+        return model
+
+    def random(self, config: Any, **how: Any) -> PreTrainedModel:
+        """A model of this config with random weights; `how` are the words of transformers' `from_config`."""
+        architecture: Any = AutoModelForCausalLM if self.images is None else AutoModelForImageTextToText
+        return cast(PreTrainedModel, architecture.from_config(config, **how))
 
     @abstractmethod
     def decoder(self, model: Any) -> Any:
@@ -101,6 +106,13 @@ class Family(ABC):
             share: Who reads the row with us: ids and positions are our part of it.
 
         `attention` must hear of borders, longest and share: `as_a_row` spells them for it.
+        """
+
+    @abstractmethod
+    def layers(self, model: Any, embedded: Tensor, positions: Tensor) -> Tensor:
+        """The layers of the language model alone, on one trajectory that is embedded already.
+
+        `embedded` is [1, length, width], `positions` are those of `hidden`.
         """
 
     @abstractmethod

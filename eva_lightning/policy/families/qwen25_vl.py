@@ -61,6 +61,15 @@ class Qwen25VL(Family):
         ).last_hidden_state
         return states
 
+    def layers(self, model: Any, embedded: Tensor, positions: Tensor) -> Tensor:
+        states: Tensor = self.decoder(model)(
+            inputs_embeds=embedded,
+            position_ids=positions,
+            attention_mask={"full_attention": None},
+            use_cache=False,
+        ).last_hidden_state
+        return states
+
     def see(self, model: Any, values: Tensor, grid: Tensor) -> Seen:
         frames: Sequence[Tensor] = model.model.get_image_features(
             values, grid, return_dict=True

@@ -50,6 +50,15 @@ class Qwen3(Family):
         ).last_hidden_state
         return states
 
+    def layers(self, model: Any, embedded: Tensor, positions: Tensor) -> Tensor:
+        states: Tensor = self.decoder(model)(
+            inputs_embeds=embedded,
+            position_ids=positions[0],
+            attention_mask={"full_attention": None},
+            use_cache=False,
+        ).last_hidden_state
+        return states
+
     def see(self, model: Any, values: Tensor, grid: Tensor) -> Seen:
         raise ValueError("a model without eyes was shown frames")
 

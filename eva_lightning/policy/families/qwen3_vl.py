@@ -54,6 +54,15 @@ class Qwen3VL(Family):
         ).last_hidden_state
         return states
 
+    def layers(self, model: Any, embedded: Tensor, positions: Tensor) -> Tensor:
+        states: Tensor = self.decoder(model)(
+            inputs_embeds=embedded,
+            position_ids=positions[1:],
+            attention_mask=None,
+            use_cache=False,
+        ).last_hidden_state
+        return states
+
     def see(self, model: Any, values: Tensor, grid: Tensor) -> Seen:
         found = model.model.get_image_features(values, grid, return_dict=True)
         return tuple(torch.cat(list(layer)) for layer in (found.pooler_output, *found.deepstack_features))

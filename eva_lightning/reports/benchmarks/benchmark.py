@@ -17,6 +17,7 @@ from eva_lightning.data.intake.video_folder import VideoFolder
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
 from eva_lightning.reports.benchmarks.predictions import Predictions
+from eva_lightning.rewards.base import Reward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,9 @@ class Benchmark:
     whole_seconds: bool = False
     """Round what is said outward to whole seconds before its overlap is taken, as the script of some
     benchmarks does; in results and report alone."""
+    reward: Reward | None = None
+    """Says how good an answer is, in the place of the scorer: PointsReward where a judge grades open answers.
+    None: the scorer says it."""
     predictions: dict[str, Predictions] = field(default_factory=dict)
     """Files to write beside the results, by name, for the scorers of others: what each says of a question."""
     published: dict[str, Published] = field(default_factory=dict)

@@ -8,9 +8,11 @@ more ranks before; whoever reads, reads all of them. Nothing stays in memory.
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ from eva_lightning.files.settings_file import settle
 from eva_lightning.records import Trajectory
 from eva_lightning.reports.benchmarks.predictions import Predictions, write_predictions
 from eva_lightning.reports.benchmarks.result import Result, result_of
+from eva_lightning.rewards.base import Reward, apply_rewards
 
 SETTINGS = "settings.json"
+GRADED_AT_ONCE = 256
+"""Answers that are put to a judge together."""
 
 
 class Recorder:
@@ -96,6 +101,20 @@ class Recorder:
             answered = (one for file in files for one in store.stream(file, Trajectory))
             write_predictions(self.folder / name, form, answered)
         return [self.folder / name for name in forms]
+
+    def grade(self, reward: Reward) -> None:
+        """Have a reward say how good the answers of all ranks are; those that it graded before stay so."""
+        for file in sorted(self.folder.glob("trajectories*.jsonl")):
+            store.write(file, self._graded(file, reward))
+            results = file.with_name(file.name.replace("trajectories", "results", 1))
+            store.write(results, map(self._result, self._located(file)))
+
+    def _graded(self, file: Path, reward: Reward) -> Iterator[Trajectory]:
+        """The trajectories of a file with their scores, some of them at once."""
+        ones = store.stream(file, Trajectory)
+        while batch := list(islice(ones, GRADED_AT_ONCE)):
+            asyncio.run(apply_rewards([one for one in batch if not one.scores], [reward]))
+            yield from batch
 
     def close(self) -> None:
         for file in self._open or ():

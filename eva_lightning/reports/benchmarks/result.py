@@ -46,7 +46,8 @@ class Result:
     """How the answer is compared."""
     value: float
     """How good it is, from 0 to 1: an interval's overlap (IoU), a text's ROUGE, a number's nearness; 1 or 0
-    for most others; the mean of answer and overlap where both are asked for."""
+    for most others; the mean of answer and overlap where both are asked for; what a judge says where one
+    grades."""
     correct: bool
     """By letter or words, as rewards are given; of a grounded answer the answer alone."""
     timed: Mapping[str, float] = field(default_factory=dict)
@@ -87,6 +88,7 @@ def result_of(trajectory: Trajectory, duration: float = 0.0, whole_seconds: bool
     assert task.answer is not None and trajectory.stop is not None
     gold, verdict, sound = canonical(task.answer), score(task, trajectory.answer), trajectory.stop != "fault"
     verdict = _in_whole_seconds(task, answer, verdict) if whole_seconds else verdict
+    graded = next((one.value for one in trajectory.scores.values()), None)  # by the benchmark's reward
     times = tuple(frame.time for frame in trajectory.frames)
     return Result(
         id=task.id,
@@ -97,8 +99,8 @@ def result_of(trajectory: Trajectory, duration: float = 0.0, whole_seconds: bool
         gt=gold,
         answer=answer,
         kind=task.answer.kind,
-        value=verdict.value if sound else 0.0,
-        correct=sound and verdict.correct,
+        value=(verdict.value if graded is None else graded) if sound else 0.0,
+        correct=sound and (verdict.correct if graded is None else graded >= 0.5),
         timed=timed(verdict) if sound else {},
         exact=sound and answer.strip().upper() == gold.upper(),
         stop_reason=_officially(trajectory),

@@ -65,6 +65,7 @@ def measures(results: Iterable[Result]) -> dict[str, float]:
         return told
     return told | {
         "accuracy": _share(sound),
+        "value": _value(sound),
         **means(one.timed for one in sound),
         "accuracy_exact": _mean(sound, lambda one: float(one.exact)),
         "rounds": _mean(sound, lambda one: one.num_rounds),

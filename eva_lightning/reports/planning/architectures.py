@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig
 
 from eva_lightning.faults import UsageError
 from eva_lightning.policy.families import family_at, family_named
@@ -105,13 +105,13 @@ def architecture_at(path: str) -> Architecture | None:
 def counted(name: str, config: Any) -> Architecture:
     """What a config makes, counted on the meta device."""
     family = family_named(config.model_type, name)
-    made: Any = AutoModelForImageTextToText
     with torch.device("meta"):
-        model = made.from_config(config)
+        model = family.random(config)
     text, tower, decoder = config.get_text_config(), family.tower(model), family.decoder(model)
     seen = list(getattr(tower, "blocks", ()))
     blocks = [_count(block) for block in [*seen, *decoder.layers]]
-    total, width = _count(model), text.hidden_size // text.num_attention_heads
+    total = _count(model)
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return Architecture(
         name=name,
         total=total,
@@ -132,7 +132,7 @@ def counted(name: str, config: Any) -> Architecture:
         heads=text.num_attention_heads,
         cached=2 * text.num_hidden_layers * text.num_key_value_heads * width,
         vision_blocks=len(seen),
-        vision_hidden=config.vision_config.hidden_size,
+        vision_hidden=0 if tower is None else config.vision_config.hidden_size,
         config=config,
     )
 
@@ -151,9 +151,10 @@ def _kept(config: Any, layers: int, tokens: int, dtype: torch.dtype) -> int:
     text.num_hidden_layers = layers
     if getattr(text, "layer_types", None):
         text.layer_types = text.layer_types[:layers]
-    small.vision_config.depth = 1
-    small.vision_config.fullatt_block_indexes = [0]
-    made: Any = AutoModelForImageTextToText
+    if hasattr(small, "vision_config"):  # its blocks are not asked for
+        small.vision_config.depth = 1
+        small.vision_config.fullatt_block_indexes = small.vision_config.deepstack_visual_indexes = [0]
+    family = family_named(config.model_type, "")
     sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -164,18 +165,12 @@ def _kept(config: Any, layers: int, tokens: int, dtype: torch.dtype) -> int:
 
     alive: list[Tensor] = []
     with FakeTensorMode():
-        model = made.from_config(small, dtype=dtype)
-        decoder = family_named(config.model_type, "").decoder(model)
-        own = {weight.untyped_storage()._cdata for weight in decoder.parameters()}
+        model = family.random(small, dtype=dtype)
+        own = {weight.untyped_storage()._cdata for weight in family.decoder(model).parameters()}
         states = torch.zeros(1, tokens, text.hidden_size, dtype=dtype, requires_grad=True)
         places = torch.arange(tokens).expand(4, 1, tokens)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            decoder(
-                inputs_embeds=states,
-                position_ids=places,
-                attention_mask={"full_attention": None},
-                use_cache=False,
-            )
+            family.layers(model, states, places)
     return sum(size for storage, size in sizes.items() if storage not in own)
 
 

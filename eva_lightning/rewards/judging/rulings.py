@@ -7,14 +7,12 @@ file, which model, which rubric. What a judge failed to say is never kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from eva_lightning.faults import UsageError
-from eva_lightning.files.lock import in_turn
-from eva_lightning.files.store import Appender, read
+from eva_lightning.files.memo import Memo
 from eva_lightning.records import Clip, Part
 from eva_lightning.rewards.judging.rubric import Case, Rubric
 from eva_lightning.video.identity import identity
@@ -61,42 +59,12 @@ def _name(part: Part, places: Mapping[str, tuple[tuple[object, ...], float]]) ->
     return [*where, round(begin + part.time, 6), part.height, part.width]
 
 
-class Rulings:
-    """All rulings so far. Several processes may add to one file; each knows what was there when it began."""
+class Rulings(Memo[Ruling]):
+    """All rulings so far."""
 
     def __init__(self, path: str | Path | None = None) -> None:
         """
         Args:
             path: JSONL file to go on with, or to begin; None keeps them in memory only.
         """
-        self.path = None if path is None else Path(path)
-        self._known: dict[str, Ruling] = {}
-        self._file: Appender | None = None
-        if self.path is not None:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with in_turn(self.path):
-                    self._file = Appender(self.path)  # cuts off what a killed writer left
-                    self._known = {one.key: one for one in read(self.path, Ruling)}
-            except OSError as problem:
-                raise UsageError(
-                    f"{self.path}: can not be written ({problem.strerror or problem}); name another cache"
-                ) from None
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def find(self, keys: Sequence[str]) -> dict[str, Ruling]:
-        """Those that are known."""
-        return {key: self._known[key] for key in keys if key in self._known}
-
-    def add(self, ruling: Ruling) -> None:
-        """Keep one; it is handed to the operating system before this returns."""
-        self._known[ruling.key] = ruling
-        if self._file is not None and self.path is not None:
-            with in_turn(self.path):
-                self._file.append(ruling)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        super().__init__(Ruling, path)

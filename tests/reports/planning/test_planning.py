@@ -6,11 +6,12 @@ import pytest
 import torch
 from transformers import AutoConfig
 
+from eva_lightning.agent.small_talk import agent_text
 from eva_lightning.engines.vllm.settings import VLLMSettings
 from eva_lightning.faults import UsageError
 from eva_lightning.modules.optimizing import OptimizerConfig, make_optimizer
-from eva_lightning.policy.families import family_of
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
+from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.reports.planning import memory
 from eva_lightning.reports.planning.architectures import (
     SIZES,
@@ -35,6 +36,7 @@ RUN = Asked(
     mini_batches=1,
     reference=False,
     pass_tokens=32_768,
+    sequence_ranks=1,
     frames_gib=1.0,
     total_tokens=32_768,
     concurrency=64,
@@ -71,7 +73,7 @@ def test_a_tiny_policy_has_as_many_weights_as_were_counted(tiny_folder, how):
     adapters = sum(weight.numel() for name, weight in policy.model.named_parameters() if "lora_" in name)
     assert counted.total == sum(weight.numel() for weight in policy.model.parameters()) - adapters
     assert counted.vision == sum(
-        weight.numel() for weight in family_of(policy.model).tower(policy.backbone).parameters()
+        weight.numel() for weight in policy.family.tower(policy.backbone).parameters()
     )
     moving = sum(weight.numel() for weight in policy.model.parameters() if weight.requires_grad)
     assert memory.trained(replace(RUN, policy=config), counted).weights == moving
@@ -98,12 +100,32 @@ def test_weights_gradients_and_state_are_the_bytes_that_a_real_policy_holds(tiny
         assert planned[what][0] == sum(tensor.numel() * tensor.element_size() for tensor in tensors), what
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_layer_of_sizes_without_contents_keeps_what_a_real_one_keeps(tiny_folder, dtype):
-    config = AutoConfig.from_pretrained(tiny_folder)
+@pytest.mark.parametrize("family", ["qwen3", "qwen3_vl"])
+def test_policies_of_other_families_are_counted_too(tmp_path, family):
+    build_tiny(tmp_path, corpus=agent_text(), family=family)
+    policy = load_policy(PolicyConfig(path=str(tmp_path), dtype="float32"))
+    counted = architecture_at(str(tmp_path))
+    tower = policy.family.tower(policy.backbone)
+    assert counted.total == sum(weight.numel() for weight in policy.model.parameters())
+    assert counted.vision == (sum(weight.numel() for weight in tower.parameters()) if tower else 0)
+    assert counted.cached == 2 * 2 * 2 * 32  # keys and values, two layers, two heads of 32
+
+
+@pytest.mark.parametrize(
+    ("family", "dtype"),
+    [
+        ("qwen2_5_vl", torch.float32),
+        ("qwen2_5_vl", torch.bfloat16),
+        ("qwen3", torch.float32),
+        ("qwen3_vl", torch.float32),
+    ],
+)
+def test_a_layer_of_sizes_without_contents_keeps_what_a_real_one_keeps(tmp_path, family, dtype):
+    build_tiny(tmp_path, corpus=agent_text(), family=family)
+    config = AutoConfig.from_pretrained(tmp_path)
     layers = config.get_text_config().num_hidden_layers
-    policy = load_policy(PolicyConfig(path=str(tiny_folder), dtype=str(dtype).removeprefix("torch.")))
-    decoder = family_of(policy.model).decoder(policy.backbone)
+    policy = load_policy(PolicyConfig(path=str(tmp_path), dtype=str(dtype).removeprefix("torch.")))
+    decoder = policy.family.decoder(policy.backbone)
 
     def kept(layers):
         sizes, alive = {}, []
@@ -118,12 +140,7 @@ def test_a_layer_of_sizes_without_contents_keeps_what_a_real_one_keeps(tiny_fold
         decoder.config.num_hidden_layers = layers
         states = torch.zeros(1, 64, decoder.config.hidden_size, dtype=dtype, requires_grad=True)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            decoder(
-                inputs_embeds=states,
-                position_ids=torch.arange(64).expand(4, 1, 64),
-                attention_mask={"full_attention": None},
-                use_cache=False,
-            )
+            policy.family.layers(policy.backbone, states, torch.arange(64).expand(4, 1, 64))
         decoder.layers = whole
         return sum(size for place, size in sizes.items() if place not in own)
 
@@ -168,6 +185,12 @@ def test_vllm_shares_the_card_unless_it_sleeps_or_is_elsewhere():
     assert architecture.cached == 2 * 28 * 4 * 128  # keys and values, layers, heads of them, width
     room = 0.45 * 80 * GB - 3 * GB - 2 * 8_292_166_656
     assert memory.cache_tokens(colocated, architecture, 80 * GB) == int(room / (2 * architecture.cached))
+
+
+def test_ranks_that_share_a_row_share_its_activations():
+    """Of 32,768 tokens each of four reads a quarter."""
+    whole, shared = (held(replace(RUN, sequence_ranks=ranks))["activations"][0] for ranks in (1, 4))
+    assert shared == whole / 4
 
 
 def test_checkpointing_keeps_the_input_of_each_layer_and_what_one_layer_holds():
