@@ -16,6 +16,7 @@ from eva_lightning.faults import EngineFault
 from eva_lightning.files.foreign_json import read_json
 from eva_lightning.records import Clip, FrameRef, Message, Part
 from eva_lightning.video.decoder import Pixels
+from eva_lightning.video.sampling import cut_to
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ async def ask(
         timeout: Seconds to wait; None leaves it to the engine.
         place: Of the question among those that are asked together.
     """
-    messages = (Message(role="user", parts=tuple(parts)),)
+    messages = (Message(role="user", parts=cut_to(parts, engine.square)),)
     renderer = engine.renderer
     context = Context(
         messages=messages,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from eva_lightning.policy.renderer import Renderer
-from eva_lightning.records import FrameRef, Message, Part, Trajectory
-from eva_lightning.video.sampling import snap
+from eva_lightning.records import Message, Trajectory
+from eva_lightning.video.sampling import cut_to
 
 
 def tokenized(trajectory: Trajectory, renderer: Renderer) -> Trajectory:
@@ -39,25 +39,18 @@ def tokenized(trajectory: Trajectory, renderer: Renderer) -> Trajectory:
 
 
 def _in_squares(trajectory: Trajectory, square: int) -> Trajectory:
-    """The same frames, those of another model's squares at the nearest size that is made of these."""
+    """The same, shown in these squares."""
     if all(frame.square == square for frame in trajectory.frames):
         return trajectory
-
-    def cut(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-        return tuple(_cut(part, square) if isinstance(part, FrameRef) else part for part in parts)
-
     return replace(
         trajectory,
-        prompt=tuple(replace(message, parts=cut(message.parts)) for message in trajectory.prompt),
+        prompt=tuple(replace(one, parts=cut_to(one.parts, square)) for one in trajectory.prompt),
         turns=[
-            replace(turn, observation=replace(turn.observation, parts=cut(turn.observation.parts)))
-            if turn.observation is not None
-            else turn
+            turn
+            if turn.observation is None
+            else replace(
+                turn, observation=replace(turn.observation, parts=cut_to(turn.observation.parts, square))
+            )
             for turn in trajectory.turns
         ],
     )
-
-
-def _cut(frame: FrameRef, square: int) -> FrameRef:
-    height, width = snap(frame.height, frame.width, 1.0, square)
-    return replace(frame, height=height, width=width, square=square)

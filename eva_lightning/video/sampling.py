@@ -7,10 +7,11 @@ capped at 720p and then shrunk in number and size together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import sqrt
 
-from eva_lightning.records import PATCH
+from eva_lightning.records import PATCH, FrameRef, Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,26 @@ def snap(height: int, width: int, resize: float, square: int = PATCH) -> tuple[i
     ((364, 644), (28, 28), (352, 640))
     """
     return max(1, round(height * resize / square)) * square, max(1, round(width * resize / square)) * square
+
+
+def cut_to(parts: Sequence[Part], square: int | None) -> tuple[Part, ...]:
+    """The parts of a message, frames of other squares at the nearest size that is made of these.
+
+    None leaves all as they are.
+
+    >>> [one.height for one in cut_to(["a car", FrameRef(clip="v", time=0.0, height=84, width=84)], 32)[1:]]
+    [96]
+    """
+    return tuple(
+        _cut_to(part, square or part.square) if isinstance(part, FrameRef) else part for part in parts
+    )
+
+
+def _cut_to(frame: FrameRef, square: int) -> FrameRef:
+    if frame.square == square:
+        return frame
+    height, width = snap(frame.height, frame.width, 1.0, square)
+    return replace(frame, height=height, width=width, square=square)
 
 
 def resize_within(height: int, width: int, tokens: int | None, square: int = PATCH) -> float:

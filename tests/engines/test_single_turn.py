@@ -1,10 +1,35 @@
-"""A reply that is to be JSON, read as it comes: fenced or not, and nothing that a file could not hold."""
+"""A question and its frames, to whoever is asked; and a reply that is to be JSON, read as it comes: fenced or
+not, and nothing that a file could not hold.
+"""
 
+import asyncio
 import time
 
 import pytest
 
-from eva_lightning.engines.single_turn import json_of
+from eva_lightning.engines.scripted_engine import ScriptedEngine
+from eva_lightning.engines.single_turn import ask, json_of
+from eva_lightning.policy.renderer import Renderer
+from eva_lightning.records import Clip, FrameRef
+from tests.making import StillWorld
+
+
+@pytest.mark.parametrize(("square", "size"), [(28, (84, 140)), (32, (96, 128)), (None, (84, 140))])
+def test_frames_are_shown_in_the_squares_of_whoever_is_asked(square, size, tiny_folder):
+    """3 and 5 squares of 28 pixels are 2.6 and 4.4 of 32; who says nothing of squares gets them as is."""
+    seen = []
+
+    def author(context):
+        seen.extend(context.frames)
+        return "a car"
+
+    renderer = None if square is None else Renderer.from_pretrained(tiny_folder)
+    if renderer is not None:
+        renderer.square = square
+    frame, clip = FrameRef(clip="v", time=1.0, height=84, width=140), Clip(id="v", path="v.mp4")
+    world, engine = StillWorld(), ScriptedEngine(author, renderer)
+    said = asyncio.run(ask(engine, ["What is it?", frame], world.reader([clip]), clips=[clip]))
+    assert said.text == "a car" and [(one.height, one.width) for one in seen] == [size]
 
 
 @pytest.mark.parametrize(
