@@ -43,7 +43,7 @@ from eva_lightning.data.synthesis.script import (
     ScriptSettings,
     write_script,
 )
-from eva_lightning.data.synthesis.which_clip import WordTeacher, which_clip
+from eva_lightning.data.synthesis.two_clips import WordTeacher, two_clips
 from eva_lightning.data.synthesis.world import clip_seed
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
 from eva_lightning.engines.scripted_engine import ScriptedEngine
@@ -123,8 +123,8 @@ def prepare(folder: Path, seed: int) -> list[Task]:
     write(world / "scripts.jsonl", [in_words(script) for script in scripts])
     for script in scripts[TRAIN:]:
         render(script, world / "clips" / f"{script.id}.mp4")
-    tasks = which_clip(scripts[:TRAIN], 1600, seed)
-    held_out = which_clip(scripts[TRAIN:], QUESTIONS, seed + 1)
+    tasks = two_clips(scripts[:TRAIN], 1600, seed)
+    held_out = two_clips(scripts[TRAIN:], QUESTIONS, seed + 1)
     write(world / "tasks.jsonl", tasks)
     write(world / "held_out.jsonl", held_out)
     teacher = WordTeacher(tasks, DIALECT, seed, sloppy=0.6)
