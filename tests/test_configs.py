@@ -2,6 +2,7 @@
 questions; those of plain commands with a file of what they read.
 """
 
+import asyncio
 import json
 import re
 import shutil
@@ -14,14 +15,21 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eva_lightning.agent import AgentConfig, jobs_for, rollout
 from eva_lightning.agent.dialects.eva import EvaDialect
+from eva_lightning.agent.dialects.react import ReActDialect
 from eva_lightning.agent.small_talk import agent_text
+from eva_lightning.agent.tools.observe import Observe
+from eva_lightning.agent.worlds.script_world import ScriptWorld
 from eva_lightning.cli import main
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.data.synthesis.captions import captions
-from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.in_words import in_words
+from eva_lightning.data.synthesis.script import ScriptSettings, write_script
 from eva_lightning.data.synthesis.teachers import Oracle
+from eva_lightning.data.synthesis.which_clip import WordTeacher, which_clip
 from eva_lightning.data.synthesis.world import build_world, load_tasks
+from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.files.store import located, portable, read, write
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Task, Trajectory
@@ -80,6 +88,27 @@ def data(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory):
+    """A world of words, questions about pairs of its clips, and who asks them well (oracle.jsonl)."""
+    folder, dialect = tmp_path_factory.mktemp("words"), ReActDialect(explain_tools=False)
+    scripts = [write_script(seed, ScriptSettings(duration=(30, 40))) for seed in range(4)]
+    write(folder / "scripts.jsonl", map(in_words, scripts))
+    tasks = which_clip(scripts, 8)
+    teacher, world = ScriptedEngine(WordTeacher(tasks, dialect)), ScriptWorld(str(folder / "scripts.jsonl"))
+    agent = AgentConfig(dialect=dialect, tools=[Observe()], world=world).agent(teacher)
+    write(folder / "oracle.jsonl", asyncio.run(rollout(jobs_for(tasks), agent)))
+    for name in ("tasks", "held_out"):
+        write(folder / f"{name}.jsonl", tasks)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reader_folder(tmp_path_factory):
+    """A tiny Qwen3 that reads words and sees nothing."""
+    return build_tiny(tmp_path_factory.mktemp("reader"), corpus=agent_text(), family="qwen3")
+
+
 def named(path):
     return str(path.relative_to(CONFIGS))
 
@@ -92,14 +121,14 @@ def test_a_config_is_short_and_says_what_it_is_for(config):
 
 
 @pytest.mark.parametrize("config", TRAINING, ids=named)
-def test_a_config_trains_two_steps(config, data, tiny_folder, tiny_reader, tmp_path, monkeypatch):
+def test_a_config_trains_two_steps(config, request, tmp_path, monkeypatch):
     name = str(config.relative_to(CONFIGS))
     configs = [OVERLAYS[name], name] if name in OVERLAYS else [name]
     text = "".join((CONFIGS / one).read_text() for one in configs)
+    blind = "ScriptWorld" in text
+    data = request.getfixturevalue("rehearsal" if blind else "data")
+    policy = request.getfixturevalue("reader_folder" if blind else "tiny_folder")
     monkeypatch.chdir(tmp_path)
-    if "ScriptWorld" in text:
-        train_on_words(config, tmp_path, tiny_reader)
-        return
     unseen = tmp_path / "data" / "unseen"  # where eva/grpo.yaml looks for more videos
     unseen.parent.mkdir()
     unseen.symlink_to(data / "clips")
@@ -109,7 +138,9 @@ def test_a_config_trains_two_steps(config, data, tiny_folder, tiny_reader, tmp_p
         "KTOModule": "feedback.jsonl",
     }
     words = ["fit", *(word for one in configs for word in ("--config", one))]
-    words += [f"--model.policy.path={tiny_folder}"]
+    words += [f"--model.policy.path={policy}"]
+    if blind:
+        words += [f"--model.agent.world.init_args.scripts={data / 'scripts.jsonl'}"]
     words += ["--trainer.accelerator=cpu"]
     mixed = make_mixture(config, data, DATA[stage])
     words += [] if mixed else [f"--data.{DATA[stage]}={data / rows[stage] if stage in rows else data}"]
@@ -122,24 +153,6 @@ def test_a_config_trains_two_steps(config, data, tiny_folder, tiny_reader, tmp_p
     words += [f"--data.eval_tasks={data}", "--data.eval_limit=2"] if "eval_tasks" in text else []
     assert (run_apart(words) if name in OWN_PROCESS else main(words)) == 0
     assert (tmp_path / "export" / "final" / "config.json").exists()
-
-
-@pytest.fixture(scope="module")
-def tiny_reader(tmp_path_factory):
-    """A tiny Qwen3: it reads and writes words alone."""
-    return build_tiny(tmp_path_factory.mktemp("qwen3"), corpus=agent_text(), family="qwen3")
-
-
-def train_on_words(config, folder, policy):
-    """A config whose world are scripts, on scripts that are written where it looks for them."""
-    assert main(["synthesize", "scripts", "--out", "data/scripts", "--count", "20", "--held_out", "10"]) == 0
-    words = ["fit", "--config", named(config), f"--model.policy.path={policy}", "--trainer.accelerator=cpu"]
-    words += ["--data.batch_size=2", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
-    words += ["--trainer.limit_val_batches=1", "--data.eval_limit=2", "--model.agent.limits.turn_tokens=16"]
-    words += ["--model.concurrency=4", f"--trainer.default_root_dir={folder}"]
-    words += ["--model.attempts=2"] if "GRPOModule" in config.read_text() else []
-    assert main(words) == 0
-    assert (folder / "export" / "final" / "config.json").exists()
 
 
 def make_mixture(config, data, what):

@@ -182,13 +182,13 @@ class WhisperRecogniser(Recogniser):
 class SphinxRecogniser(Recogniser):
     """US English on any CPU, by pocketsphinx, whose package brings its model.
 
-    `pip install eva-lightning[speech]`. It understands clear speech word by word and guesses at the rest.
+    `pip install eva-lightning[speech]`. It understands the sentences of a grammar, and guesses at others.
     """
 
     def __init__(self, grammar: str | None = None) -> None:
         """
         Args:
-            grammar: JSGF file of what may be said, which helps a lot where that is known; None is English.
+            grammar: JSGF file of the sentences that may be said, where that is known; None is all of English.
         """
         self.grammar = grammar
         self._loaded: Any = None
@@ -203,11 +203,17 @@ class SphinxRecogniser(Recogniser):
         with self._one:
             if self._loaded is None:
                 self._loaded = self._load()
-            decoder = self._loaded
-            decoder.start_utt()
-            decoder.process_raw(_samples(_at_rate(recording)).tobytes(), full_utt=True)
-            decoder.end_utt()
-            return _phrases([(one.word, one.start_frame, one.end_frame) for one in decoder.seg() or ()])
+            words = []
+            for begin, said in _utterances(_samples(_at_rate(recording)).tobytes()):
+                self._loaded.start_utt()
+                self._loaded.process_raw(said, full_utt=True)
+                self._loaded.end_utt()
+                first = round(begin * 100)
+                words += [
+                    (one.word, first + one.start_frame, first + one.end_frame)
+                    for one in self._loaded.seg() or ()
+                ]
+            return _phrases(words)
 
     def _load(self) -> Any:
         try:
@@ -219,6 +225,27 @@ class SphinxRecogniser(Recogniser):
 
     def model_name(self) -> str:
         return f"pocketsphinx/{self.grammar or 'en-us'}"
+
+
+def _utterances(sound: bytes) -> list[tuple[float, bytes]]:
+    """The stretches of a recording in which somebody speaks, each with its first second."""
+    from pocketsphinx import Endpointer
+
+    ends = Endpointer(sample_rate=RATE)
+    found: list[tuple[float, bytes]] = []
+    begin, said = 0.0, b""
+    for place in range(0, len(sound), ends.frame_bytes):
+        piece, before = sound[place : place + ends.frame_bytes], ends.in_speech
+        last = place + ends.frame_bytes >= len(sound)
+        speech = ends.end_stream(piece) if last else ends.process(piece)
+        if speech is None:
+            continue
+        if not before:
+            begin, said = ends.speech_start, b""
+        said += speech
+        if not ends.in_speech:
+            found.append((begin, said))
+    return found
 
 
 def form(fields: dict[str, str], sound: bytes) -> Upload:
@@ -263,7 +290,7 @@ def _segments(reply: Any, seconds: float) -> tuple[Speech, ...] | None:
     """What a server heard; one that gives no seconds heard it somewhere in the recording."""
     if not isinstance(reply, dict):
         return None
-    pieces = reply.get("segments")
+    pieces: Any = reply.get("segments")
     if pieces is None and isinstance(reply.get("text"), str):
         pieces = [{"start": 0.0, "end": seconds, "text": reply["text"]}] if reply["text"].strip() else []
     try:

@@ -12,6 +12,7 @@ CALL = {
     "tool": "frame_select",
     "arguments": {"start_time": 1, "end_time": 20.5, "nframes": 4, "resize": 0.5},
 }
+STRETCH = {"clip": "v", "start": 0, "end": 20.5, "frames": 4}
 ROW = {"question": "Which ink?", "answer": "pink", "start": 11, "end": 12.5}
 CHAT = [{"from": "human", "value": "What colour?"}, {"from": "gpt", "value": "<answer>B</answer>"}]
 
@@ -27,6 +28,14 @@ SEEDS = (
     "<think>I look.</think>"
     '<tool_call>{"name": "get_video_clip_frame", "arguments": {"start_time": 1, "end_time": 20}}</tool_call>',
     "<think>I saw it.</think><answer>12.50 to 20.00</answer>",
+    json.dumps(
+        {"thought": "I look.", "action": "observe", "params": {"targets": [STRETCH], "focus": "Who?"}}
+    ),
+    "<think>\nso\n</think>\n"
+    + json.dumps({"action": "observe", "targets": [STRETCH] * 3, "focus": "What is said?"}),
+    '```json\n{"thought": "I listen.", "action": "listen", "clip": 1, "start": "00:03", "end": null}\n```',
+    '{"thought": "\u2192", "action": "answer", "final_answer": ["A", "C\\n"]}',
+    '{"action": "answer", "final_answer": [[1, 2.5], [3, 4]]}',
     "Summary: seen. <answer>B. a car</answer>",
     "The answer is (C).",
     "Answer: B",
@@ -67,6 +76,15 @@ PIECES = (
         '"tool": ',
         '"arguments": ',
         '"video": ',
+    ),
+    *(
+        '"thought": ',
+        '"action": ',
+        '"params": ',
+        '"final_answer": ',
+        '"targets": ',
+        '"frames": ',
+        '"focus": ',
     ),
     *('"verdict": ', '"reason": ', '"question": ', '"options": ', '"answer": ', '"start": ', '"turns": '),
     *("Answer: ", "the answer is ", "option ", "choice:", "B", "b)", "yes", "y", "one ", "A, ", "->", " to "),

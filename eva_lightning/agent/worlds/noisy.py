@@ -14,6 +14,7 @@ from dataclasses import replace
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, Look, Sound, World
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Clip
+from eva_lightning.video.quarantine import Quarantine
 
 FORGOTTEN = "nothing of note"
 """What is told where every line was forgotten."""
@@ -97,6 +98,14 @@ class Noisy(World):
     async def listen(self, clip: Clip, start: float, end: float) -> Sound:
         sound = await self.world.listen(clip, start, end)
         return replace(sound, text=self._lines(sound.text, self._dice("listen", _named(clip), start, end)))
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        return self.world.quarantine
+
+    @property
+    def proxies(self) -> str | None:
+        return self.world.proxies
 
     def close(self) -> None:
         self.world.close()
