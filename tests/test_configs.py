@@ -27,7 +27,7 @@ from eva_lightning.data.synthesis.captions import captions
 from eva_lightning.data.synthesis.in_words import in_words
 from eva_lightning.data.synthesis.script import ScriptSettings, write_script
 from eva_lightning.data.synthesis.teachers import Oracle
-from eva_lightning.data.synthesis.two_clips import WordTeacher, two_clips
+from eva_lightning.data.synthesis.which_clip import WordTeacher, which_clip
 from eva_lightning.data.synthesis.world import build_world, load_tasks
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.files.store import located, portable, read, write
@@ -94,7 +94,7 @@ def rehearsal(tmp_path_factory):
     folder, dialect = tmp_path_factory.mktemp("words"), ReActDialect(explain_tools=False)
     scripts = [write_script(seed, ScriptSettings(duration=(30, 40))) for seed in range(4)]
     write(folder / "scripts.jsonl", map(in_words, scripts))
-    tasks = two_clips(scripts, 8)
+    tasks = which_clip(scripts, 8)
     teacher, world = ScriptedEngine(WordTeacher(tasks, dialect)), ScriptWorld(str(folder / "scripts.jsonl"))
     agent = AgentConfig(dialect=dialect, tools=[Observe()], world=world).agent(teacher)
     write(folder / "oracle.jsonl", asyncio.run(rollout(jobs_for(tasks), agent)))
@@ -126,12 +126,9 @@ def test_a_config_trains_two_steps(config, request, tmp_path, monkeypatch):
     configs = [OVERLAYS[name], name] if name in OVERLAYS else [name]
     text = "".join((CONFIGS / one).read_text() for one in configs)
     blind = "ScriptWorld" in text
+    data = request.getfixturevalue("rehearsal" if blind else "data")
     policy = request.getfixturevalue("reader_folder" if blind else "tiny_folder")
     monkeypatch.chdir(tmp_path)
-    if name.startswith("agentcvr/"):
-        train_on_scripts(config, tmp_path, policy)
-        return
-    data = request.getfixturevalue("rehearsal" if blind else "data")
     unseen = tmp_path / "data" / "unseen"  # where eva/grpo.yaml looks for more videos
     unseen.parent.mkdir()
     unseen.symlink_to(data / "clips")
@@ -156,18 +153,6 @@ def test_a_config_trains_two_steps(config, request, tmp_path, monkeypatch):
     words += [f"--data.eval_tasks={data}", "--data.eval_limit=2"] if "eval_tasks" in text else []
     assert (run_apart(words) if name in OWN_PROCESS else main(words)) == 0
     assert (tmp_path / "export" / "final" / "config.json").exists()
-
-
-def train_on_scripts(config, folder, policy):
-    """A config whose world are scripts, on scripts that are written where it looks for them."""
-    assert main(["synthesize", "scripts", "--out", "data/scripts", "--count", "20", "--held_out", "10"]) == 0
-    words = ["fit", "--config", named(config), f"--model.policy.path={policy}", "--trainer.accelerator=cpu"]
-    words += ["--data.batch_size=2", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
-    words += ["--trainer.limit_val_batches=1", "--data.eval_limit=2", "--model.agent.limits.turn_tokens=16"]
-    words += ["--model.concurrency=4", f"--trainer.default_root_dir={folder}"]
-    words += ["--model.attempts=2"] if "GRPOModule" in config.read_text() else []
-    assert main(words) == 0
-    assert (folder / "export" / "final" / "config.json").exists()
 
 
 def make_mixture(config, data, what):
@@ -333,11 +318,7 @@ MTVR = [
             ("rextime_cutreward", "Why does he bend?", "From 32.00 to 53.00, to lift a bar."),
             ("video_r1/numerical", "How many?", "<answer>3.5</answer>"),
             ("video_r1/OCR", "What is written?", "<answer>EXIT 12</answer>"),
-            (
-                "video_r1/multiple_choice",
-                "Which?\nA. red\nB. blue",
-                ["<think>Where?</think><tool_call>{}</tool_call>", "<think>So.</think><answer>A</answer>"],
-            ),
+            ("video_r1/multiple_choice", "Which?\nA. red\nB. blue", "<answer>A</answer>"),
         ]
     )
 ]
@@ -382,7 +363,6 @@ def check_mtvr(tasks):
     assert [one.answer.kind for one in tasks] == kinds and [one.answer.value for one in tasks] == values
     assert [one.answer.grounds for one in tasks] == [(), ((32.0, 53.0),), ((32.0, 53.0),), (), (), ()]
     assert {one.extra["duration"] for one in tasks} == {55.15}
-    assert [one.extra["solution"] for one in tasks] == [row["solution"] for row in MTVR]
 
 
 def prepares(config, folder):
