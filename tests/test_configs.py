@@ -27,7 +27,7 @@ from eva_lightning.data.synthesis.captions import captions
 from eva_lightning.data.synthesis.in_words import in_words
 from eva_lightning.data.synthesis.script import ScriptSettings, write_script
 from eva_lightning.data.synthesis.teachers import Oracle
-from eva_lightning.data.synthesis.which_clip import WordTeacher, which_clip
+from eva_lightning.data.synthesis.two_clips import WordTeacher, two_clips
 from eva_lightning.data.synthesis.world import build_world, load_tasks
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.files.store import located, portable, read, write
@@ -94,7 +94,7 @@ def rehearsal(tmp_path_factory):
     folder, dialect = tmp_path_factory.mktemp("words"), ReActDialect(explain_tools=False)
     scripts = [write_script(seed, ScriptSettings(duration=(30, 40))) for seed in range(4)]
     write(folder / "scripts.jsonl", map(in_words, scripts))
-    tasks = which_clip(scripts, 8)
+    tasks = two_clips(scripts, 8)
     teacher, world = ScriptedEngine(WordTeacher(tasks, dialect)), ScriptWorld(str(folder / "scripts.jsonl"))
     agent = AgentConfig(dialect=dialect, tools=[Observe()], world=world).agent(teacher)
     write(folder / "oracle.jsonl", asyncio.run(rollout(jobs_for(tasks), agent)))
