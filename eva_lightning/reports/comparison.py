@@ -237,10 +237,10 @@ def _value(one: Trajectory, measure: str) -> float | None:
     if measure == "accuracy":
         return float(score(one.task, one.answer).correct)
     if measure in TIMED:
-        asked = (
-            one.task.answer is not None and one.task.answer.intervals
-        )  # scoring a long text takes its time
-        return timed(score(one.task, one.answer)).get(measure) if asked else None
+        gold = one.task.answer
+        if gold is None or not gold.intervals:  # seen first: to score a long text takes its time
+            return None
+        return timed(score(one.task, one.answer)).get(measure)
     return float(
         {"rounds": one.rounds, "frames": len(one.frames), "visual tokens": one.visual_tokens}[measure]
     )
