@@ -124,7 +124,8 @@ class SteppingModule(ActingModule):
         self._exchange = exchange_of(self.trainer.strategy)
         for scorer in self._scorers.values():
             scorer.always_look = self._exchange.gathers
-        self._row_ranks = neighbours(self.packing.sequence_ranks)
+        learns = self.trainer.state.fn == "fit"  # answers to questions are no rows
+        self._row_ranks = neighbours(self.packing.sequence_ranks if learns else 1)
 
     def scorer(self, policy: Policy | None = None) -> Scorer:
         """Policy (or another one) and head as one module, the same one every time."""

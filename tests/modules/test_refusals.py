@@ -21,7 +21,7 @@ from eva_lightning.modules.refusals import (
 )
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.packing import PackingConfig
-from tests.modules.stages import fit, make
+from tests.modules.stages import Batches, fit, make, trainer
 
 
 @pytest.mark.parametrize("half", ["bf16-true", "16-true"])
@@ -157,3 +157,10 @@ def test_ranks_that_can_not_share_rows(tiny_folder):
 def test_rows_are_shared_by_ranks_that_exist(taught, tiny_folder):
     with pytest.raises(UsageError, match="sequence_ranks 2 does not divide the 1 ranks of this run"):
         fit(make("sft", tiny_folder, packing=PackingConfig(sequence_ranks=2)), taught)
+
+
+def test_who_only_answers_shares_no_rows(world, tiny_folder):
+    """A recipe for many cards is evaluated on one."""
+    module = make("sft", tiny_folder, packing=PackingConfig(sequence_ranks=2))
+    trainer().test(module, Batches(questions=world.tasks[:1]), verbose=False)
+    assert len(module.evaluated) == 1

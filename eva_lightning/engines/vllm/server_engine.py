@@ -204,8 +204,7 @@ class VLLMServerEngine(RefreshedEngine):
         assert self.renderer is not None
         words = sampling_words(sampling, self.renderer.banned_ids, self.renderer.end_ids, {})
         names = [context.name(frame) for frame in context.frames]
-        deadline = time.monotonic() + self.patience
-        pause = 0.1
+        deadline, pause = time.monotonic() + self.patience, 0.1
         pieces: list[FinishedTurn] = []
         while True:
             while not self._may_ask.is_set():
@@ -241,6 +240,7 @@ class VLLMServerEngine(RefreshedEngine):
                     pieces.append(written)
                 if not is_cut_off(reply):
                     return joined(pieces)
+                deadline, pause = time.monotonic() + self.patience, 0.1  # it is alive: patience begins anew
 
     def _images(self, server: _Server, context: Context, names: list[str]) -> list[tuple[str, str | None]]:
         """Name and data of each frame; no data for one that this server was sent before."""
