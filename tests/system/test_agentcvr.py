@@ -1,5 +1,6 @@
-"""The page "A master that looks across videos, trained in words", line by line as it is printed: a tiny Qwen3
-that is really trained on scripts, and then asked about real clips through servers that see, hear and grade.
+"""The page on a master that looks across videos, line by line as it is printed.
+
+A tiny Qwen3 is really trained on scripts, and then asked about real clips through servers that see and grade.
 """
 
 import json

@@ -175,7 +175,7 @@ def _counting(spec: ScriptSpec, case: Case, dice: random.Random) -> Row:
         ):
             events[place] = {"see": f"{{{letter}{tag}}} a {colour} {thing} passes", "key": True}
         clips.append(_timed(events, spec, dice, lengths))
-    wrong = dice.sample([one for one in range(1, 9) if one != number], 3)
+    wrong = dice.sample([one for one in range(2, 7) if one != number], 3)
     return {
         "clips": clips,
         "question": f"How many different vehicles of the kind {thing} do the two views show? Each "
