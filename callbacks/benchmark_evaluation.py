@@ -41,7 +41,7 @@ class BenchmarkEvaluation(Callback):
     """Answers benchmarks, in `eva test` or now and then in a fit, and writes the answers down.
 
     They land in `<default_root_dir>/benchmarks/<name>/`: trajectories.jsonl (for `eva view`), results.jsonl
-    (a row a question) and report.txt.
+    (a row a question), report.txt, and the files of predictions that a benchmark names for others' scorers.
 
     In `eva test` the questions are those of BenchmarkData. In a fit they are `limit` of each of `benchmarks`,
     the same ones each time, in `benchmarks/iteration-000050/<name>/`; the means are logged as
@@ -174,9 +174,12 @@ class BenchmarkEvaluation(Callback):
             if trainer.is_global_zero:
                 text = report(benchmark, recorder.answered(), broken[benchmark.name])
                 (recorder.folder / "report.txt").write_text(text + "\n")
+                written = recorder.predictions(benchmark.predictions)
                 if not quiet:
                     page = f"eva view {recorder.trajectories} --videos {benchmark.videos}"
                     print(f"\n{text}\n\nlook at them: {page}")
+                    for file in written:
+                        print(f"for its own scorer: {file}")
         return numbers
 
 

@@ -45,9 +45,10 @@ class BenchmarkData(RecordData[Task]):
         for benchmark in self.benchmarks:
             tasks, self.broken[benchmark.name] = read_benchmark(benchmark)
             if not tasks:
+                broken = self.broken[benchmark.name]
+                first = f"the first is {broken[0].place}: {broken[0].detail}" if broken else "there is none"
                 raise UsageError(
-                    f"{benchmark.name}: none of the rows of {benchmark.file} can be asked; the first one: "
-                    f"{self.broken[benchmark.name][0].detail if self.broken[benchmark.name] else 'no row'}"
+                    f"{benchmark.name}: none of the rows of {benchmark.file} can be asked; {first}"
                 )
             self.questions += tasks[: self.limit]
         self.eval_batch_size = len(self.questions)  # all at once: nobody waits for the last one of a batch

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
-AnswerKind = Literal["choice", "multi", "order", "interval", "text", "number"]
+AnswerKind = Literal[
+    "choice", "multi", "order", "interval", "text", "transcript", "number", "rounded", "relative", "mra"
+]
+TEXTS: tuple[AnswerKind, ...] = ("text", "transcript")
+"""Kinds whose value is words: compared by ROUGE, or word for word (1 - word error rate)."""
+NUMBERS: tuple[AnswerKind, ...] = ("number", "rounded", "relative", "mra")
+"""Kinds whose value is a number: exact; 1 to the first decimal and 0.5 to the integer; 1 - relative error;
+mean relative accuracy, as VSI-Bench defines it."""
 StopReason = Literal["answered", "turn_limit", "turn_cut", "token_limit", "no_action", "fault"]
 
 PATCH = 28
@@ -44,31 +51,58 @@ class Clip:
             )
 
 
+Interval = tuple[float, float]
+"""First and last second of a range, clip-relative."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """A gold answer: how it is compared (kind) and what it is (value)."""
 
     kind: AnswerKind
-    """choice, multi and order hold option letters; interval two clip-relative seconds; text; number."""
-    value: str | float | tuple[str, ...] | tuple[float, ...]
-    """"B" | ("A", "C") | ("C", "A", "B") | (12.0, 15.5) | "a red circle" | 3.0"""
+    """choice, multi and order hold option letters; interval one or several ranges of clip-relative seconds;
+    TEXTS words; NUMBERS a number."""
+    value: str | float | tuple[str, ...] | tuple[float, ...] | tuple[Interval, ...]
+    """"B" | ("A", "C") | ("C", "A", "B") | (12.0, 15.5) | ((1.0, 2.0), (5.0, 7.0)) | "a red circle" | 3.0"""
+    grounds: tuple[Interval, ...] = ()
+    """Where the answer is to be seen, in clip-relative seconds, if that is to be said with it (grounded
+    questions); empty: the answer alone is asked for."""
 
     def __post_init__(self) -> None:
+        if not self._sound():
+            raise ValueError(f"{self.value!r} is no value for an answer of kind {self.kind!r}")
+        if self.grounds and (self.kind == "interval" or not all(map(_runs_forward, self.grounds))):
+            raise ValueError(
+                f"grounds {self.grounds!r} of a {self.kind!r}: want [[start, end], ...] of another"
+            )
+
+    def _sound(self) -> bool:
         value, kind = self.value, self.kind
         several = value if isinstance(value, tuple) else ()
         if kind == "choice":
-            good = isinstance(value, str) and len(value) == 1 and value.isascii() and value.isupper()
-        elif kind in ("multi", "order"):
-            good = bool(several) and all(isinstance(one, str) and one for one in several)
-        elif kind == "interval":
-            good = len(several) == 2 and all(isinstance(one, (int, float)) for one in several)
-            good = good and float(several[0]) < float(several[1])
-        elif kind == "text":
-            good = isinstance(value, str) and bool(value.strip())
-        else:
-            good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if not good:
-            raise ValueError(f"{value!r} is no value for an answer of kind {kind!r}")
+            return isinstance(value, str) and len(value) == 1 and value.isascii() and value.isupper()
+        if kind in ("multi", "order"):
+            return bool(several) and all(isinstance(one, str) and one for one in several)
+        if kind == "interval":
+            return bool(several) and (_runs_forward(several) or all(map(_runs_forward, several)))
+        if kind in TEXTS:
+            return isinstance(value, str) and bool(value.strip())
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """The ranges of seconds that are to be named: those of an interval, or the grounds of another."""
+        if self.kind != "interval":
+            return self.grounds
+        value: Any = self.value
+        ranges = (value,) if _runs_forward(value) else value
+        return tuple((float(start), float(end)) for start, end in ranges)
+
+
+def _runs_forward(value: Any) -> bool:
+    """Whether it is a range of seconds that has a length."""
+    pair = isinstance(value, tuple) and len(value) == 2
+    return pair and all(isinstance(one, (int, float)) for one in value) and bool(value[0] < value[1])
 
 
 def letters(count: int) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from eva_lightning.faults import VideoError
 from eva_lightning.records import Answer, Clip, FrameRef, Message, Observation, Task, Trajectory, Turn
 
 
-def task(kind="choice", value="B", options=("red", "blue", "green"), **fields):
+def task(kind="choice", value="B", options=("red", "blue", "green"), grounds=(), **fields):
     options = options if kind in ("choice", "multi", "order") else ()
     fields = {"id": "t1", "clips": (Clip(id="v", path="v.mp4"),), "question": "What colour?"} | fields
-    return Task(options=options, answer=Answer(kind=kind, value=value), **fields)
+    return Task(options=options, answer=Answer(kind=kind, value=value, grounds=grounds), **fields)
 
 
 def frame(time=1.0, height=56, width=84, clip="v"):

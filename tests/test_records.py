@@ -52,6 +52,9 @@ def test_a_conversation_reads_opening_turn_frames_answer():
         ("order", "AB"),
         ("interval", (5.0, 5.0)),
         ("interval", (5.0,)),
+        ("interval", ((1.0, 2.0), (4.0, 4.0))),
+        ("rounded", "3"),
+        ("transcript", ""),
         ("number", "3"),
         ("number", float("nan")),
         ("number", True),
@@ -86,3 +89,13 @@ def test_evidence_is_met_by_frames_of_its_clip_and_where_there_are_none_by_what_
     one = trajectory(task=two, turns=turns)
     assert list(map(str, one.evidence_met)) == ["10 to 20 s"]  # the look had no frame before second 5
     assert [(span.clip, span.start) for span in one.perceived] == [("w", 20.0), ("v", 12.0)]
+
+
+def test_an_interval_may_be_several_and_any_other_answer_may_have_grounds():
+    assert Answer(kind="interval", value=(1, 2.5)).intervals == ((1.0, 2.5),)
+    assert Answer(kind="interval", value=((1.0, 2.5), (4.0, 5.0))).intervals == ((1.0, 2.5), (4.0, 5.0))
+    assert Answer(kind="choice", value="B", grounds=((1.0, 2.5),)).intervals == ((1.0, 2.5),)
+    assert Answer(kind="choice", value="B").intervals == ()
+    for kind, value, grounds in (("choice", "B", ((2.0, 1.0),)), ("interval", (1.0, 2.0), ((1.0, 2.0),))):
+        with pytest.raises(ValueError, match="grounds"):
+            Answer(kind=kind, value=value, grounds=grounds)

@@ -21,6 +21,7 @@ from eva_lightning.reports.comparison import (
     Run,
     estimate,
     family_cells,
+    grounding_cells,
     is_share,
     measures,
     read_run,
@@ -45,18 +46,23 @@ def compare(runs: list[str], out: str | None = None) -> None:
 
     Prints accuracy, overlaps (of interval answers), rounds, frames and visual tokens with 95 % intervals
     (over tasks), what each run gained in accuracy over the first one on the tasks of both, how likely that is
-    by chance (p), and the accuracy of every family of questions or benchmark.
+    by chance (p), and the accuracy of every family of questions or benchmark. Where times are asked for, all
+    measures of them, too (mean IoU, precision, recall, areas, grounded accuracy), and the overlap of every
+    family, with p values.
 
     Args:
         runs: Folders of stages (evaluations/*.jsonl) or of `eva test` (benchmarks/*/), or JSONL files of
             trajectories; given by place.
-        out: Folder for the tables (comparison.md, comparison.csv, families.csv), the pictures
+        out: Folder for the tables (comparison.md, comparison.csv, families.csv; grounding.csv and
+            overlaps.csv where times are asked for), the pictures
             (comparison.png, and frontier.png: accuracy against visual tokens) and for TensorBoard:
             tensorboard --logdir DIR lays the runs over each other.
     """
     compared = _named_apart([read_run(run) for run in runs])
-    tables = [stage_cells(compared), family_cells(compared)]
-    print("\n\n".join(table(cells[0], cells[1:]) for cells in tables))
+    tables = {"comparison": stage_cells(compared), "families": family_cells(compared)}
+    timed = {"grounding": grounding_cells(compared), "overlaps": family_cells(compared, "overlap")}
+    tables |= {name: cells for name, cells in timed.items() if len(cells) > 1}
+    print("\n\n".join(table(cells[0], cells[1:]) for cells in tables.values()))
     asked = [{one.task.id for one in run.trajectories} for run in compared]
     if any(tasks != asked[0] for tasks in asked):
         print("\nNot all runs answered the same tasks: only the gain compares like with like.")
@@ -64,8 +70,8 @@ def compare(runs: list[str], out: str | None = None) -> None:
         folder = Path(out)
         _draw(compared, folder / "comparison.png")
         _draw_frontier(compared, folder / "frontier.png")
-        (folder / "comparison.md").write_text("\n".join(map(_markdown, tables)))
-        for name, cells in zip(("comparison", "families"), tables, strict=True):
+        (folder / "comparison.md").write_text("\n".join(map(_markdown, tables.values())))
+        for name, cells in tables.items():
             with (folder / f"{name}.csv").open("w", newline="") as file:
                 csv.writer(file).writerows(cells)
         _write_board(compared, folder)

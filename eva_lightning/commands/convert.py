@@ -21,7 +21,8 @@ from eva_lightning.data.exchange.imported import Reader
 from eva_lightning.data.exchange.pictures import ImageType, PictureFolder
 from eva_lightning.data.exchange.row_forms import Form, Inlet, Outlet
 from eva_lightning.data.exchange.sharegpt import dataset_entry
-from eva_lightning.data.intake.tables import Table, rows_of
+from eva_lightning.data.intake.row import Table
+from eva_lightning.data.intake.tables import rows_of
 from eva_lightning.faults import UsageError
 from eva_lightning.files.atomic import appearing
 from eva_lightning.files.encoding import FieldError

@@ -17,8 +17,9 @@ from eva_lightning.data.intake.bad_row import counted
 from eva_lightning.data.intake.held_out import is_held_out
 from eva_lightning.data.intake.intake import Intake, Treatment
 from eva_lightning.data.intake.proxy_folder import fill
+from eva_lightning.data.intake.row import Row, Table
 from eva_lightning.data.intake.row_shape import RowShape
-from eva_lightning.data.intake.tables import Row, Table, every_row_of
+from eva_lightning.data.intake.tables import every_row_of
 from eva_lightning.data.intake.video_folder import VideoFolder
 from eva_lightning.faults import UsageError
 from eva_lightning.files.lock import sole_writer

@@ -16,7 +16,7 @@ from eva_lightning.faults import UsageError
 from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
 from eva_lightning.reports.estimate import Estimate, around, over_tasks, resamples
-from eva_lightning.reports.metrics import OVERLAPS, overlaps
+from eva_lightning.reports.grounding import OVERLAPS, TIMED, timed
 from eva_lightning.scoring import score
 
 MEASURES = ("accuracy", "rounds", "frames", "visual tokens")
@@ -117,13 +117,13 @@ def difference(of: Run, to: Run, measure: str) -> Estimate | None:
     return around(float(gaps.mean()), gaps[resamples(len(shared))].mean(1))
 
 
-def chance(of: Run, to: Run, family: str | None = None) -> float | None:
-    """How likely a gap in accuracy at least as large is if the runs were equally good (two-sided p).
+def chance(of: Run, to: Run, family: str | None = None, measure: str = "accuracy") -> float | None:
+    """How likely a gap in a measure at least as large is if the runs were equally good (two-sided p).
 
     On the questions of both, the sign of each question's gap is drawn by lot. None if they share no question.
     """
     ours, theirs = (
-        _by_task([one for one in run.trajectories if family in (None, one.task.source)], "accuracy")
+        _by_task([one for one in run.trajectories if family in (None, one.task.source)], measure)
         for run in (of, to)
     )
     gaps = np.array([np.mean(ours[task]) - np.mean(theirs[task]) for task in ours if task in theirs])
@@ -152,17 +152,40 @@ def stage_cells(runs: Sequence[Run]) -> Cells:
     return rows
 
 
-def family_cells(runs: Sequence[Run]) -> Cells:
-    """A row a family of questions (or benchmark): the accuracy of each run, and p against the first."""
-    rows = [["accuracy", *_with_p([run.name for run in runs])]]
+def family_cells(runs: Sequence[Run], measure: str = "accuracy") -> Cells:
+    """A row a family of questions (or benchmark): a measure of each run, and p against the first.
+
+    Families that have no such measure are left out.
+    """
+    rows = [[measure, *_with_p([run.name for run in runs])]]
     for family in sorted({family for run in runs for family in run.families}):
-        cells = [family or "all"]
+        cells, found = [family or "all"], list[Estimate | None]()
         for run in runs:
             ones = [one for one in run.trajectories if one.task.source == family]
-            cells.append(spelled(estimate(ones, "accuracy"), "accuracy"))
+            found.append(estimate(ones, measure))
+            cells.append(spelled(found[-1], measure))
             if run is not runs[0]:
-                cells.append(_likely(chance(run, runs[0], family)))
-        rows.append(cells)
+                cells.append(_likely(chance(run, runs[0], family, measure)))
+        if any(found):
+            rows.append(cells)
+    return rows
+
+
+def grounding_cells(runs: Sequence[Run]) -> Cells:
+    """A row for each measure of answers that name times: that of each run, and p against the first one.
+
+    The header alone where no task asks for times.
+    """
+    rows = [["times", *_with_p([run.name for run in runs])]]
+    for measure in TIMED:
+        cells, found = [measure], list[Estimate | None]()
+        for run in runs:
+            found.append(estimate(run.trajectories, measure))
+            cells.append(spelled(found[-1], measure))
+            if run is not runs[0]:
+                cells.append(_likely(chance(run, runs[0], measure=measure)))
+        if any(found):
+            rows.append(cells)
     return rows
 
 
@@ -176,7 +199,7 @@ def _likely(p: float | None) -> str:
 
 def is_share(measure: str) -> bool:
     """Whether a measure lies between 0 and 1."""
-    return measure in ("accuracy", *OVERLAPS)
+    return measure in ("accuracy", *TIMED)
 
 
 def spelled(value: Estimate | None, measure: str) -> str:
@@ -213,9 +236,8 @@ def _by_task(trajectories: Sequence[Trajectory], measure: str) -> dict[str, list
 def _value(one: Trajectory, measure: str) -> float | None:
     if measure == "accuracy":
         return float(score(one.task, one.answer).correct)
-    if measure in OVERLAPS:
-        asked = one.task.answer is not None and one.task.answer.kind == "interval"
-        return overlaps([score(one.task, one.answer).value])[measure] if asked else None
+    if measure in TIMED:
+        return timed(score(one.task, one.answer)).get(measure)
     return float(
         {"rounds": one.rounds, "frames": len(one.frames), "visual tokens": one.visual_tokens}[measure]
     )

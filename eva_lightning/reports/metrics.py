@@ -11,12 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eva_lightning.records import Trajectory
+from eva_lightning.reports.grounding import means, timed
 from eva_lightning.scoring import score
-
-REACHED = (0.3, 0.5, 0.7)
-"""Overlaps (IoU) with the gold interval from which grounding papers count an answer."""
-OVERLAPS = ("overlap", *(f"overlap>={least}" for least in REACHED))
-"""The measures of interval answers: the mean IoU, and the share that reaches each of these."""
 
 LIMITED = ("turn_cut", "token_limit", "turn_limit")
 """The ends that a limit makes."""
@@ -40,9 +36,9 @@ def trajectory_metrics(trajectories: Sequence[Trajectory], *, by_source: bool = 
     }
     if by_source:
         for source in sorted({one.task.source for one in sound}):
-            means = _means([one for one in sound if one.task.source == source])
-            told = ("accuracy", "frames", "overlap")
-            metrics |= {f"{name}/{source or 'all'}": means[name] for name in told if name in means}
+            ours = _means([one for one in sound if one.task.source == source])
+            told = ("accuracy", "frames", "overlap", "accuracy_grounded")
+            metrics |= {f"{name}/{source or 'all'}": ours[name] for name in told if name in ours}
     return metrics
 
 
@@ -72,27 +68,11 @@ def frames_cut(trajectory: Trajectory) -> int:
     return sum(turn.observation.frames_cut for turn in trajectory.turns if turn.observation)
 
 
-def overlaps(values: Sequence[float]) -> dict[str, float]:
-    """OVERLAPS of answers whose IoU are `values`; of none, nothing.
-
-    >>> overlaps([0.6, 0.2])
-    {'overlap': 0.4, 'overlap>=0.3': 0.5, 'overlap>=0.5': 0.5, 'overlap>=0.7': 0.0}
-    """
-    if not values:
-        return {}
-    reached = [_mean([float(value >= least) for value in values]) for least in REACHED]
-    return dict(zip(OVERLAPS, (_mean(values), *reached), strict=True))
-
-
 def _means(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    verdicts = [
-        (one.task.answer.kind, score(one.task, one.answer))
-        for one in trajectories
-        if one.task.answer is not None
-    ]
+    verdicts = [score(one.task, one.answer) for one in trajectories if one.task.answer is not None]
     return {
-        "accuracy": _mean([float(verdict.correct) for _, verdict in verdicts]),
-        **overlaps([verdict.value for kind, verdict in verdicts if kind == "interval"]),
+        "accuracy": _mean([float(verdict.correct) for verdict in verdicts]),
+        **means(map(timed, verdicts)),
         "rounds": _mean([float(one.rounds) for one in trajectories]),
         "frames": _mean([float(len(one.frames)) for one in trajectories]),
         "visual_tokens": _mean([float(one.visual_tokens) for one in trajectories]),

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eva_lightning.records import Trajectory
-from eva_lightning.reports.metrics import OVERLAPS, trajectory_metrics
+from eva_lightning.reports.grounding import OVERLAPS
+from eva_lightning.reports.metrics import trajectory_metrics
 
 
 @dataclass(frozen=True, kw_only=True)

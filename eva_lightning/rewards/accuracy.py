@@ -1,4 +1,8 @@
-"""Accuracy: is the answer right? The scorer is the benchmarks' own, so training and testing mean the same."""
+"""Accuracy: is the answer right? The scorer is the benchmarks' own, so training and testing mean the same.
+
+The kind of a gold answer says how it is compared: a transcript by 1 - its word error rate, a `relative`
+number by 1 - its relative error, an open answer by ROUGE, and so on.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +23,26 @@ class AccuracyReward(Reward):
         weight: float = 1.0,
         threshold: float | None = None,
         kinds: Sequence[AnswerKind] | None = None,
+        timed: bool = True,
     ) -> None:
         """
         Args:
             weight: Factor of the score in the total reward.
             threshold: From here on an answer counts as 1, below as 0; None keeps the value (IoU, ROUGE).
             kinds: Kinds of answer it applies to; None applies to all.
+            timed: Whether it applies to answers that name times (intervals, grounded answers); False leaves
+                them to OverlapReward.
         """
         super().__init__(weight)
         self.threshold = threshold
         self.kinds = None if kinds is None else frozenset(kinds)
+        self.timed = timed
 
     def score(self, trajectory: Trajectory) -> Score | None:
-        task = trajectory.task
-        if self.kinds is not None and task.answer is not None and task.answer.kind not in self.kinds:
+        task, gold = trajectory.task, trajectory.task.answer
+        if gold is not None and self.kinds is not None and gold.kind not in self.kinds:
+            return None
+        if gold is not None and gold.intervals and not self.timed:
             return None
         verdict = score(task, trajectory.answer)
         value = verdict.value if self.threshold is None else float(verdict.value >= self.threshold)

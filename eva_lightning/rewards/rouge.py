@@ -20,4 +20,4 @@ class RougeReward(Reward):
         if gold is not None and gold.kind != "text":
             return None
         verdict = score(trajectory.task, trajectory.answer)
-        return self.give(verdict.value, verdict.reason)
+        return self.give(verdict.value if verdict.answer is None else verdict.answer, verdict.reason)

@@ -71,6 +71,25 @@ def test_tables_are_written_for_papers_and_for_spreadsheets(stages, tmp_path):
         assert [row[0] for row in csv.reader(file)] == ["accuracy", "when"]
 
 
+def test_runs_that_were_asked_for_times_are_compared_by_all_measures_of_them(tmp_path, capsys):
+    asked = [task("interval", (10.0, 20.0), id=f"t{i}", source="when") for i in range(8)]
+    for name, said in (("sft", "10 to 12"), ("grpo", "10 to 18")):
+        write(tmp_path / f"{name}.jsonl", [trajectory(task=one, answer=said) for one in asked])
+    compare.main(
+        [*(str(tmp_path / f"{name}.jsonl") for name in ("sft", "grpo")), "--out", str(tmp_path / "out")]
+    )
+    with (tmp_path / "out" / "grounding.csv").open() as file:
+        head, *rows = list(csv.reader(file))
+    assert head == ["times", "sft", "grpo", "p"]
+    told = {row[0]: row[1:] for row in rows}
+    assert told["overlap"][:2] == ["20.0% (20-20)", "80.0% (80-80)"] and told["overlap"][2] < "0.02"
+    assert told["precision"] == ["100.0% (100-100)", "100.0% (100-100)", "1.000"]
+    assert told["overlap_auc"][:2] == ["19.5% (20-20)", "79.5% (80-80)"] and "accuracy_grounded" not in told
+    with (tmp_path / "out" / "overlaps.csv").open() as file:
+        assert [row[0] for row in csv.reader(file)] == ["overlap", "when"]
+    assert "recall_auc" in capsys.readouterr().out
+
+
 def test_the_frontier_has_a_point_of_each_run(stages, tmp_path):
     compare.main([*stages, "--out", str(tmp_path / "out")])
     with Image.open(tmp_path / "out" / "frontier.png") as picture:

@@ -24,15 +24,19 @@ def test_a_trajectory_comes_back_equal(tmp_path):
         ("multi", ("A", "C")),
         ("order", ("C", "A")),
         ("interval", (1.0, 2.5)),
+        ("interval", ((1.0, 2.5), (4.0, 5.0))),
         ("text", "a dog"),
+        ("transcript", "a dog"),
         ("number", 3.0),
+        ("mra", 3.0),
     ],
 )
 def test_every_kind_of_answer_comes_back_equal(tmp_path, kind, value):
-    one = task(kind=kind, value=value, extra={"evidence": [[1.0, 2.0]]})
+    grounds = () if kind == "interval" else ((3.0, 4.0), (5.0, 5.5))
+    one = task(kind=kind, value=value, grounds=grounds, extra={"evidence": [[1.0, 2.0]]})
     store.write(tmp_path / "t.jsonl", [one])
     (back,) = store.read(tmp_path / "t.jsonl", Task)
-    assert back == one
+    assert back == one and hash(back.answer) == hash(one.answer)
     assert list(map(str, back.evidence)) == ["1 to 2 s"]
 
 

@@ -34,7 +34,17 @@ from eva_lightning.faults import ToolError
 from eva_lightning.files.encoding import FieldError, decode
 from eva_lightning.files.foreign_json import is_whole
 from eva_lightning.files.store import line
-from eva_lightning.records import Clip, Message, Observation, Task, ToolCall, Trajectory, Turn
+from eva_lightning.records import (
+    NUMBERS,
+    TEXTS,
+    Clip,
+    Message,
+    Observation,
+    Task,
+    ToolCall,
+    Trajectory,
+    Turn,
+)
 from eva_lightning.reports.benchmarks.result import result_of
 from eva_lightning.reports.trajectory_markdown import tables
 from eva_lightning.reports.transcript import transcript
@@ -64,8 +74,11 @@ TASKS = (
     task("order", ("B", "A", "C"), options=("a bell", "a dog", "a car"), wording=NUMBERED),
     task("order", ("2", "1", "3"), options=()),
     task("interval", (10.0, 20.0)),
-    task("number", 3.0),
-    task("text", "a red car turns"),
+    task("interval", ((10.0, 20.0), (15.0, 30.0))),
+    *(task(kind, 3.0) for kind in NUMBERS),
+    *(task(kind, "a red car turns") for kind in TEXTS),
+    task("choice", "B", options=OPTIONS, grounds=((10.0, 20.0), (40.0, 41.0))),
+    task("text", "a red car turns", grounds=((10.0, 20.0),)),
 )
 REWARDS = (AccuracyReward(), FormatReward(), CostReward(), RougeReward())
 

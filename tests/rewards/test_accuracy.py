@@ -28,3 +28,24 @@ def test_it_can_be_kept_to_some_kinds_of_answer():
     reward = AccuracyReward(kinds=["interval", "number"])
     assert reward.score(trajectory()) is None
     assert reward.score(trajectory(**HALF)).value == 0.5
+
+
+@pytest.mark.parametrize(
+    "kind, gold, said, value",
+    [
+        ("transcript", "stop here now", "stop now", 2 / 3),
+        ("relative", 4.0, "3", 0.75),
+        ("rounded", 3.0, "2.6", 0.5),
+    ],
+)
+def test_the_kind_of_the_gold_answer_says_how_much_a_near_one_earns(kind, gold, said, value):
+    one = trajectory(task=task(kind=kind, value=gold), answer=said)
+    assert AccuracyReward().score(one).value == pytest.approx(value)
+
+
+def test_answers_that_name_times_can_be_left_to_another_reward():
+    grounded = trajectory(task=task(grounds=((10.0, 20.0),)), answer="10 to 20, B")
+    assert AccuracyReward().score(grounded).value == 1.0
+    reward = AccuracyReward(timed=False)
+    assert reward.score(grounded) is None and reward.score(trajectory(**HALF)) is None
+    assert reward.score(trajectory()).value == 1.0

@@ -11,8 +11,8 @@ from typing import Literal
 
 from eva_lightning.data.intake.bad_row import BadRow
 from eva_lightning.data.intake.questions import tasks_of
+from eva_lightning.data.intake.row import Row
 from eva_lightning.data.intake.row_shape import RowShape
-from eva_lightning.data.intake.tables import Row
 from eva_lightning.data.intake.video_folder import MISSING, VideoFolder
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task

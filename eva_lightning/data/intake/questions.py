@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite, isnan
+from dataclasses import replace
+from math import isfinite
 from typing import Any, Literal
 
 from eva_lightning.data.intake.bad_row import BadRow
+from eva_lightning.data.intake.cells import cell, filled, is_empty, part, value_of
 from eva_lightning.data.intake.row_shape import RowShape
 from eva_lightning.data.intake.video_folder import VideoFolder
 from eva_lightning.data.intake.wording import (
@@ -23,7 +25,8 @@ from eva_lightning.data.intake.wording import (
     span,
     split_options,
 )
-from eva_lightning.records import Answer, Clip, Task, letters
+from eva_lightning.records import NUMBERS, TEXTS, Answer, Clip, Interval, Task, letters
+from eva_lightning.scoring.intervals import intervals_in
 from eva_lightning.timecode import parse_seconds
 
 ASKS = ("human", "user")
@@ -34,8 +37,9 @@ def tasks_of(
     row: Mapping[str, Any], shape: RowShape, videos: VideoFolder, name: str, number: int
 ) -> Iterator[Task]:
     """The tasks of a row. `name` is the source where no column says it, `number` counts the rows."""
-    source = str(_value(row, shape.source)) if shape.source else name
-    own = str(number) if shape.id is None else str(_value(row, shape.id))
+    shape = _of_its_kind(row, shape)
+    source = str(value_of(row, shape.source)) if shape.source else name
+    own = str(number) if shape.id is None else str(value_of(row, shape.id))
     begin, end = _seconds(row, shape.begin), _seconds(row, shape.end)
     clips = _clips(row, shape, videos, begin, end)
     extra = _extra(row, shape, begin or 0.0)
@@ -48,59 +52,39 @@ def tasks_of(
         question, options = _options(row, shape, wording)
         if not question:
             raise BadRow("empty question", f"{_asked_in(shape)} holds options and no question")
+        answer = None if answered is None else _answer(answered, options, shape, begin or 0.0)
         try:
             yield Task(
                 id=f"{source}/{own}" + (f"/{turn}" if len(pairs) > 1 else ""),
                 source=source,
                 clips=clips,
-                question=question,
+                question=shape.ask.replace("{}", question),
                 options=options,
-                wording=wording if shape.keep_wording else "",
-                answer=None if answered is None else _answer(answered, options, shape, begin or 0.0),
+                wording=shape.ask.replace("{}", wording) if shape.keep_wording else "",
+                answer=answer and replace(answer, grounds=_grounds(row, shape, begin or 0.0)),
                 extra=extra,
             )
         except ValueError as problem:
             raise BadRow("no task", str(problem)) from None
 
 
+def _of_its_kind(row: Mapping[str, Any], shape: RowShape) -> RowShape:
+    """The shape for the kind of answer that this row has."""
+    if shape.answer_kind_by is None:
+        return shape
+    said = str(value_of(row, shape.answer_kind_by))
+    return replace(shape, answer_kind=shape.answer_kinds.get(said, shape.answer_kind))
+
+
 def _asked_in(shape: RowShape) -> str:
     return shape.conversations or shape.question
 
 
-def _empty(value: Any) -> bool:
-    """Whether a cell holds nothing. Tables write NaN for that."""
-    return value is None or value == "" or (isinstance(value, float) and isnan(value))
-
-
-def _cell(row: Mapping[str, Any], column: str | None) -> Any:
-    """What a column holds; a dot goes into the object that a column holds. None where there is nothing.
-
-    >>> row = {"gold": {"letter": "B"}, "a.b": 1}
-    >>> _cell(row, "gold.letter"), _cell(row, "a.b"), _cell(row, "a.c")
-    ('B', 1, None)
-    """
-    if column is None or column in row:
-        return None if column is None else row[column]
-    outer, _, inner = column.partition(".")
-    held = literal(row.get(outer)) if inner else None
-    return _cell(held, inner) if isinstance(held, Mapping) else None
-
-
-def _value(row: Mapping[str, Any], column: str) -> Any:
-    """What a column holds, or BadRow: empty cells are none."""
-    value = _cell(row, column)
-    if _empty(value):
-        known = column in row or column.partition(".")[0] in row
-        there = "is empty" if known else f"is none of its columns {', '.join(map(str, row))}"
-        raise BadRow(f"no {column}", f"{column} {there}")
-    return value
-
-
 def _asked(row: Mapping[str, Any], column: str) -> str:
     """The question of a row: text, or what the user of a chat says first."""
-    if _cell(row, column) == "":
+    if cell(row, column) == "":
         return ""
-    value = _value(row, column)
+    value = value_of(row, column)
     if isinstance(held := literal(value), list):
         said = [one for one in held if isinstance(one, dict) and one.get("role", one.get("from")) in ASKS]
         value = said[0].get("content", said[0].get("value")) if said else value
@@ -110,8 +94,8 @@ def _asked(row: Mapping[str, Any], column: str) -> str:
 
 
 def _seconds(row: Mapping[str, Any], column: str | None) -> float | None:
-    value = _cell(row, column)
-    if _empty(value):
+    value = cell(row, column)
+    if is_empty(value):
         return None
     try:
         return parse_seconds(value)
@@ -122,10 +106,10 @@ def _seconds(row: Mapping[str, Any], column: str | None) -> float | None:
 def _pairs(row: Mapping[str, Any], shape: RowShape) -> Iterator[tuple[str, Any]]:
     """Questions and their answers; None for one that is not known."""
     if shape.conversations is None:
-        answered = None if shape.answer is None else _value(row, shape.answer)
+        answered = None if shape.answer is None else value_of(row, shape.answer)
         yield _asked(row, shape.question), answered
         return
-    column, turns = shape.conversations, _value(row, shape.conversations)
+    column, turns = shape.conversations, value_of(row, shape.conversations)
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
         raise BadRow("no conversation", f"{column} is no list of turns")
     said = [(turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))) for turn in turns]
@@ -143,13 +127,14 @@ def _pairs(row: Mapping[str, Any], shape: RowShape) -> Iterator[tuple[str, Any]]
 def _clips(
     row: Mapping[str, Any], shape: RowShape, videos: VideoFolder, begin: float | None, end: float | None
 ) -> tuple[Clip, ...]:
-    named = literal(_value(row, shape.video))
+    named = literal(value_of(row, shape.video))
     several = named if isinstance(named, list) else [named]
     names = [one.get("path") if isinstance(one, dict) else one for one in several]  # `datasets` has objects
     if not names or not all(isinstance(one, (str, int)) and one != "" for one in names):
         raise BadRow(f"no {shape.video}", f"{shape.video}: {named!r:.60} is no path")
     try:
-        return videos.clips([shape.video_path.replace("{}", str(one)) for one in names], begin, end)
+        cut = [part(str(one), shape.video_part, shape.video) for one in names]
+        return videos.clips([filled(shape.video_path, row, one) for one in cut], begin, end)
     except ValueError as problem:
         raise BadRow("no clip", f"{shape.begin}, {shape.end}: {problem}") from None
 
@@ -161,19 +146,19 @@ def _options(row: Mapping[str, Any], shape: RowShape, wording: str) -> tuple[str
             return find_options(wording)
         return split_options(wording, shape.option_style)
     if isinstance(shape.options, list):
-        held: Any = [_cell(row, column) for column in shape.options]
+        held: Any = [cell(row, column) for column in shape.options]
     else:
-        held = literal(_cell(row, shape.options))
+        held = literal(cell(row, shape.options))
     if isinstance(held, dict):
         held = _by_letter(held, str(shape.options))
-    listed = [] if _empty(held) else held
+    listed = [] if is_empty(held) else held
     if not isinstance(listed, list):
         raise BadRow("no options", f"{shape.options}: {held!r:.60} is no list of options")
-    while listed and _empty(listed[-1]):  # rows of a table have as many columns as the longest wants
+    while listed and is_empty(listed[-1]):  # rows of a table have as many columns as the longest wants
         listed = listed[:-1]
     if not listed:
         return wording, ()  # an open question among others
-    if any(_empty(one) or not isinstance(one, (str, int, float)) for one in listed) or len(listed) < 2:
+    if any(is_empty(one) or not isinstance(one, (str, int, float)) for one in listed) or len(listed) < 2:
         wanted = "is no list of two or more options without a gap"
         raise BadRow("no options", f"{shape.options}: {held!r:.60} {wanted}")
     return wording, _bare([str(one).strip() for one in listed])
@@ -203,29 +188,56 @@ def _bare(options: Sequence[str]) -> tuple[str, ...]:
 
 
 def _answer(value: Any, options: tuple[str, ...], shape: RowShape, begin: float) -> Answer:
-    kind = shape.answer_kind
-    if kind != "text" and (options or kind != "auto"):
+    column = shape.conversations or shape.answer or ""
+    kind, value = shape.answer_kind, part(value, shape.answer_part, column)
+    if kind not in TEXTS and (options or kind != "auto"):
         value = literal(value)
     if kind == "auto":
         several = isinstance(value, list)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         kind = ("multi" if several else "choice") if options else "number" if number else "text"
-    column = shape.conversations or shape.answer
     try:
         if kind in ("choice", "multi", "order"):
             named = value if isinstance(value, list) else [value] if kind == "choice" else _listed(value)
             found = tuple(_letter(one, options, shape.answer_index) for one in named)
             return Answer(kind=kind, value=found[0] if kind == "choice" and len(found) == 1 else found)
         if kind == "interval":
-            first, last = _interval(value)
-            return Answer(kind=kind, value=(first - begin, last - begin))
-        if kind == "number":
+            ranges = _ranges(value, begin)
+            return Answer(kind=kind, value=ranges[0] if len(ranges) == 1 else ranges)
+        if kind in NUMBERS:
             return Answer(kind=kind, value=float(value))
         if shape.answer_kind == "auto" and is_a_letter(str(value)):
             raise BadRow("no options", f"answer {value!r} is a letter, but no options are found")
         return Answer(kind=kind, value=str(value).strip())
     except (ValueError, TypeError) as problem:
         raise BadRow("no answer", f"{column}: {problem}") from None
+
+
+def _grounds(row: Mapping[str, Any], shape: RowShape, begin: float) -> tuple[Interval, ...]:
+    """The seconds that are to be said with the answer; none where the row has none."""
+    held: Any = cell(row, shape.grounds)
+    if is_empty(held) and shape.grounds is not None and shape.grounds_part is None:
+        held = value_of(row, shape.grounds)
+    if isinstance(held, str) and shape.grounds_part is not None:
+        if not re.search(shape.grounds_part, held, re.DOTALL):
+            return ()
+        held = part(held, shape.grounds_part, str(shape.grounds))
+    try:
+        return () if is_empty(held) else _ranges(literal(held), begin)
+    except ValueError as problem:
+        raise BadRow(f"no {shape.grounds}", f"{shape.grounds}: {problem}") from None
+
+
+def _ranges(value: Any, begin: float) -> tuple[Interval, ...]:
+    """One range or several: [start, end], a list of them, or text that names nothing but times."""
+    if isinstance(value, str):
+        found = intervals_in(value)
+    else:
+        nested = isinstance(value, (list, tuple)) and all(isinstance(one, (list, tuple)) for one in value)
+        found = [_interval(one) for one in (value if nested else [value])]
+    if not found:
+        raise ValueError("there is no range of seconds")
+    return tuple((first - begin, last - begin) for first, last in found)
 
 
 def _listed(value: Any) -> list[str]:
@@ -277,16 +289,16 @@ def _jsonable(value: Any) -> Any:
 
 def _extra(row: Mapping[str, Any], shape: RowShape, begin: float) -> dict[str, Any]:
     """What is kept beside the question. Evidence counts from the clip's begin, as all time does."""
-    kept = {column: _cell(row, column) for column in shape.keep}
+    kept = {column: cell(row, column) for column in shape.keep}
     extra = {column: _jsonable(value) for column, value in kept.items() if value is not None}
-    category = _cell(row, shape.category)
-    if not _empty(category):
+    category = cell(row, shape.category)
+    if not is_empty(category):
         extra["category"] = _category(category)
     duration = _seconds(row, shape.duration)
     if duration is not None:
         extra["duration"] = duration
-    held: Any = literal(_cell(row, shape.evidence))
-    if held != [] and not _empty(held):
+    held: Any = literal(cell(row, shape.evidence))
+    if held != [] and not is_empty(held):
         nested = isinstance(held, list) and all(isinstance(one, (list, tuple)) for one in held)
         try:
             spans = [_interval(one) for one in (held if nested else [held])]

@@ -1,7 +1,7 @@
 """The shape of a data set's rows: which column says what.
 
 A few lines of a config; no code per data set. A column that holds an object is entered by a dot:
-`reward_model.ground_truth`.
+`reward_model.ground_truth`; braces stand for what another column says: `spans.{qid}`, `{video}_{qid}`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,16 @@ class RowShape:
     video: str = "video"
     """Column of the video's path, or of a list of paths."""
     video_path: str = "{}"
-    """How that becomes a path below the folder of videos: "{}.mp4" where the column holds a bare id."""
+    """How that becomes a path below the folder of videos: "{}.mp4" where the column holds a bare id,
+    "{set}/{}.mp4" where another column says the folder."""
+    video_part: str | None = None
+    """Regular expression of the part of the column that names the video (its group, if it has one); None is
+    all of it."""
     question: str = "question"
     """Column of the question, as text or as a chat whose user asks it first."""
+    ask: str = "{}"
+    """How it is asked, with what the column says in the place of the braces: where it holds a mere event, or
+    to say how to answer."""
     conversations: str | None = None
     """Column of a list of turns, asked and answered in turn (from/value or role/content): each pair is a
     task, and `question` and `answer` are not read. None: the row is one question."""
@@ -43,6 +50,19 @@ class RowShape:
     answer_kind: Literal["auto"] | AnswerKind = "auto"
     """What the answer is. auto: a choice where there are options (several where it is a list), a number where
     the file holds one, else text."""
+    answer_kind_by: str | None = None
+    """Column that says of which kind a row's answer is, by `answer_kinds`; None: all are of `answer_kind`."""
+    answer_kinds: dict[str, AnswerKind] = field(default_factory=dict)
+    """The kind for each text of that column; rows that say anything else take `answer_kind`."""
+    answer_part: str | None = None
+    """Regular expression of the part of the column that is the answer (its group, if it has one); None is all
+    of it."""
+    grounds: str | None = None
+    """Column of the seconds that are to be said with the answer, as `evidence` spells them; None: the answer
+    alone is asked for."""
+    grounds_part: str | None = None
+    """Regular expression of the part of that column that says them; rows without such a part have none. None
+    is all of it."""
     answer_index: int | Literal["A"] | None = None
     """The first option where the answer is always an option's number (0 or 1) or always its letter (A); None:
     it is a letter or words."""

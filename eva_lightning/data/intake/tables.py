@@ -1,4 +1,4 @@
-"""Rows of whatever file people have: JSONL, JSON, CSV, TSV, Parquet, `datasets`.
+"""Rows of whatever file people have: JSONL, JSON, CSV, TSV, Parquet, lines of text, `datasets`.
 
 What a row means is not known here; every row knows where it stands, so that whoever refuses it can say so.
 
@@ -9,45 +9,21 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from eva_lightning.data.intake.arranged import arranged
 from eva_lightning.data.intake.bad_row import BadRow
+from eva_lightning.data.intake.row import Row, Table
 from eva_lightning.faults import UsageError, first_line
 from eva_lightning.files.foreign_json import json_problem
 from eva_lightning.files.store import LONGEST
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One row, and where it stands."""
-
-    place: str
-    """What to call it in a message: "file.jsonl:12", "file.parquet row 12"."""
-    number: int
-    """Its number in the file, from 1; in text files its line."""
-    values: Mapping[str, Any]
-    """What it holds, by column."""
-    problem: BadRow | None = None
-    """Why it holds nothing, where those behind it can be read all the same; None for a sound row."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """What must be known of a file beside its path."""
-
-    key: str | None = None
-    """Key of the list of rows in a JSON file that holds an object; None where the file is the list."""
-    split: str = "train"
-    """Split of a `datasets` id or folder."""
-    subset: str | None = None
-    """Name of the configuration of a `datasets` id; None where there is one only."""
 
 
 def rows_of(source: str, table: Table | None = None) -> Iterator[Row]:
@@ -61,6 +37,11 @@ def rows_of(source: str, table: Table | None = None) -> Iterator[Row]:
 def every_row_of(source: str, table: Table | None = None) -> Iterator[Row]:
     """The same; a row that can not be read is one with a problem, and those behind it follow."""
     table, path = table or Table(), Path(source).expanduser()
+    return arranged(_read(source, path, table), table, path.parent)
+
+
+def _read(source: str, path: Path, table: Table) -> Iterator[Row]:
+    """The rows of a file as they stand in it."""
     if path.is_file():
         read = _READERS.get(path.suffix.lower())
         if read is None:
@@ -119,12 +100,15 @@ def _json(path: Path, table: Table) -> Iterator[Row]:
         raise UsageError(f"{path}: not UTF-8 text ({problem.reason} at byte {problem.start})") from None
     except (ValueError, RecursionError) as problem:
         raise UsageError(f"{path}: not JSON ({json_problem(problem)})") from None
-    if isinstance(whole, dict):
+    if isinstance(whole, dict) and table.keyed is not None:
+        whole = [_with_key(path, table.keyed, key, value) for key, value in whole.items()]
+    elif isinstance(whole, dict):
         lists = [key for key, value in whole.items() if isinstance(value, list)]
         if table.key not in lists:
             named = f"no list under {table.key!r}" if table.key else "an object"
             raise UsageError(
-                f"{path}: holds {named}; its lists are {', '.join(lists) or 'none'}: name one as key"
+                f"{path}: holds {named}; its lists are {', '.join(lists) or 'none'}: name one as key, "
+                "or say which column its keys are (keyed)"
             )
         whole = whole[table.key]
     elif not isinstance(whole, list):
@@ -136,6 +120,46 @@ def _json(path: Path, table: Table) -> Iterator[Row]:
         if not isinstance(value, dict):
             raise UsageError(f"{place}: holds no object but {type(value).__name__}")
         yield Row(place=place, number=number, values=value)
+
+
+def _with_key(path: Path, column: str, key: str, value: Any) -> dict[str, Any]:
+    """A value of an object as a row that says its key."""
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: under {key!r} is no object but {type(value).__name__}")
+    return {column: key, **value}
+
+
+def _text_lines(path: Path, table: Table) -> Iterator[Row]:
+    """Lines that are made like table.line; empty ones are none."""
+    if table.line is None:
+        raise UsageError(
+            f"{path}: say how its lines are made (line), as in '{{video}} {{times}}##{{sentence}}'"
+        )
+    names = re.findall(r"\{(\w+)\}", table.line)
+    begin, *signs = re.split(r"\{\w+\}", table.line)
+    if not names or begin or not all(signs[:-1]):
+        raise UsageError(
+            f"line {table.line!r}: want columns in braces with something between any two of them"
+        )
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                if text := line.strip():
+                    yield _cut(f"{path}:{number}", number, text, names, signs)
+    except UnicodeDecodeError as problem:
+        raise UsageError(f"{path}: not UTF-8 text ({problem.reason} at byte {problem.start})") from None
+
+
+def _cut(place: str, number: int, text: str, names: list[str], signs: list[str]) -> Row:
+    """A line cut at its signs, in order."""
+    values, rest = dict[str, Any](), text
+    for name, sign in zip(names, signs, strict=True):
+        piece, found, rest = rest.partition(sign) if sign else (rest, "", "")
+        if sign and not found:
+            problem = BadRow("no such line", f"no {sign!r} behind {name} in {text[:60]!r}")
+            return Row(place=place, number=number, values={}, problem=problem)
+        values[name] = piece.strip()
+    return Row(place=place, number=number, values=values)
 
 
 def _separated(path: Path, separator: str) -> Iterator[Row]:
@@ -231,4 +255,5 @@ _READERS: dict[str, Callable[[Path, Table], Iterator[Row]]] = {
     ".csv": lambda path, _: _separated(path, ","),
     ".tsv": lambda path, _: _separated(path, "\t"),
     ".parquet": _parquet,
+    ".txt": _text_lines,
 }

@@ -14,7 +14,7 @@ from typing import cast
 
 from eva_lightning.data.mining.author import Rejected, RejectionCause, Written
 from eva_lightning.faults import VideoError
-from eva_lightning.records import Answer, Clip, Task
+from eva_lightning.records import NUMBERS, TEXTS, Answer, Clip, Task
 
 SLACK = 0.5
 """Seconds that evidence may reach beyond the end of its clip: data sets round."""
@@ -132,14 +132,19 @@ def _leak(task: Task) -> Doubt | None:
         right = str(answer.value)
         if said[right] and not all(said.values()):
             return "leaked", f"the question says {task.options[task.letters.index(right)]!r}"
-    elif answer.kind == "text" and _says(task.question, str(answer.value)):
+    elif answer.kind in TEXTS and _says(task.question, str(answer.value)):
         return "leaked", f"the question says {answer.value!r}"
-    elif answer.kind in ("number", "interval"):
-        values = answer.value if isinstance(answer.value, tuple) else (answer.value,)
-        numbers = {float(one) for one in re.findall(r"\d+(?:\.\d+)?", task.question)}
-        if all(float(cast(float, value)) in numbers for value in values):
-            return "leaked", f"the question says {', '.join(f'{value:g}' for value in values)}"
+    elif answer.kind in NUMBERS and _names(task.question, [float(cast(float, answer.value))]):
+        return "leaked", f"the question says {answer.value:g}"
+    seconds = [second for one in answer.intervals for second in one]
+    if seconds and _names(task.question, seconds):
+        return "leaked", f"the question says {', '.join(f'{second:g}' for second in seconds)}"
     return None
+
+
+def _names(question: str, values: Sequence[float]) -> bool:
+    """Whether a text has each of these numbers in digits."""
+    return set(values) <= {float(one) for one in re.findall(r"\d+(?:\.\d+)?", question)}
 
 
 def _says(question: str, words: str) -> bool:

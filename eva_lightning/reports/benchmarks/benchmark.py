@@ -5,28 +5,34 @@ There is no code per benchmark: whoever has rows of any shape adds a config.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from eva_lightning.data.intake.cells import cell
 from eva_lightning.data.intake.intake import BrokenRow, Intake
+from eva_lightning.data.intake.row import Table
 from eva_lightning.data.intake.row_shape import RowShape
-from eva_lightning.data.intake.tables import Table, every_row_of
+from eva_lightning.data.intake.tables import every_row_of
 from eva_lightning.data.intake.video_folder import VideoFolder
 from eva_lightning.faults import UsageError
 from eva_lightning.records import Task
+from eva_lightning.reports.benchmarks.predictions import Predictions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """What somebody reported for this benchmark, to stand beside our own row."""
 
-    accuracy: float
-    """Percent."""
+    accuracy: float | None = None
+    """Percent; None where none was reported."""
+    timed: Mapping[str, float] = field(default_factory=dict)
+    """Percent of measures of times, by our names for them: overlap (mIoU), overlap>=0.5 (R@0.5) and so on."""
     rounds: float | None = None
     """Messages of the model, mean."""
     total_tokens: float | None = None
     """Tokens of the whole conversation, mean."""
     source: str = ""
-    """Where it was reported."""
+    """Where it was reported, with the version where versions differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +53,8 @@ class Benchmark:
     were measured."""
     table: Table = field(default_factory=Table)
     """What must be known of the file beside its path."""
+    predictions: dict[str, Predictions] = field(default_factory=dict)
+    """Files to write beside the results, by name, for the scorers of others: what each says of a question."""
     published: dict[str, Published] = field(default_factory=dict)
     """Rows of others, by the name of their system."""
     published_settings: str = "12,000 visual tokens a call, temperature 0, 6 turns"
@@ -64,7 +72,7 @@ def read_benchmark(benchmark: Benchmark) -> tuple[list[Task], list[BrokenRow]]:
     try:
         for row in every_row_of(benchmark.file, benchmark.table):
             for task in intake.take(row, benchmark.name):
-                index = row.number if shape.id is None else row.values.get(shape.id, task.id)
+                index = row.number if shape.id is None else cell(row.values, shape.id)
                 index = index if isinstance(index, (int, str)) else str(index)
                 tasks.append(replace(task, extra={"index": index, **task.extra}))
     except UsageError as problem:

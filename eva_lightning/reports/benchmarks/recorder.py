@@ -18,6 +18,7 @@ from eva_lightning.files import store
 from eva_lightning.files.lock import sole_writer
 from eva_lightning.files.settings_file import settle
 from eva_lightning.records import Trajectory
+from eva_lightning.reports.benchmarks.predictions import Predictions, write_predictions
 from eva_lightning.reports.benchmarks.result import Result, result_of
 
 SETTINGS = "settings.json"
@@ -79,6 +80,14 @@ class Recorder:
         """The rows of all ranks, one at a time."""
         for file in sorted(self.folder.glob("results*.jsonl")):
             yield from store.stream(file, Result)
+
+    def predictions(self, forms: Mapping[str, Predictions]) -> list[Path]:
+        """The files of predictions, of all ranks' answers, in the order of their trajectories."""
+        files = sorted(self.folder.glob("trajectories*.jsonl"))
+        for name, form in forms.items():
+            answered = (one for file in files for one in store.stream(file, Trajectory))
+            write_predictions(self.folder / name, form, answered)
+        return [self.folder / name for name in forms]
 
     def close(self) -> None:
         for file in self._open or ():

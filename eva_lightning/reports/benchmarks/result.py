@@ -5,9 +5,11 @@ The trajectory itself is written beside it and read by the viewer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from eva_lightning.records import AnswerKind, Ledger, StopReason, Trajectory
+from eva_lightning.reports.grounding import timed
 from eva_lightning.scoring import canonical, score
 
 OFFICIAL: dict[str, str] = {
@@ -42,9 +44,12 @@ class Result:
     kind: AnswerKind
     """How the answer is compared."""
     value: float
-    """How good it is, from 0 to 1: an interval's overlap (IoU), a text's ROUGE; 1 or 0 for all others."""
+    """How good it is, from 0 to 1: an interval's overlap (IoU), a text's ROUGE, a number's nearness; 1 or 0
+    for most others; the mean of answer and overlap where both are asked for."""
     correct: bool
-    """By letter or words, as rewards are given."""
+    """By letter or words, as rewards are given; of a grounded answer the answer alone."""
+    timed: Mapping[str, float] = field(default_factory=dict)
+    """Of an answer that names times: its overlap, precision, recall and so on; empty for any other."""
     exact: bool
     """As EVA's evaluator scores: the whole answer is the letter, upper or lower case."""
     stop_reason: str
@@ -92,6 +97,7 @@ def result_of(trajectory: Trajectory, duration: float = 0.0) -> Result:
         kind=task.answer.kind,
         value=verdict.value if sound else 0.0,
         correct=sound and verdict.correct,
+        timed=timed(verdict) if sound else {},
         exact=sound and answer.strip().upper() == gold.upper(),
         stop_reason=_officially(trajectory),
         stop=trajectory.stop,

@@ -14,7 +14,7 @@ from eva_lightning.data.intake.intake import BrokenRow
 from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.result import Result
 from eva_lightning.reports.estimate import over_tasks
-from eva_lightning.reports.metrics import overlaps
+from eva_lightning.reports.grounding import OVERLAPS, means
 from eva_lightning.reports.summary import table
 
 DURATIONS = (
@@ -40,13 +40,14 @@ def report(benchmark: Benchmark, results: Iterable[Result], broken: Sequence[Bro
     )
     if benchmark.published:
         parts.append(f"comparable with: {benchmark.published_settings}")
+        parts += [f"{name}: {theirs.source}" for name, theirs in benchmark.published.items() if theirs.source]
     parts.append("ended by: " + ", ".join(f"{stop} {count}" for stop, count in _stops(everything)))
     differ = sum(one.correct != one.exact for one in sound)
     exact = sum(one.exact for one in sound) / len(sound)
     parts.append(
         f"scored as EVA's evaluator does (the whole answer is the letter): {exact:.2%}; {differ} differ"
     )
-    parts += _overlap(sound)
+    parts += _timed(benchmark, sound)
     parts += _evidence(sound)
     for title, key in (("kind", _kind), ("video", _length)):
         groups = _grouped(sound, key)
@@ -65,7 +66,7 @@ def measures(results: Iterable[Result]) -> dict[str, float]:
         return told
     return told | {
         "accuracy": _share(sound),
-        **overlaps(_intervals(sound)),
+        **means(one.timed for one in sound),
         "accuracy_exact": _mean(sound, lambda one: float(one.exact)),
         "rounds": _mean(sound, lambda one: one.num_rounds),
         "total_tokens": _mean(sound, lambda one: one.total_tokens),
@@ -103,21 +104,27 @@ def _rows(benchmark: Benchmark, sound: Sequence[Result]) -> list[list[str]]:
     for name, theirs in benchmark.published.items():
         rounds = "-" if theirs.rounds is None else f"{theirs.rounds:.2f}"
         tokens = "-" if theirs.total_tokens is None else f"{theirs.total_tokens:.0f}"
-        rows.append([f"{name} (published)", f"{theirs.accuracy:.2f}%", "-", rounds, tokens, "-", "-"])
+        rows.append([f"{name} (published)", _percent(theirs.accuracy), "-", rounds, tokens, "-", "-"])
     return rows
 
 
-def _overlap(sound: Sequence[Result]) -> list[str]:
-    """How well interval answers meet the gold ones."""
-    values = _intervals(sound)
-    if not values:
+def _timed(benchmark: Benchmark, sound: Sequence[Result]) -> list[str]:
+    """How well answers that name times meet the gold ones, beside what others reported."""
+    asked = [one for one in sound if one.timed]
+    if not asked:
         return []
-    told = ", ".join(f"{name} {share:.1%}" for name, share in overlaps(values).items())
-    return [f"{len(values)} interval answers by their IoU: {told}"]
+    mine = means(one.timed for one in asked)
+    told = ", ".join(f"{name} {mine[name]:.1%}" for name in OVERLAPS)
+    others = {name: theirs.timed for name, theirs in benchmark.published.items() if theirs.timed}
+    rows = [
+        [name, f"{mine[name]:.2%}", *(_percent(one.get(name)) for one in others.values())] for name in mine
+    ]
+    heads = ("times", "this policy", *(f"{name} (published)" for name in others))
+    return [f"{len(asked)} interval answers by their IoU: {told}", table(heads, rows)]
 
 
-def _intervals(sound: Sequence[Result]) -> list[float]:
-    return [one.value for one in sound if one.kind == "interval"]
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}%"
 
 
 def _evidence(sound: Sequence[Result]) -> list[str]:

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from eva_lightning.data.intake import tables
-from eva_lightning.data.intake.tables import Table, rows_of
+from eva_lightning.data.intake.row import Table
+from eva_lightning.data.intake.tables import rows_of
 from eva_lightning.faults import UsageError
 
 ROWS = [{"id": "a", "question": "Who?\nWhere?", "n": 1}, {"id": "b", "question": 'A "dog", ü', "n": 2}]
@@ -91,7 +92,7 @@ def test_a_list_inside_an_object_is_named_by_its_key(tmp_path):
         (
             "a.xlsx",
             "",
-            r"a.xlsx: rows are read from .jsonl, .ndjson, .json, .csv, .tsv, .parquet or a `datasets`",
+            r"a.xlsx: rows are read from .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .txt or a `datasets`",
         ),
     ],
 )

@@ -1,5 +1,7 @@
 """What is said of a benchmark's results, with numbers one can check by head."""
 
+from dataclasses import replace
+
 import pytest
 
 from eva_lightning.data.intake.intake import BrokenRow
@@ -102,3 +104,15 @@ def test_an_interval_answer_has_its_overlap_as_its_value():
     assert "3 interval answers by their IoU: overlap 46.7%, overlap>=0.3 66.7%, overlap>=0.5 33.3%" in told
     assert result(0).value == 1.0 and "IoU" not in report(LVBENCH, [result(0)], [])
     assert result_of(trajectory(task=asked, answer="10 to 20", stop="fault")).value == 0.0
+
+
+def test_published_measures_of_times_stand_beside_ours():
+    asked = task(grounds=((10.0, 20.0),), id="GQA/0", source="GQA")
+    rows = [result_of(trajectory(task=asked, answer=said)) for said in ("10 to 20, B", "B")]
+    assert [(row.value, row.correct) for row in rows] == [(1.0, True), (0.5, True)]
+    assert measures(rows)["accuracy"] == 1.0 and measures(rows)["accuracy_grounded"] == 0.5
+    theirs = Published(accuracy=78.7, timed={"overlap": 43.0}, source="arXiv 2508.04416 v2")
+    told = report(replace(LVBENCH, published={"VITAL": theirs, "other": Published(timed={})}), rows, [])
+    lines = [line.split() for line in told.splitlines()]
+    assert ["overlap", "50.00%", "43.00%"] in lines and ["accuracy_grounded", "50.00%", "-"] in lines
+    assert "78.70%" in told and "VITAL: arXiv 2508.04416 v2" in told

@@ -21,8 +21,11 @@ answers = st.one_of(
     times.map(lambda x: ("interval", x)),
     st.floats(-1e9, 1e9).map(lambda x: ("number", x)),
     st.integers(0, 100).map(lambda x: ("number", float(x))),
-    st.text(min_size=1).filter(str.strip).map(lambda x: ("text", x)),
+    st.tuples(st.sampled_from(["rounded", "relative", "mra"]), st.floats(-1e9, 1e9) | st.just(0.0)),
+    st.tuples(st.sampled_from(["text", "transcript"]), st.text(min_size=1).filter(str.strip)),
+    st.lists(times, min_size=1, max_size=4).map(lambda x: ("interval", tuple(x))),
 )
+grounds = st.lists(times, min_size=1, max_size=3).map(tuple)
 
 
 @given(answers)
@@ -30,6 +33,15 @@ def test_every_rendering_of_every_gold_answer_scores_one(answer):
     one = task(*answer, options=OPTIONS)
     for way in renderings(one):
         assert score(one, way).value == 1.0, way
+
+
+@given(answers.filter(lambda one: one[0] != "interval"), grounds)
+def test_every_rendering_of_every_grounded_answer_scores_one(answer, grounds):
+    one = task(*answer, options=OPTIONS, grounds=grounds)
+    for way in renderings(one):
+        verdict = score(one, way)
+        assert (verdict.value, verdict.answer, verdict.overlap.iou) == (1.0, 1.0, 1.0), way
+        assert verdict.correct and verdict.grounded
 
 
 @given(st.sampled_from(LETTERS), st.sampled_from(LETTERS))
@@ -117,10 +129,16 @@ def test_rouge_is_the_mean_of_three_f_measures():
         ("multi", ("A", "C")),
         ("order", ("C", "A", "B")),
         ("interval", (10.0, 20.0)),
+        ("interval", ((10.0, 20.0), (30.0, 31.0))),
         ("number", 3.0),
+        ("rounded", 3.0),
+        ("mra", 3.0),
         ("text", "a red car turns left behind the house"),
+        ("transcript", "a red car turns left behind the house"),
+        ("transcript", "a b " * 16_000),
     ],
 )
+@pytest.mark.parametrize("grounds", [(), ((10.0, 20.0),)], ids=["alone", "grounded"])
 @pytest.mark.parametrize(
     "said",
     [
@@ -143,11 +161,21 @@ def test_rouge_is_the_mean_of_three_f_measures():
         "y" * 64_000,
         "yes" + "y" * 1500,
         "\u212a" * 60_000,
+        "1 to 2 and " * 5_000,
+        "2 to 1, " * 8_000,
+        "[1, 2], " * 8_000,
+        "from " * 12_000 + "1",
+        "1" + " " * 60_000 + "to 2",
+        "[" * 32_000 + "1, 2" + "]" * 32_000,
+        "1 s " * 16_000,
+        "3 - " * 16_000,
     ],
-    ids=range(19),
+    ids=range(27),
 )
-def test_an_answer_of_64_kilobytes_is_scored_in_no_time_and_told_in_a_line(kind, value, said):
-    one, began = task(kind, value, options=OPTIONS), time.process_time()
+def test_an_answer_of_64_kilobytes_is_scored_in_no_time_and_told_in_a_line(kind, value, grounds, said):
+    if kind == "interval" and grounds:
+        return
+    one, began = task(kind, value, options=OPTIONS, grounds=grounds), time.process_time()
     verdict = score(one, said)
     assert time.process_time() - began < 1.0
     assert math.isfinite(verdict.value) and len(verdict.reason) < 300
