@@ -19,8 +19,8 @@ from eva_lightning.data.synthesis.captions import captions
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.teachers import Oracle
 from eva_lightning.data.synthesis.world import build_world, load_tasks
-from eva_lightning.files.store import portable, read, write
-from eva_lightning.records import Task
+from eva_lightning.files.store import located, portable, read, write
+from eva_lightning.records import Task, Trajectory
 from tests.reports.benchmarks.making_rows import rows_of, write_rows
 
 pytestmark = pytest.mark.system
@@ -102,7 +102,9 @@ def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path, monkeypa
     words = ["fit", *(word for one in configs for word in ("--config", one))]
     words += [f"--model.policy.path={tiny_folder}"]
     words += ["--trainer.accelerator=cpu"]
-    words += [f"--data.{DATA[stage]}={data / rows[stage] if stage in rows else data}", "--data.batch_size=2"]
+    mixed = make_mixture(config, data, DATA[stage])
+    words += [] if mixed else [f"--data.{DATA[stage]}={data / rows[stage] if stage in rows else data}"]
+    words += ["--data.batch_size=2"]
     words += ["--trainer.max_steps=-1", "--trainer.limit_train_batches=2", "--trainer.max_epochs=1"]
     words += [f"--trainer.default_root_dir={tmp_path}"]
     words += [] if "limit_val_batches" in text else ["--trainer.limit_val_batches=1"]
@@ -111,6 +113,21 @@ def test_a_config_trains_two_steps(config, data, tiny_folder, tmp_path, monkeypa
     words += [f"--data.eval_tasks={data}", "--data.eval_limit=2"] if "eval_tasks" in text else []
     assert (run_apart(words) if name in OWN_PROCESS else main(words)) == 0
     assert (tmp_path / "export" / "final" / "config.json").exists()
+
+
+def make_mixture(config, data, what):
+    """Where a config mixes several files, these files in the working folder, with tasks of their own."""
+    listed = yaml.safe_load(config.read_text()).get("data", {}).get("init_args", {}).get(what)
+    if not isinstance(listed, list):
+        return False
+    cls, name = (Task, "tasks.jsonl") if what == "tasks" else (Trajectory, "oracle.jsonl")
+    rows = [located(one, data) for one in read(data / name, cls)]
+    for source in listed:
+        path = Path(source if isinstance(source, str) else source["path"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        own = [replace(one, id=f"{path.stem}/{one.id}") for one in rows] if cls is Task else rows
+        write(path, own)
+    return True
 
 
 def run_apart(words):

@@ -29,7 +29,8 @@ class AgentConfig:
     dialect: Dialect | None = None
     """How calls and answers are spelled; None is EVA's."""
     tools: list[Tool] | None = None
-    """What it can do; None is EVA's frame_select. Without any ([]) all that it writes is its answer."""
+    """What it can do; None is EVA's frame_select. Without any ([]) all that it writes is its answer, if its
+    dialect takes bare ones."""
     world: World | None = None
     """What it perceives; None is video files."""
     overview: Overview | None = None

@@ -14,16 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed
 from eva_lightning.agent.overview import Overview
 from eva_lightning.agent.tools.base import Findings, Tool, often
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.engines.base import Context, Engine, Sampling
+from eva_lightning.engines.frame_names import frame_names
 from eva_lightning.faults import Fault, ToolError, UsageError
-from eva_lightning.records import FrameRef, Message, Observation, Task, ToolCall, Trajectory, Turn
-from eva_lightning.video.identity import identity
+from eva_lightning.records import Message, Observation, Task, ToolCall, Trajectory, Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +204,8 @@ class _Attempt:
         self.watch.writing += time.perf_counter() - began
         made.faults += said.faults
         parsed = agent.dialect.parse(said.text)
-        if not agent.tools and parsed.answer is None:  # it can do nothing else
+        if not agent.tools and agent.dialect.bare_answers and parsed.answer is None:
+            # It can do nothing else.
             parsed = Parsed(answer=said.text.strip() or None)
         turn = Turn(
             text=said.text,
@@ -257,8 +257,8 @@ class _Attempt:
         tools = self.agent.tools
         tool = next((tool for tool in tools if tool.name == call.name), None)
         if tool is None:
-            known = ", ".join(tool.name for tool in tools)
-            raise ToolError(f"there is no tool {call.name!r}; the tools are {known}")
+            known = f"the tools are {', '.join(tool.name for tool in tools)}" if tools else "there are none"
+            raise ToolError(f"there is no tool {call.name!r}; {known}")
         if tool.calls is not None and self.worked[tool.name] >= tool.calls:
             raise ToolError(f"{tool.name} can be called {often(tool.calls)}; answer with what was seen")
         found = await tool.run(call, self.task.clips, self.agent.world, room)
@@ -277,23 +277,11 @@ class _Attempt:
 
     def _context(self) -> Context:
         """What the engine is to go on writing."""
-        clips = {clip.id: clip for clip in self.task.clips}
-
-        @cache  # asked for every frame of a turn
-        def origin(clip_id: str) -> tuple[object, ...]:
-            clip = clips[clip_id]
-            file = identity(clip.path) if clip.path else (self.task.id, clip.id)
-            return *file, clip.begin or 0.0
-
-        def name(frame: FrameRef) -> str:
-            read = (frame.time, frame.height, frame.width, *([frame.proxy] if frame.proxy else []))
-            return f"{derive_seed(*origin(frame.clip), *read):016x}"
-
         return Context(
             messages=self.made.messages,
             ids=tuple(self.made.token_ids),
             pixels=self.agent.world.reader(self.task.clips),
-            name=name,
+            name=frame_names(self.task.clips, self.task.id),
             task_id=self.task.id,
             place=self.place,
         )

@@ -19,6 +19,8 @@ from typing import get_args
 
 from jsonargparse import auto_cli, set_parsing_settings
 
+from eva_lightning.agent.config import AgentConfig
+from eva_lightning.commands.extensions import LIGHT, name_extensions
 from eva_lightning.commands.named_configs import found
 from eva_lightning.commands.refusals import TerseParser
 from eva_lightning.faults import UsageError
@@ -32,6 +34,8 @@ def run_command(
     With `positional`, what has no default is given by place, not by name.
     """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    if AgentConfig in _kinds(function):
+        name_extensions(LIGHT)
     auto_cli(
         function,
         args=_spell_out(found(words), _short_words(function)),
@@ -45,6 +49,11 @@ def run_command(
 def _summary(function: Callable[..., None]) -> str:
     """The first paragraph of the manual; jsonargparse would take its first line."""
     return " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
+
+
+def _kinds(function: Callable[..., None]) -> list[object]:
+    """What the arguments are."""
+    return [one.annotation for one in inspect.signature(function, eval_str=True).parameters.values()]
 
 
 def _short_words(function: Callable[..., None]) -> dict[str, str]:

@@ -14,10 +14,8 @@ import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
-from pkgutil import walk_packages
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -37,14 +35,12 @@ from eva_lightning.callbacks import (
     Throughput,
     TrajectoryLog,
 )
+from eva_lightning.commands.extensions import name_extensions
 from eva_lightning.commands.named_configs import found
 from eva_lightning.commands.refusals import TerseParser, in_a_line
 from eva_lightning.datamodules import RecordData
 from eva_lightning.faults import UsageError
 from eva_lightning.modules import PolicyModule
-
-EXTENSIONS = ("agent.worlds", "agent.tools", "agent.dialects", "engines", "rewards")
-"""Parts of the core whose classes a config may name bare: all of their files are read."""
 
 DEFAULTS: dict[str, Any] = {
     "max_epochs": 1,
@@ -142,15 +138,6 @@ def _refuse_no_checkpoint(file: Path) -> None:
         raise UsageError(f"ckpt_path {file}: no such file; give a checkpoint, or last")
     if file.is_file() and not zipfile.is_zipfile(file):
         raise UsageError(f"ckpt_path {file}: is no checkpoint, or not all of one; give another, or last")
-
-
-def name_extensions() -> None:
-    """Read what `class_path` may name bare. vLLM itself is imported where an engine starts, not here."""
-    for name in EXTENSIONS:
-        package = import_module(f"eva_lightning.{name}")
-        for file in walk_packages(package.__path__, f"{package.__name__}."):
-            if file.name != "eva_lightning.engines.vllm.shared_memory":  # vLLM's own process reads it
-                import_module(file.name)
 
 
 def run_stage(words: Sequence[str], said: Mapping[str, str] | None = None) -> None:

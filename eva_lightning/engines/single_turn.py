@@ -11,9 +11,10 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
+from eva_lightning.engines.frame_names import frame_names
 from eva_lightning.faults import EngineFault
 from eva_lightning.files.foreign_json import read_json
-from eva_lightning.records import FrameRef, Message, Part
+from eva_lightning.records import Clip, FrameRef, Message, Part
 from eva_lightning.video.decoder import Pixels
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ async def ask(
     pixels: Callable[[FrameRef], Pixels],
     sampling: Sampling = LIKELIEST,
     *,
+    clips: Sequence[Clip] = (),
     timeout: float | None = None,
     place: int = 0,
 ) -> Utterance:
@@ -38,6 +40,7 @@ async def ask(
         parts: The message of the user, text and frames.
         pixels: Reads its frames.
         sampling: How the reply is drawn.
+        clips: Where its frames are from: engines keep pixels under names that tell files apart.
         timeout: Seconds to wait; None leaves it to the engine.
         place: Of the question among those that are asked together.
     """
@@ -47,6 +50,7 @@ async def ask(
         messages=messages,
         ids=() if renderer is None else tuple(renderer.opening(messages)),
         pixels=pixels,
+        name=frame_names(clips),
         place=place,
     )
     try:

@@ -153,12 +153,14 @@ class CompletenessReward(Reward):
         pixels = self.world.reader(evidence.clips)
         sampling = Sampling(temperature=0.0, max_tokens=self.max_tokens)
         try:
-            text = (await ask(self.judge, self._prompt(evidence), pixels, sampling, place=place)).text
+            said = await ask(
+                self.judge, self._prompt(evidence), pixels, sampling, clips=evidence.clips, place=place
+            )
         except Fault as fault:
             return fault
-        parsed = self.dialect.parse(text)
+        parsed = self.dialect.parse(said.text)
         if parsed.answer is None:
-            return "" if parsed.calls or parsed.problem else text
+            return "" if parsed.calls or parsed.problem else said.text
         return parsed.answer
 
     def _prompt(self, evidence: Evidence) -> tuple[Part, ...]:

@@ -1,17 +1,25 @@
 """`eva replay`: equal to the last token with the same policy and video; else the first place that differs."""
 
+import asyncio
 import re
 import shutil
 from dataclasses import replace
 
 import pytest
 
+from eva_lightning.agent import Agent, Limits, Overview, jobs_for, rollout
+from eva_lightning.agent.dialects.vital import VitalDialect
 from eva_lightning.agent.small_talk import agent_text
+from eva_lightning.agent.tools.clip_frames import ClipFrames
+from eva_lightning.agent.tools.frame_select import FrameSelect
+from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.cli import main
 from eva_lightning.data.synthesis.render import render
 from eva_lightning.data.synthesis.script import ScriptSettings, write_script
-from eva_lightning.data.synthesis.world import build_world
-from eva_lightning.files.store import read, write
+from eva_lightning.data.synthesis.world import build_world, load_tasks
+from eva_lightning.engines.scripted_engine import ScriptedEngine
+from eva_lightning.files.store import portable, read, write
+from eva_lightning.policy.renderer import Renderer
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import FrameRef, Trajectory
 
@@ -140,3 +148,62 @@ def test_what_can_not_be_made_again_is_left_out_and_counted(folder, capsys):
     assert status == 1 and "holds no trajectory that can be made again" in said
     status, _, said = replayed(capsys, f"{folder}/oracle.jsonl")
     assert status == 1 and "say who answers: --model FOLDER|HUB_ID to run it here, or --server URL" in said
+
+
+VITAL = """
+agent:
+  dialect: VitalDialect
+  tools: [ClipFrames, FrameSelect]
+  overview: {frames: 8, frame_tokens: 4}
+  limits: {turns: 2, turn_tokens: 12}
+"""
+
+
+@pytest.fixture
+def vital(folder):
+    """A config of an agent with an overview and two tools, in VITAL's spelling."""
+    (folder / "vital.yaml").write_text(VITAL)
+    return folder / "vital.yaml"
+
+
+def test_a_trajectory_with_an_overview_is_written_again_byte_for_byte(folder, vital, tiny_folder, capsys):
+    words = f"collect --config {vital} --tasks {folder} --concurrency 1 --model {tiny_folder} --attempts 2"
+    for name in ("once", "again"):
+        assert main([*words.split(), "--out", str(folder / f"{name}.jsonl")]) == 0
+    once, again = ((folder / f"{name}.jsonl").read_bytes() for name in ("once", "again"))
+    assert once == again and all(len(one.frames) == 8 for one in read(folder / "once.jsonl", Trajectory))
+    status, lines, told = replayed(capsys, f"{folder}/once.jsonl --config {vital} --model {tiny_folder}")
+    assert status == 0 and lines[-1].startswith("4 of 4 trajectories") and "(but" not in told
+    assert all("8 frames)" in line and "apart" not in line for line in lines[:4])
+
+
+def test_what_both_tools_answered_after_an_overview_is_made_again(folder, vital, tiny_folder, capsys):
+    dialect = VitalDialect()
+    turns = [
+        "<think>Look.</think>" + dialect.call("get_video_clip_frame", start_time=3, end_time=6),
+        dialect.call("frame_select", start_time=3, end_time=9, nframes=2, resize=0.5)
+        + dialect.call("get_video_clip_frame", start_time=1, end_time=4),
+        "<think>Seen.</think>" + dialect.reply("red"),
+    ]
+    renderer = Renderer.from_pretrained(tiny_folder)
+    agent = Agent(
+        engine=ScriptedEngine(
+            lambda asked: turns[sum(m.role == "assistant" for m in asked.messages)], renderer
+        ),
+        dialect=dialect,
+        tools=[ClipFrames(), FrameSelect()],
+        world=VideoWorld(),
+        overview=Overview(frames=8, frame_tokens=4),
+        limits=Limits(turns=3),
+    )
+    made = asyncio.run(rollout(jobs_for(load_tasks(folder)), agent))
+    agent.world.close()
+    assert [len(one.frames) for one in made] == [8 + 6 + 2] * 2
+    write(folder / "scripted.jsonl", [portable(one, folder) for one in made])
+    words = (
+        f"{folder}/scripted.jsonl --tools_only --config {vital} --agent.limits.turns 3 --model {tiny_folder}"
+    )
+    status, lines, _ = replayed(capsys, words)
+    assert status == 0 and lines[-1].startswith("2 of 2 trajectories")
+    status, lines, _ = replayed(capsys, f"{words} --agent.overview.frames 6")
+    assert status == 1 and ": opening, frame 2: was " in lines[0]

@@ -30,6 +30,9 @@ class Parsed:
 class Dialect(ABC):
     """The spelling of one family of checkpoints."""
 
+    bare_answers: bool = True
+    """Whether all that an agent without tools writes is its answer, where it stands in no tags."""
+
     @abstractmethod
     def opening(
         self,

@@ -34,6 +34,8 @@ _FIRST = re.compile("<think>|<tool_call>|<answer>")
 class VitalDialect(Dialect):
     """VITAL's tags: <think>...</think>, then <tool_call>...</tool_call> or <answer>...</answer>."""
 
+    bare_answers = False  # a thought is no answer
+
     def __init__(self, decimals: int = 2, system: str | None = None, explain_tools: bool = True) -> None:
         """
         Args:

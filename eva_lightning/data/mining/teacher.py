@@ -42,7 +42,8 @@ class Teacher:
     ) -> Utterance:
         """The reply to one message; EngineFault if none comes in time."""
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
-        return await ask(self.engine, parts, partial(self.world.pixels, clip), sampling, timeout=self.timeout)
+        pixels = partial(self.world.pixels, clip)
+        return await ask(self.engine, parts, pixels, sampling, clips=(clip,), timeout=self.timeout)
 
     async def frames(self, clip: Clip, spans: Sequence[Span], count: int) -> list[Part]:
         """`count` frames, spread over some ranges of a clip, with their times; at least one of each range."""

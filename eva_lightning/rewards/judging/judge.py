@@ -175,7 +175,9 @@ class Judge:
         said = ""
         for message in (parts, (*parts, self.rubric.reminder)):
             self.costs.reminded += message is not parts
-            reply = await ask(self.engine, message, pixels, self.sampling, timeout=self.timeout)
+            reply = await ask(
+                self.engine, message, pixels, self.sampling, clips=case.clips, timeout=self.timeout
+            )
             reading = None if reply.cut else self.rubric.read(reply.text)
             if reading is not None:
                 return reading

@@ -6,6 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from eva_lightning.agent import Agent, Limits, Overview, jobs_for, rollout
+from eva_lightning.agent.dialects.vital import VitalDialect
+from eva_lightning.agent.tools.clip_frames import ClipFrames
 from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.engines.vllm.adapter import check_version
@@ -15,6 +18,7 @@ from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.records import Clip, FrameRef, Message, Task, Trajectory, Turn
 from eva_lightning.reports.diagnosis.agreement import agreement_of
 from eva_lightning.reports.diagnosis.conversations import make_probe, picture, write_probes
+from tests.making import StillWorld, task
 
 CLOSE = 5e-5
 """Log-probs of engine and trainer in float32 differ by less."""
@@ -73,6 +77,37 @@ def test_64_conversations_at_once_have_the_trainer_s_logprobs(policy, engine):
     found = agreement_of(policy, written)
     assert found.tokens == sum(len(turn.token_ids) for one in written for turn in one.turns) > 3000
     assert found.largest <= CLOSE
+
+
+class Looking(VitalDialect):
+    """Reads one and the same call in every turn, because a policy with random weights writes none."""
+
+    def parse(self, text):
+        return VitalDialect.parse(self, self.call("get_video_clip_frame", start_time=10, end_time=12))
+
+
+class Noise(StillWorld):
+    """Frames that can be told apart."""
+
+    def pixels(self, clip, frame):
+        return picture(frame)
+
+
+def test_after_an_overview_and_clips_the_logprobs_are_the_trainer_s(policy, engine):
+    agent = Agent(
+        engine=engine,
+        dialect=Looking(),
+        tools=[ClipFrames(fps=1, frame_tokens=4, calls=None)],
+        world=Noise(),
+        overview=Overview(frames=8, frame_tokens=4),
+        limits=Limits(turns=3, turn_tokens=24, total_tokens=2048),
+    )
+    tasks = [task(id=f"t{i}", clips=(Clip(id=f"v{i}"),)) for i in range(4)]
+    written = asyncio.run(rollout(jobs_for(tasks, replicas=2), agent))
+    assert {(one.stop, one.rounds, len(one.frames)) for one in written} == {("turn_limit", 3, 8 + 2 + 2)}
+    assert all(one.prompt_ids.count(engine.renderer.image_token_id) == 8 for one in written)
+    found = agreement_of(policy, written)
+    assert found.tokens > 200 and found.largest <= CLOSE
 
 
 def test_the_likeliest_tokens_are_those_of_the_trainer_s_own_generation(policy, engine):
