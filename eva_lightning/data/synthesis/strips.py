@@ -13,14 +13,14 @@ from pathlib import Path
 
 from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.tools.base import Findings
-from eva_lightning.agent.worlds.base import ClipFacts, Glimpse
+from eva_lightning.agent.worlds.base import Glimpse
 from eva_lightning.data.synthesis.grounding import all_bounds
 from eva_lightning.data.synthesis.script import Script
-from eva_lightning.records import PATCH, Clip, FrameRef, Task, Trajectory, Turn
+from eva_lightning.records import PATCH, Clip, FrameRef, Message, Task, Trajectory, Turn
 from eva_lightning.video.sampling import spread
 
 WINDOWS = 12
-"""Windows of each clip of which rows are cut, its whole among them: frames are decoded once and shown often."""
+"""Windows of each clip, its whole among them, of which rows are cut: frames are decoded once, shown often."""
 
 
 def strips(
@@ -71,8 +71,6 @@ def _row(
     clip = Clip(id=script.id, path=str(Path(folder) / "clips" / f"{script.id}.mp4"))
     task = Task(id=name, source="strips", clips=(clip,), question="What is shown when?")
     shown = Findings(glimpses=tuple(Glimpse(time=frame.time, content=frame) for frame in frames))
-    opening = dialect.opening(task, [ClipFacts(duration=script.duration)], shown=[shown])
+    prompt = Message(role="user", parts=dialect.observation(task, [shown], ()))
     words = ", ".join(one.words for one in dice.sample(bounds, len(bounds)))
-    return Trajectory(
-        task=task, prompt=opening[-1:], turns=[Turn(text=words)], stop="answered", answer=words
-    )
+    return Trajectory(task=task, prompt=(prompt,), turns=[Turn(text=words)], stop="answered", answer=words)
