@@ -134,7 +134,7 @@ def _grounding_lessons(world: Path, seed: int, share: float) -> tuple[list[Traje
     assert dialect is not None
     teacher = SloppyGrounder(files.scripts, files.tasks, dialect, seed, rate=0.75, slips=SLIPS)
     made = teach("teacher", teacher, files.tasks, 4, GROUNDING, seed)
-    return made, list(strips(files.scripts[:clips], world, dialect, max(64, round(6000 * share)), seed))
+    return made, list(strips(files.scripts[:clips], world, dialect, max(64, round(8000 * share)), seed))
 
 
 GROUNDER = Course(

@@ -2,9 +2,9 @@
 
 They play `when` questions about backgrounds. Each thought says what the frames before it show, in one form:
 "red from 61 to 122 after 46" is the first frame that shows red, the first one past it, and the last one
-before it. A tiny policy learns to read that off labelled frames, and to copy its numbers into a call or an answer;
-it could not learn to compute. The good teacher looks from the last frame before to the first one past; its
-bad sibling looks in the wrong place, or not closely, and is as sure.
+before it. A tiny policy learns to read that off labelled frames, and to copy its numbers into a call or an
+answer; it could not learn to compute. The good teacher looks from the last frame before to the first one
+past; its bad sibling looks in the wrong place, or not closely, and is as sure.
 """
 
 from __future__ import annotations

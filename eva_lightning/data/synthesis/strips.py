@@ -19,8 +19,8 @@ from eva_lightning.data.synthesis.script import Script
 from eva_lightning.records import PATCH, Clip, FrameRef, Message, Task, Trajectory, Turn
 from eva_lightning.video.sampling import spread
 
-WINDOWS = 12
-"""Windows of each clip, its whole among them, of which rows are cut: frames are decoded once, shown often."""
+MARKS = 120
+"""Seconds of each clip of which rows are made: a frame is decoded once and shown in many rows."""
 
 
 def strips(
@@ -31,28 +31,20 @@ def strips(
     seed: int = 0,
     frames: tuple[int, int] = (2, 10),
 ) -> Iterator[Trajectory]:
-    """`count` rows of between so many frames of one visual token each."""
+    """`count` rows of between so many frames of one visual token each, about evenly apart."""
     dice = random.Random(f"strips/{seed}")
-    windows = [(script, times) for script in scripts for times in _windows(script, frames[1], dice)]
+    marks = [sorted(dice.sample(range(script.duration), min(MARKS, script.duration))) for script in scripts]
     number = 0
     while number < count:
-        script, times = dice.choice(windows)
-        many = dice.randint(*frames)
-        begin = dice.randint(0, len(times) - many)
-        row = _row(script, times[begin : begin + many], f"strip/{number}", folder, dialect, dice)
+        place, many = dice.randrange(len(scripts)), dice.randint(*frames)
+        begin, end = sorted(dice.sample(range(len(marks[place])), 2))
+        if end - begin + 1 < many:
+            continue
+        times = [float(marks[place][round(mark)]) for mark in spread(begin, end, many)]
+        row = _row(scripts[place], times, f"strip/{number}", folder, dialect, dice)
         if row is not None:
             number += 1
             yield row
-
-
-def _windows(script: Script, frames: int, dice: random.Random) -> Iterator[tuple[float, ...]]:
-    """Whole seconds, evenly spread over the clip and over parts of it."""
-    ranges = [(0, script.told)]
-    while len(ranges) < WINDOWS:
-        start = dice.randrange(script.told - 2 * frames)
-        ranges.append((start, dice.randint(start + 2 * frames, script.told)))
-    for start, end in ranges:
-        yield tuple(float(int(time + 0.05)) for time in spread(start, end, frames))
 
 
 def _row(
