@@ -46,7 +46,7 @@ class Course:
     """Makes the world in a folder, from a seed, at some share of its size: the teacher's trajectories and the
     reading lesson."""
     tiny: Mapping[str, int]
-    """Size of the policy."""
+    """Shape of the policy, as `build_tiny` takes it."""
 
     def before(self, stage: str) -> str | None:
         """The stage whose policy this one begins with; None begins with random weights."""
@@ -139,7 +139,7 @@ def _grounding_lessons(world: Path, seed: int, share: float) -> tuple[list[Traje
 
 GROUNDER = Course(
     configs="demo/vital",
-    steps={"warmup": 900, "sft": 150, "dgrpo": 60},
+    steps={"warmup": 700, "sft": 120, "dgrpo": 40},
     reads={
         "warmup": "trajectories=world/strips.jsonl",
         "sft": "trajectories=world/sloppy.jsonl",
@@ -149,7 +149,7 @@ GROUNDER = Course(
     questions=60,
     agent=("--config", "demo/vital/collect.yaml"),
     prepare=_grounding_lessons,
-    tiny={"hidden": 128, "layers": 3, "vocab": 420},
+    tiny={"hidden": 128, "layers": 3, "vocab": 420, "numbers": 600, "tied": True},
 )
 """VITAL's: it sees an overview, looks closer once, and says from when to when."""
 

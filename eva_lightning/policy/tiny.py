@@ -69,18 +69,22 @@ def build_tiny(
     hidden: int = 128,
     layers: int = 2,
     vocab: int = 768,
+    numbers: int = 0,
+    tied: bool = False,
 ) -> Path:
     """Write a tiny Qwen2.5-VL to `folder`, the same bytes for the same arguments.
 
-    The tokens are learned from `corpus`; `vocab` counts all of them.
+    The tokens are learned from `corpus`; `vocab` counts all of them but whole `numbers`. These, from 10 to
+    below it, are tokens of their own, so that a time of several digits is copied in one step; 0 leaves digits
+    single, as Qwen's are. `tied` reads and writes words by the same weights, as Qwen2.5-VL-3B does.
     """
     if hidden % (2 * HEAD):
         raise ValueError(f"hidden is {hidden}: want a multiple of {2 * HEAD}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _train_tokenizer(corpus, vocab)
+    tokenizer = _train_tokenizer(corpus, vocab, numbers)
     ids = {token: tokenizer.get_vocab()[token] for token in SPECIALS}
-    model = _random_model(_config(ids, len(tokenizer), hidden, layers), seed)
+    model = _random_model(_config(ids, len(tokenizer), hidden, layers, tied), seed)
     model.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
     _save_quietly(model, folder)
@@ -89,7 +93,7 @@ def build_tiny(
     return folder
 
 
-def _train_tokenizer(corpus: Iterable[str], vocab: int) -> PreTrainedTokenizerFast:
+def _train_tokenizer(corpus: Iterable[str], vocab: int, numbers: int) -> PreTrainedTokenizerFast:
     bpe = Tokenizer(models.BPE())
     bpe.normalizer = normalizers.NFC()
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -107,6 +111,7 @@ def _train_tokenizer(corpus: Iterable[str], vocab: int) -> PreTrainedTokenizerFa
     bpe.train_from_iterator(corpus, trainer)
     bpe.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIALS])
     bpe.add_tokens([AddedToken(token, normalized=False) for token in WORDS])
+    bpe.add_tokens([AddedToken(str(number), normalized=False) for number in range(10, numbers)])
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe,
         eos_token="<|im_end|>",
@@ -118,7 +123,7 @@ def _train_tokenizer(corpus: Iterable[str], vocab: int) -> PreTrainedTokenizerFa
     )
 
 
-def _config(ids: dict[str, int], words: int, hidden: int, layers: int) -> Qwen2_5_VLConfig:
+def _config(ids: dict[str, int], words: int, hidden: int, layers: int, tied: bool) -> Qwen2_5_VLConfig:
     text = {
         # padded like the large ones, so that there are rows without a word
         "vocab_size": (words // 64 + 1) * 64,
@@ -151,7 +156,7 @@ def _config(ids: dict[str, int], words: int, hidden: int, layers: int) -> Qwen2_
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
-        tie_word_embeddings=False,
+        tie_word_embeddings=tied,
     )
 
 
