@@ -149,7 +149,7 @@ GROUNDER = Course(
     questions=60,
     agent=("--config", "demo/vital/collect.yaml"),
     prepare=_grounding_lessons,
-    tiny={"hidden": 128, "layers": 3, "vocab": 420, "numbers": 600, "tied": True},
+    tiny={"hidden": 128, "layers": 3, "vocab": 420, "numbers": 600},
 )
 """VITAL's: it sees an overview, looks closer once, and says from when to when."""
 
