@@ -1,4 +1,4 @@
-"""Grounding: what DGRPO and a closer look are worth: `python bench/grounding.py [--json] [--rerun] [--seeds 0]`.
+"""Grounding: DGRPO and a closer look: `python bench/grounding.py [--json] [--rerun] [--seeds 0 1]`.
 
 `eva demo --agent vital` from nothing: clips of 3 to 10 minutes, from when to when is a colour shown? An
 overview of eight frames tells about when, one call of the tool brings ten frames of the range that it names.
@@ -84,7 +84,7 @@ def without_tool(demo: Path, folder: Path, seed: int) -> None:
         made = teach("overview", teacher, files.tasks, 4, agent, seed)
         write(lessons, [portable(one, demo / "world") for one in made])
     for name, before, out, data in (
-        ("sft", demo / "warmup", folder / "overview_sft", f"--data.trajectories={lessons}"),
+        ("sft", demo / "reading", folder / "overview_sft", f"--data.trajectories={lessons}"),
         ("dgrpo", folder / "overview_sft", folder / "overview", f"--data.tasks={demo / 'world'}"),
     ):
         if not (out / "export" / "final").exists():

@@ -42,9 +42,9 @@ class Course:
     """How many of them."""
     agent: tuple[str, ...]
     """Words for `eva collect` that say what the agent is made of."""
-    prepare: Callable[[Path, int, float], tuple[list[Trajectory], list[Trajectory]]]
-    """Makes the world in a folder, from a seed, at some share of its size: the teacher's trajectories and the
-    reading lesson."""
+    prepare: Callable[[Path, int, float], dict[str, list[Trajectory]]]
+    """Makes the world in a folder, from a seed, at some share of its size: trajectories by the name of their
+    file, the teacher's and those of reading lessons."""
     tiny: Mapping[str, int]
     """Shape of the policy, as `build_tiny` takes it."""
 
@@ -53,6 +53,11 @@ class Course:
         stages = list(self.steps)
         place = stages.index(stage)
         return stages[place - 1] if place else None
+
+    def learns_to_act(self, stage: str) -> bool:
+        """Whether it is no reading lesson, so that validation has something to ask."""
+        stages = list(self.steps)
+        return stages.index(stage) >= stages.index(self.examined[0])
 
 
 def make_world(
@@ -76,7 +81,7 @@ def make_world(
 PLANNER_MISTAKES: tuple[Mistake, ...] = ("guess", "thin", "flood", "flood", "elsewhere", "blurred")
 
 
-def _planner_lessons(world: Path, seed: int, share: float) -> tuple[list[Trajectory], list[Trajectory]]:
+def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Trajectory]]:
     """Clips of a minute or two, the colour or the fine pattern at some second."""
     clips = max(4, round(100 * share))
     settings = ScriptSettings(duration=(60, 120), height=112, width=112)
@@ -84,7 +89,8 @@ def _planner_lessons(world: Path, seed: int, share: float) -> tuple[list[Traject
     dialect = default_dialect(seconds=True)
     teacher = SloppyTeacher(files.scripts, files.tasks, dialect, seed, rate=0.6, mistakes=PLANNER_MISTAKES)
     made = teach("teacher", teacher, files.tasks, 1, dialect, seed)
-    return made, list(captions(files.scripts[:clips], world, seed, traits=("background", "mark")))
+    lessons = list(captions(files.scripts[:clips], world, seed, traits=("background", "mark")))
+    return {"sloppy": made, "captions": lessons}
 
 
 PLANNER = Course(
@@ -128,20 +134,27 @@ def grounding_world(world: Path, seed: int, share: float) -> tuple[WorldFiles, i
     return files, clips
 
 
-def _grounding_lessons(world: Path, seed: int, share: float) -> tuple[list[Trajectory], list[Trajectory]]:
+def _grounding_lessons(world: Path, seed: int, share: float) -> dict[str, list[Trajectory]]:
     files, clips = grounding_world(world, seed, share)
     dialect = GROUNDING.dialect
     assert dialect is not None
     teacher = SloppyGrounder(files.scripts, files.tasks, dialect, seed, rate=0.75, slips=SLIPS)
     made = teach("teacher", teacher, files.tasks, 4, GROUNDING, seed)
-    return made, list(strips(files.scripts[:clips], world, dialect, max(64, round(8000 * share)), seed))
+    rows = max(64, round(8000 * share))
+    train = files.scripts[:clips]
+    return {
+        "sloppy": made,
+        "strips": list(strips(train, world, dialect, rows, seed)),
+        "long_strips": list(strips(train, world, dialect, rows, seed + 1, frames=(7, 10))),
+    }
 
 
 GROUNDER = Course(
     configs="demo/vital",
-    steps={"warmup": 700, "sft": 120, "dgrpo": 40},
+    steps={"warmup": 700, "reading": 700, "sft": 120, "dgrpo": 40},
     reads={
         "warmup": "trajectories=world/strips.jsonl",
+        "reading": "trajectories=world/long_strips.jsonl",
         "sft": "trajectories=world/sloppy.jsonl",
         "dgrpo": "tasks=world",
     },

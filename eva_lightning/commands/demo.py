@@ -106,13 +106,13 @@ def _prepare(course: Course, folder: Path, seed: int, share: float) -> None:
         return
     world = folder / "world"
     _say("a world of clips with questions, and a teacher who is often sloppy")
-    made, lessons = course.prepare(world, seed, share)
-    print(summary_table([("sloppy teacher", summarize(made))]))
-    lesson = next(iter(course.reads.values())).removeprefix("trajectories=")
-    for file, rows in ((world / "sloppy.jsonl", made), (folder / lesson, lessons)):
-        write(file, [portable(one, world) for one in rows])
-    corpus = [message.text for one in made for message in one.messages]
-    corpus += [turn.text for one in lessons for turn in one.turns]
+    rows = course.prepare(world, seed, share)
+    print(summary_table([("sloppy teacher", summarize(rows["sloppy"]))]))
+    for name, made in rows.items():
+        write(world / f"{name}.jsonl", [portable(one, world) for one in made])
+    corpus = [message.text for one in rows["sloppy"] for message in one.messages]
+    lesson = Path(next(iter(course.reads.values()))).stem
+    corpus += [turn.text for one in rows[lesson] for turn in one.turns]
     with appearing(folder / "tiny") as part:
         build_tiny(part, seed=seed, corpus=[*agent_text(), *corpus * 2], **course.tiny)
 
@@ -129,7 +129,7 @@ def _train(course: Course, stage: str, folder: Path, seed: int, share: float, co
     words += [f"--trainer.default_root_dir={folder / stage}", f"--trainer.{length}={steps}"]
     words += [f"--model.seed={seed}", f"--model.policy.path={start}"]
     words += [f"--data.{option}={folder / file}", f"--data.seed={seed}"]
-    if before:
+    if course.learns_to_act(stage):
         words += [f"--data.eval_tasks={folder / 'world'}"]
     if (folder / stage / "checkpoints" / "last.ckpt").exists():
         words += ["--ckpt_path=last"]
