@@ -138,23 +138,23 @@ def _grounding_lessons(world: Path, seed: int, share: float) -> dict[str, list[T
     files, clips = grounding_world(world, seed, share)
     dialect = GROUNDING.dialect
     assert dialect is not None
-    teacher = SloppyGrounder(files.scripts, files.tasks, dialect, seed, rate=0.75, slips=SLIPS)
+    teacher = SloppyGrounder(files.scripts, files.tasks, dialect, seed, rate=0.6, slips=SLIPS)
     made = teach("teacher", teacher, files.tasks, 4, GROUNDING, seed)
     rows = max(64, round(8000 * share))
     train = files.scripts[:clips]
     return {
         "sloppy": made,
         "strips": list(strips(train, world, dialect, rows, seed)),
-        "long_strips": list(strips(train, world, dialect, rows, seed + 1, frames=(7, 10))),
+        "asked_strips": list(strips(train, world, dialect, rows, seed + 1, frames=(7, 10), asked=True)),
     }
 
 
 GROUNDER = Course(
     configs="demo/vital",
-    steps={"warmup": 700, "reading": 700, "sft": 120, "dgrpo": 40},
+    steps={"warmup": 700, "reading": 600, "sft": 250, "dgrpo": 16},
     reads={
         "warmup": "trajectories=world/strips.jsonl",
-        "reading": "trajectories=world/long_strips.jsonl",
+        "reading": "trajectories=world/asked_strips.jsonl",
         "sft": "trajectories=world/sloppy.jsonl",
         "dgrpo": "tasks=world",
     },

@@ -14,6 +14,7 @@ from pathlib import Path
 from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.tools.base import Findings
 from eva_lightning.agent.worlds.base import Glimpse
+from eva_lightning.data.synthesis.families import named
 from eva_lightning.data.synthesis.grounding import all_bounds
 from eva_lightning.data.synthesis.script import Script
 from eva_lightning.records import PATCH, Clip, FrameRef, Message, Task, Trajectory, Turn
@@ -30,8 +31,12 @@ def strips(
     count: int,
     seed: int = 0,
     frames: tuple[int, int] = (2, 10),
+    asked: bool = False,
 ) -> Iterator[Trajectory]:
-    """`count` rows of between so many frames of one visual token each, about evenly apart."""
+    """`count` rows of between so many frames of one visual token each, about evenly apart.
+
+    With `asked` the row ends with a question that names the colours in their order.
+    """
     dice = random.Random(f"strips/{seed}")
     marks = [sorted(dice.sample(range(script.duration), min(MARKS, script.duration))) for script in scripts]
     number = 0
@@ -41,7 +46,7 @@ def strips(
         if end - begin + 1 < many:
             continue
         times = [float(marks[place][round(mark)]) for mark in spread(begin, end, many)]
-        row = _row(scripts[place], times, f"strip/{number}", folder, dialect, dice)
+        row = _row(scripts[place], times, f"strip/{number}", folder, dialect, dice, asked)
         if row is not None:
             number += 1
             yield row
@@ -54,6 +59,7 @@ def _row(
     folder: str | Path,
     dialect: Dialect,
     dice: random.Random,
+    asked: bool,
 ) -> Trajectory | None:
     """Frames and their bounds in a random order; None if each colour is shown in two stretches."""
     frames = [FrameRef(clip=script.id, time=time, height=PATCH, width=PATCH) for time in times]
@@ -63,6 +69,9 @@ def _row(
     clip = Clip(id=script.id, path=str(Path(folder) / "clips" / f"{script.id}.mp4"))
     task = Task(id=name, source="strips", clips=(clip,), question="What is shown when?")
     shown = Findings(glimpses=tuple(Glimpse(time=frame.time, content=frame) for frame in frames))
-    prompt = Message(role="user", parts=dialect.observation(task, [shown], ()))
-    words = ", ".join(one.words for one in dice.sample(bounds, len(bounds)))
+    told = dice.sample(bounds, len(bounds))
+    names = ", ".join(named({"background": one.colour}) for one in told)
+    question = (f"When is {names} shown?",) if asked else ()
+    prompt = Message(role="user", parts=(*dialect.observation(task, [shown], ()), *question))
+    words = ", ".join(one.words for one in told)
     return Trajectory(task=task, prompt=(prompt,), turns=[Turn(text=words)], stop="answered", answer=words)

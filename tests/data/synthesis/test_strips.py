@@ -39,3 +39,10 @@ def test_few_seconds_of_a_clip_are_decoded_for_many_rows():
     assert len(times) <= 3 * MARKS
     many = {str(row.prompt) for row in islice(strips(SCRIPTS, "world", VitalDialect(), 300, seed=1), 300)}
     assert len(many) >= 295
+
+
+def test_a_row_that_asks_names_the_colours_in_the_order_of_its_answer():
+    for row in strips(SCRIPTS, "world", VitalDialect(decimals=0), 20, frames=(7, 10), asked=True):
+        question = row.prompt[0].text.rpartition("</tool_response>")[2]
+        assert re.findall(r"an? (\w+) background", question) == re.findall(r"(\w+) from", row.answer)
+        assert question.startswith("When is a") and question.endswith("background shown?")
