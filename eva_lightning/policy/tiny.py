@@ -185,7 +185,7 @@ def _random_model(config: Qwen2_5_VLConfig, seed: int) -> Qwen2_5_VLForCondition
 
 def _number(model: Qwen2_5_VLForConditionalGeneration, ids: list[int]) -> None:
     """Let the vectors of numbers begin as waves of their value, from 3 numbers long to twice all of them."""
-    words = model.get_input_embeddings().weight
+    words = model.model.language_model.embed_tokens.weight
     half = words.shape[1] // 2
     lengths = torch.logspace(math.log10(3), math.log10(2 * len(ids) + 4), half)
     phases = 2 * math.pi * torch.arange(len(ids))[:, None] / lengths

@@ -1,8 +1,8 @@
 """Strips: rows of labelled frames with when each background is shown, the reading lesson before grounding.
 
 What agent trajectories teach least is which of ten frames shows a colour and what ITS time is: one number of
-eighty tokens. Here each row asks for that of every colour in it, in a random order, in the form in which the
-teachers of `grounding.py` think.
+eighty tokens. Here each row tells that of every colour in it, in the form in which the teachers of
+`grounding.py` think. Rows of one frame are captions: who can not name a colour can not find it either.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ def strips(
     dialect: Dialect,
     count: int,
     seed: int = 0,
-    frames: tuple[int, int] = (2, 10),
+    frames: tuple[int, int] = (1, 10),
     asked: bool = False,
 ) -> Iterator[Trajectory]:
     """`count` rows of between so many frames of one visual token each, about evenly apart.
 
-    With `asked` the row ends with a question that names the colours in their order.
+    The colours are told in the order in which they are seen; with `asked` in any order, and the row ends with
+    a question that names them in it.
     """
     dice = random.Random(f"strips/{seed}")
     marks = [sorted(dice.sample(range(script.duration), min(MARKS, script.duration))) for script in scripts]
     number = 0
     while number < count:
         place, many = dice.randrange(len(scripts)), dice.randint(*frames)
-        begin, end = sorted(dice.sample(range(len(marks[place])), 2))
+        begin, end = sorted(dice.choices(range(len(marks[place])), k=2))
         if end - begin + 1 < many:
             continue
         times = [float(marks[place][round(mark)]) for mark in spread(begin, end, many)]
@@ -61,7 +62,7 @@ def _row(
     dice: random.Random,
     asked: bool,
 ) -> Trajectory | None:
-    """Frames and their bounds in a random order; None if each colour is shown in two stretches."""
+    """Frames and their bounds; None if each colour is shown in two stretches."""
     frames = [FrameRef(clip=script.id, time=time, height=PATCH, width=PATCH) for time in times]
     bounds = all_bounds(frames, script, times[-1])
     if not bounds:
@@ -69,7 +70,7 @@ def _row(
     clip = Clip(id=script.id, path=str(Path(folder) / "clips" / f"{script.id}.mp4"))
     task = Task(id=name, source="strips", clips=(clip,), question="What is shown when?")
     shown = Findings(glimpses=tuple(Glimpse(time=frame.time, content=frame) for frame in frames))
-    told = dice.sample(bounds, len(bounds))
+    told = dice.sample(bounds, len(bounds)) if asked else bounds
     names = ", ".join(named({"background": one.colour}) for one in told)
     question = (f"When is {names} shown?",) if asked else ()
     prompt = Message(role="user", parts=(*dialect.observation(task, [shown], ()), *question))

@@ -19,7 +19,7 @@ def test_what_is_said_is_what_the_labelled_frames_show():
     for row in ROWS:
         frames = row.prompt[0].frames
         labels = [int(label) for label in re.findall(r"(\d+) seconds: ", row.prompt[0].text)]
-        assert labels == [int(frame.time) for frame in frames] and 2 <= len(frames) <= 10
+        assert labels == [int(frame.time) for frame in frames] and 1 <= len(frames) <= 10
         shown = {
             label: scripts[frame.clip].at(frame.time).see.background
             for label, frame in zip(labels, frames, strict=True)
@@ -34,11 +34,18 @@ def test_what_is_said_is_what_the_labelled_frames_show():
             assert int(before) == max([one for one in labels if one < hits[0]], default=labels[0])
 
 
+def test_colours_are_told_as_they_are_seen_so_that_each_has_to_be_read():
+    for row in ROWS:
+        firsts = [int(first) for first in re.findall(r"from (\d+) to", row.answer)]
+        assert firsts == sorted(firsts)
+    assert {len(row.prompt[0].frames) for row in ROWS} >= {1, 2, 3}
+
+
 def test_few_seconds_of_a_clip_are_decoded_for_many_rows():
     times = {(frame.clip, frame.time) for row in ROWS for frame in row.prompt[0].frames}
     assert len(times) <= 3 * MARKS
     many = {str(row.prompt) for row in islice(strips(SCRIPTS, "world", VitalDialect(), 300, seed=1), 300)}
-    assert len(many) >= 295
+    assert len(many) >= 250
 
 
 def test_a_row_that_asks_names_the_colours_in_the_order_of_its_answer():
