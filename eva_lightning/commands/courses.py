@@ -33,7 +33,7 @@ class Course:
     configs: str
     """Folder of the stages' configs, in configs/."""
     steps: Mapping[str, int]
-    """Steps (batches, of GRPO) of each stage, in order."""
+    """Steps of each stage, in order; of GRPO, batches an epoch."""
     reads: Mapping[str, str]
     """What each stage learns from, by the name of its option: a file of the course's folder, or its world."""
     examined: tuple[str, ...]
@@ -151,7 +151,7 @@ def _grounding_lessons(world: Path, seed: int, share: float) -> dict[str, list[T
 
 GROUNDER = Course(
     configs="demo/vital",
-    steps={"warmup": 700, "reading": 600, "sft": 250, "dgrpo": 16},
+    steps={"warmup": 700, "reading": 600, "sft": 150, "dgrpo": 16},
     reads={
         "warmup": "trajectories=world/strips.jsonl",
         "reading": "trajectories=world/asked_strips.jsonl",
