@@ -121,11 +121,12 @@ def teach(
     teacher: Callable[[Context], str],
     tasks: Sequence[Task],
     attempts: int,
-    dialect: Dialect,
+    who: Dialect | AgentConfig,
     seed: int,
 ) -> list[Trajectory]:
-    """Trajectories of one teacher over real frames."""
-    agent = AgentConfig(dialect=dialect).agent(ScriptedEngine(teacher))
+    """Trajectories of one teacher over real frames; `who` is how it speaks, or all that it is made of."""
+    config = who if isinstance(who, AgentConfig) else AgentConfig(dialect=who)
+    agent = config.agent(ScriptedEngine(teacher))
     jobs = jobs_for(tasks, replicas=attempts, seed=seed)
     with tqdm(total=len(jobs), desc=name, unit="trajectory") as bar:
         try:

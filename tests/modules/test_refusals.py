@@ -114,10 +114,10 @@ def test_deepspeed_goes_on_with_as_many_ranks_as_wrote(ranks, tmp_path, monkeypa
 
 
 def test_a_state_is_shared_out_once():
-    for trainer in (zero(2), SimpleNamespace(strategy=FSDP2Strategy())):
-        refuse_two_ways_to_share(trainer, OptimizerConfig())
+    for sharing in (zero(2), SimpleNamespace(strategy=FSDP2Strategy())):
+        refuse_two_ways_to_share(sharing, OptimizerConfig())
         with pytest.raises(UsageError, match="optimizer.sharded is for ddp.*set it to false"):
-            refuse_two_ways_to_share(trainer, OptimizerConfig(sharded=True))
+            refuse_two_ways_to_share(sharing, OptimizerConfig(sharded=True))
 
 
 def test_the_transformers_engine_has_nothing_to_write_with_under_zero3():

@@ -13,6 +13,7 @@ from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.cli import main
 from eva_lightning.commands.arguments import _short_words, _spell_out
 from eva_lightning.commands.collect import collect
+from eva_lightning.commands.courses import GROUNDING
 from eva_lightning.data.synthesis.world import load_tasks
 from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
@@ -157,6 +158,21 @@ def test_the_whole_demo_runs_on_a_fiftieth_of_its_training_and_is_not_done_twice
     assert "eva fit" not in capsys.readouterr().out
     assert main(["demo"]) == 1  # what was learned in a fiftieth is not told as the demo
     assert "was made with share 0.02, and now it is 1.0: name another --out" in capsys.readouterr().err
+
+
+def test_the_demo_of_the_grounding_agent_runs_on_a_fiftieth_of_its_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--agent", "vital", "--share", "0.02"]) == 0
+    said = capsys.readouterr().out
+    stages = ("warmup", "reading", "sft", "dgrpo")
+    assert all(f"eva fit --config demo/vital/{stage}.yaml" in said for stage in stages)
+    made = read(tmp_path / "runs/demo_vital/held_out/dgrpo.jsonl", Trajectory)
+    assert made and all(len(one.prompt[-1].frames) == 8 for one in made)  # it has seen the overview
+    settings = json.loads((tmp_path / "runs/demo_vital/held_out/dgrpo.settings.json").read_text())
+    for name, value in GROUNDING.facts().items():
+        assert name.startswith(("limits", "temperature")) or settings[f"agent.{name}"] == value, name
+    assert main(["demo", "--out", "runs/demo_vital", "--share", "0.02"]) == 1  # it is another agent's
+    assert "runs/demo_vital was made with" in capsys.readouterr().err
 
 
 def test_a_fresh_demo_deletes_no_folder_but_a_demo_s(tmp_path, capsys):

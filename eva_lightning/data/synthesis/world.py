@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from eva_lightning.data.synthesis.families import SIGHT
+from eva_lightning.data.synthesis.families import SIGHT, SUBJECTS
 from eva_lightning.data.synthesis.questions import ask
 from eva_lightning.data.synthesis.render import render
 from eva_lightning.data.synthesis.script import Script, ScriptSettings, write_script
@@ -52,6 +52,7 @@ def build_world(
     families: Sequence[str] | None = None,
     per_family: int = 1,
     open_share: float = 0.5,
+    subjects: Sequence[Sequence[str]] = SUBJECTS,
     seed: int = 0,
     held_out: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -66,7 +67,8 @@ def build_world(
     folder, settings = Path(folder), settings or ScriptSettings()
     scripts = [write_script(clip_seed(seed, number), settings) for number in range(videos)]
     questions = [
-        ask(script, seed, families, per_family=per_family, open_share=open_share) for script in scripts
+        ask(script, seed, families, per_family=per_family, open_share=open_share, subjects=subjects)
+        for script in scripts
     ]
     border = videos - held_out
     parts = {
@@ -75,6 +77,8 @@ def build_world(
     }
     said: dict[str, Any] = {"videos": videos, "held_out": held_out, "seed": seed, "per_family": per_family}
     said |= {"open_share": open_share, "families": list(SIGHT if families is None else families)}
+    if tuple(map(tuple, subjects)) != SUBJECTS:
+        said["subjects"] = [list(traits) for traits in subjects]
     _refuse_another(
         folder, {**said, **encode({f"settings.{k}": v for k, v in asdict(settings).items()})}, parts
     )
