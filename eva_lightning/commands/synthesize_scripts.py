@@ -35,11 +35,13 @@ from eva_lightning.records import Task, Trajectory
 from eva_lightning.reports.summary import summarize, summary_table, table
 
 ORACLE = "oracle.jsonl"
+USUAL = 100
+"""Tasks that are written where nobody says how many."""
 
 
 def scripts(
     out: str,
-    count: int = 100,
+    count: int | None = None,
     held_out: int = 0,
     kinds: list[str] | None = None,
     server: str | None = None,
@@ -61,7 +63,7 @@ def scripts(
 
     Args:
         out: Folder to write to.
-        count: Tasks that are wanted, over all kinds.
+        count: Tasks that are wanted, over all kinds; None writes 100, or reads all rows.
         held_out: How many of them, the first ones, are kept from training; they go to held_out.jsonl.
         kinds: Which kinds of question; by default all ten.
         server: Address of an OpenAI-compatible server that writes; None writes offline, by a grammar.
@@ -75,20 +77,21 @@ def scripts(
         seed: Dice; offline the same seed writes the same.
         fresh: Throw away what is there, and begin again.
         rows: File, or folder of files, with tasks that AgentCVR's authors released: they are read instead of
-            written, `count` at most. Rows that do not say their kind want one in --kinds. None writes.
+            written. Rows that do not say their kind want one in --kinds. None writes.
     """
-    want_one_or_more(count=count, concurrency=concurrency, tries=tries, max_tokens=max_tokens)
+    wanted = USUAL if count is None else count
+    want_one_or_more(count=wanted, concurrency=concurrency, tries=tries, max_tokens=max_tokens)
     want_zero_or_more(held_out=held_out, temperature=temperature)
-    if held_out > count or not timeout > 0:
+    if (rows is None and held_out > wanted) or not timeout > 0:
         raise UsageError(
-            f"held_out {held_out} of {count} with timeout {timeout:g}: want at most all, above 0 s"
+            f"held_out {held_out} of {wanted} with timeout {timeout:g}: want at most all, above 0 s"
         )
     unknown = [kind for kind in kinds or () if kind not in KINDS]
     if unknown or kinds == []:
         raise UsageError(f"there is no kind {(unknown or ['(none)'])[0]!r}; there are {', '.join(KINDS)}")
     folder, specs = Path(out), [KINDS[kind] for kind in dict.fromkeys(kinds or KINDS)]
     if rows is not None:
-        _read_released(folder, rows, kinds, count, held_out, seed)
+        _read_released(folder, rows, kinds, count, held_out)
         return
     author = _author(server, served_name, temperature, max_tokens, timeout, concurrency)
     with sole_writer(folder.absolute(), "give another --out"):
@@ -98,8 +101,8 @@ def scripts(
         settings |= {"held_out": held_out, "author": server or "offline"}
         desk.begin(settings, fresh=fresh)
         try:
-            with tqdm(total=count, desc="scripts", unit="task") as bar:
-                written = asyncio.run(desk.work_off(list(orders(specs, count, seed)), bar.update))
+            with tqdm(total=wanted, desc="scripts", unit="task") as bar:
+                written = asyncio.run(desk.work_off(list(orders(specs, wanted, seed)), bar.update))
         finally:
             if author.engine is not None:
                 author.engine.close()
@@ -111,12 +114,12 @@ def scripts(
     print(f"{len(tasks)} tasks and {len(kept)} held out in {folder}")
     if not tasks:
         raise UsageError(f"{folder}: no task passed the checks; the reasons are in written.jsonl")
-    if len(written) < count:
-        raise UsageError(f"{count - len(written)} orders were not answered; the same line asks again")
+    if len(written) < wanted:
+        raise UsageError(f"{wanted - len(written)} orders were not answered; the same line asks again")
 
 
 def _read_released(
-    folder: Path, rows: str, kinds: list[str] | None, count: int, held_out: int, seed: int
+    folder: Path, rows: str, kinds: list[str] | None, count: int | None, held_out: int
 ) -> None:
     """Tasks and scripts of others, into a folder that holds none."""
     if kinds is not None and len(kinds) != 1:
