@@ -181,7 +181,10 @@ def test_batches_share_the_trajectories_under_way_and_the_older_one_goes_first(r
         for what, batch, turn in (one for one in events if len(one) == 3)
         if what == "began" and turn == 1
     ]
-    assert begun == sorted(begun) and len(begun) == 4 * EACH
+    assert len(begun) == 4 * EACH
+    # Of three that have a slot, any may be the first to write; a later batch gets none before an older one.
+    overtaken = [sum(other < batch for other in begun[place:]) for place, batch in enumerate(begun)]
+    assert max(overtaken) <= 2
 
 
 def spanning(events):

@@ -46,7 +46,7 @@ class Told(World):
         return glimpse.content
 
 
-class Observe(Tool):
+class Watch(Tool):
     """A moment of each clip that is named, told with a question in mind."""
 
     name = "observe"
@@ -65,7 +65,7 @@ class Observe(Tool):
         return Findings(text=told, spans=spans, elsewhere=sum(look.visual_tokens for look in looks))
 
 
-class Roomy(Observe):
+class Roomy(Watch):
     """The same; it notes the room that each call had."""
 
     def __init__(self):
@@ -87,7 +87,7 @@ def run(*turns, tool=None, renderer=None, world=None):
     agent = Agent(
         engine=ScriptedEngine(author, renderer),
         dialect=DIALECT,
-        tools=[tool or Observe()],
+        tools=[tool or Watch()],
         world=world or Told(),
     )
     question = task(clips=CLIPS, question="What follows?", options=("an egg", "a lid"), value="A")
@@ -142,7 +142,7 @@ def test_words_in_the_place_of_frames_cost_what_words_cost():
         ({"tools": [FrameSelect()]}, "the tool frame_select fetches frames, and Told has no pictures"),
         ({}, "the tool frame_select fetches frames, and Told has no pictures"),
         (
-            {"tools": [Observe()], "overview": Overview()},
+            {"tools": [Watch()], "overview": Overview()},
             "an overview shows frames, and Told has no pictures",
         ),
     ],
@@ -183,7 +183,7 @@ def test_what_another_model_reads_for_the_agent_is_counted_beside_its_conversati
         async def tell(self, looks, focus):
             return "two pans"
 
-    class Sized(Observe):
+    class Sized(Watch):
         async def run(self, call, clips, world, room):
             looks = [Look(clip=clip, times=(1.0, 2.0), height=56, width=84) for clip in clips]
             told = await world.tell(looks, "pans")

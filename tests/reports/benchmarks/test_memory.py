@@ -12,6 +12,7 @@ from eva_lightning.agent.rollout import Limits
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, World
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.modules.acting import ActingModule, EvaluationConfig
+from eva_lightning.modules.ahead import Ahead
 from eva_lightning.records import FrameRef
 from eva_lightning.reports.benchmarks.benchmark import Benchmark
 from eva_lightning.reports.benchmarks.recorder import Recorder
@@ -48,6 +49,7 @@ class Asked(ActingModule):
         self.engine = ScriptedEngine(lambda context: look if len(context.messages) == 2 else answer)
         self.evaluation = EvaluationConfig()
         self.concurrency, self.iteration = 30, 0
+        self.ahead = Ahead(self.concurrency)
 
 
 def evaluate(folder, count):
