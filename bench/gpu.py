@@ -37,7 +37,7 @@ from eva_lightning.modules import GRPOModule
 from eva_lightning.modules.optimizing import OptimizerConfig
 from eva_lightning.policy.attention import attend_by_trajectory, attention
 from eva_lightning.policy.dealing import Prices
-from eva_lightning.policy.loading import Lora, Policy, PolicyConfig, load_policy
+from eva_lightning.policy.loading import Lora, Policy, PolicyConfig, adapted, load_policy
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Clip, FrameRef, Message, Observation, Task, Trajectory, Turn
 from eva_lightning.reports.planning.architectures import architecture_at
@@ -126,19 +126,10 @@ def random_policy(size: str, folder: Path, adapter: bool) -> Policy:
     with torch.device("cuda"):
         model = words.family.random(sizes, dtype=torch.bfloat16, attn_implementation="sdpa")
     attend_by_trajectory(model)
-    words.model = model if lora is None else _adapted(model, lora, words)
+    words.model = model if lora is None else adapted(model, lora, words.family)
     words.family.tower(model).requires_grad_(False)  # type: ignore[union-attr]
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return words
-
-
-def _adapted(model: Any, lora: Lora, words: Policy) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    settings = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, target_modules=words.family.language_linear, task_type="CAUSAL_LM"
-    )
-    return get_peft_model(model, settings)
 
 
 def trajectories(policy: Policy, side: int) -> list[Trajectory]:

@@ -8,7 +8,7 @@ it was dealt.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -132,17 +132,6 @@ def deal(burdens: Sequence[Burden], homes: Sequence[int], ranks: int) -> list[li
         busiest.give(place, burdens[place])
         idlest.take(place, burdens[place])
     return [sorted(hand.places) for hand in hands]
-
-
-def imbalance(burdens: Sequence[Burden], hands: Iterable[Sequence[int]]) -> float:
-    """How many times as busy as the mean rank the busiest one is: all others wait for it."""
-    loads = []
-    for places in hands:
-        hand = _Hand()
-        for place in places:
-            hand.take(place, burdens[place])
-        loads.append(hand.load)
-    return max(loads) * len(loads) / sum(loads)
 
 
 def _count(module: nn.Module | None) -> int:

@@ -114,7 +114,7 @@ def load_policy(config: PolicyConfig, *, weights: bool = True) -> Policy:
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     renderer = Renderer.from_pretrained(path, revision=config.revision)
-    trained = _adapted(model, config.lora, family) if config.lora else model
+    trained = adapted(model, config.lora, family) if config.lora else model
     return Policy(
         path=path,
         revision=config.revision,
@@ -135,7 +135,8 @@ def _family(config: PolicyConfig) -> Family:
     return family_at(Path(config.path).expanduser(), config.revision)
 
 
-def _adapted(model: PreTrainedModel, lora: Lora, family: Family) -> nn.Module:
+def adapted(model: PreTrainedModel, lora: Lora, family: Family) -> nn.Module:
+    """A model with an adapter that is trained in its stead."""
     targets = lora.targets or family.language_linear
     settings = LoraConfig(
         r=lora.rank,

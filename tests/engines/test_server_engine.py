@@ -28,6 +28,12 @@ from tests.making import frame
 GREY = np.arange(56 * 84 * 3, dtype=np.uint8).reshape(56, 84, 3)
 
 
+class Listening(ThreadingHTTPServer):
+    """Has room for many who call at once: with the usual five, a busy machine turns some away."""
+
+    request_queue_size = 128
+
+
 @contextmanager
 def serving(script):
     """A server that answers the n-th POST with script(n, body): (status, reply) ; GET lists one model."""
@@ -55,7 +61,7 @@ def serving(script):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Listening(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", asked

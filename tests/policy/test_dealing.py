@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eva_lightning.policy.dealing import EVEN, Burden, Prices, deal, imbalance
+from eva_lightning.policy.dealing import EVEN, Burden, Prices, deal
 from eva_lightning.records import Clip, FrameRef, Message, Observation, Task, Trajectory, Turn
 
 QWEN_7B = Prices(token=3 * 6.5e9, pair=3 * 2 * 28 * 3584, written=3 * 5.45e8, seen=4 * 6.3e8, seen_once=True)
@@ -21,6 +21,15 @@ def texts(*costs):
 def kept(homes, ranks):
     """Everyone keeps what it made."""
     return [[place for place, home in enumerate(homes) if home == rank] for rank in range(ranks)]
+
+
+def imbalance(burdens, hands):
+    """How many times as busy as the mean rank the busiest one is: a frame is looked at once in a hand."""
+    loads = []
+    for hand in hands:
+        frames = {name: cost for place in hand for name, cost in burdens[place].frames.items()}
+        loads.append(sum(burdens[place].text for place in hand) + sum(frames.values()))
+    return max(loads) * len(loads) / sum(loads)
 
 
 def looking(tokens, seconds, task="a"):

@@ -84,6 +84,11 @@ class Dialect(ABC):
         spelled = [(self.call(tool.name, **tool.example(clips)), tool.manual(clips)) for tool in tools]
         return "\n".join(f"The tool is called like this:\n{call}\n{manual}" for call, manual in spelled)
 
+    def with_manual(self, system: str, tools: Sequence[Tool], clips: Sequence[str]) -> str:
+        """A system message with the manual of the tools behind it, if there are any."""
+        explained = self.manual(tools, clips)
+        return f"{system}\n\n{explained}" if explained else system
+
 
 def joined(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Neighbouring texts as one, so that a message has one text between two frames.

@@ -66,8 +66,7 @@ class EvaDialect(Dialect):
 
     def _system(self, tools: Sequence[Tool], clips: Sequence[str]) -> str:
         system = self.system or (SYSTEM if tools else WITHOUT_TOOL)
-        explained = self.manual(tools, clips) if self.explain_tools else ""
-        return f"{system}\n\n{explained}" if explained else system
+        return self.with_manual(system, tools, clips) if self.explain_tools else system
 
     def parse(self, text: str) -> Parsed:
         """A tagged answer wins; then calls; then a malformed call; then a bare "Answer: B" at the end."""

@@ -9,14 +9,14 @@ which stay in the conversation as they were written. Anything else is told to th
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed, joined
 from eva_lightning.agent.dialects.calls import CHARACTERS, NAME
+from eva_lightning.agent.dialects.seconds import Seconds
 from eva_lightning.agent.tools.base import Findings, Tool
-from eva_lightning.agent.worlds.base import ClipFacts, Glimpse
+from eva_lightning.agent.worlds.base import ClipFacts
 from eva_lightning.files.foreign_json import Unfit, read_json
 from eva_lightning.records import Message, Part, Span, Task, ToolCall
 
@@ -43,7 +43,7 @@ class ReActDialect(Dialect):
             system: The system message; None says that each message is an object, and how to answer.
             explain_tools: Add the manual of each tool to it.
         """
-        self.decimals = decimals
+        self.seconds = Seconds(decimals=decimals, unit="s")
         self.system = system
         self.explain_tools = explain_tools
 
@@ -57,17 +57,16 @@ class ReActDialect(Dialect):
     ) -> tuple[Message, ...]:
         parts: list[Part] = ["Videos:\n"]
         for place, (clip, known) in enumerate(zip(task.clips, facts, strict=True)):
-            parts.append(f"- {clip.id}: {self._within(known.duration)} seconds\n")
+            parts.append(f"- {clip.id}: {self.seconds.within(known.duration)} seconds\n")
             for glimpse in shown[place].glimpses if shown else ():
-                parts += self._seen(glimpse)
+                parts += self.seconds.labelled(glimpse)
         parts.append(f"\n{task.text.strip()}")
         system = self._system(tools, [clip.id for clip in task.clips])
         return Message(role="system", parts=(system,)), Message(role="user", parts=joined(parts))
 
     def _system(self, tools: Sequence[Tool], clips: Sequence[str]) -> str:
         system = SYSTEM if self.system is None else self.system
-        explained = self.manual(tools, clips) if self.explain_tools else ""
-        return f"{system}\n\n{explained}" if explained else system
+        return self.with_manual(system, tools, clips) if self.explain_tools else system
 
     def parse(self, text: str) -> Parsed:
         """The one object of a turn, or what keeps it from being one."""
@@ -113,7 +112,7 @@ class ReActDialect(Dialect):
             if found.text:
                 parts.append(f"{found.text}\n")
             for glimpse in found.glimpses:
-                parts += self._seen(glimpse)
+                parts += self.seconds.labelled(glimpse)
         parts += [f"Error: {problem}\n" for problem in problems]
         return joined(parts) or ("\n",)
 
@@ -128,20 +127,7 @@ class ReActDialect(Dialect):
         return json.dumps({"thought": thought, **json.loads(turn)}, ensure_ascii=False)
 
     def _stretch(self, span: Span) -> str:
-        return f"{span.clip} from {self._seconds(span.start)} to {self._seconds(span.end)} s"
-
-    def _seen(self, glimpse: Glimpse) -> list[Part]:
-        time = glimpse.time if glimpse.label is None else glimpse.label
-        note = f" ({glimpse.note})" if glimpse.note else ""
-        return [f"{self._seconds(time)} s: ", glimpse.content, f"{note}\n"]
-
-    def _seconds(self, seconds: float) -> str:
-        return f"{seconds:.{self.decimals}f}"
-
-    def _within(self, duration: float) -> str:
-        """A length, rounded down: who asks for the video up to its stated end must not be past it."""
-        scale = 10**self.decimals
-        return self._seconds(math.floor(round(duration * scale, 6)) / scale)
+        return f"{span.clip} from {self.seconds.written(span.start)} to {self.seconds.written(span.end)} s"
 
 
 def _after_thinking(text: str) -> str:

@@ -8,14 +8,14 @@ end a turn that calls; here it samples the end of every turn, and is trained on 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
 
 from eva_lightning.agent.dialects.base import Dialect, Parsed, joined
 from eva_lightning.agent.dialects.calls import Keys, between, calls_in
+from eva_lightning.agent.dialects.seconds import Seconds
 from eva_lightning.agent.tools.base import Findings, Tool
-from eva_lightning.agent.worlds.base import ClipFacts, Glimpse
+from eva_lightning.agent.worlds.base import ClipFacts
 from eva_lightning.records import Message, Part, Span, Task, ToolCall
 
 SYSTEM = (
@@ -43,7 +43,7 @@ class VitalDialect(Dialect):
             system: The system message; None asks for a thought and a call or an answer.
             explain_tools: Add the manual of each tool to it, as VITAL's chat template does.
         """
-        self.decimals = decimals
+        self.seconds = Seconds(decimals=decimals, unit="seconds")
         self.system = system
         self.explain_tools = explain_tools
 
@@ -61,17 +61,16 @@ class VitalDialect(Dialect):
             if named:
                 parts.append(f"{clip.id}:\n")
             for glimpse in shown[place].glimpses if shown else ():
-                parts += self._seen(glimpse)
+                parts += self.seconds.labelled(glimpse)
             which = clip.id if named else "This"
-            parts.append(f"{which} is a video with duration {self._within(known.duration)} seconds.\n")
+            parts.append(f"{which} is a video with duration {self.seconds.within(known.duration)} seconds.\n")
         parts.append(task.text.strip())
         system = self._system(tools, [clip.id for clip in task.clips])
         return Message(role="system", parts=(system,)), Message(role="user", parts=joined(parts))
 
     def _system(self, tools: Sequence[Tool], clips: Sequence[str]) -> str:
         system = self.system or (SYSTEM if tools else WITHOUT_TOOL)
-        explained = self.manual(tools, clips) if self.explain_tools else ""
-        return f"{system}\n\n{explained}" if explained else system
+        return self.with_manual(system, tools, clips) if self.explain_tools else system
 
     def parse(self, text: str) -> Parsed:
         """After the thought a tagged answer wins; then calls; then a malformed call."""
@@ -109,7 +108,7 @@ class VitalDialect(Dialect):
             if found.text:
                 parts.append(f"{found.text}\n")
             for glimpse in found.glimpses:
-                parts += self._seen(glimpse)
+                parts += self.seconds.labelled(glimpse)
         parts += [f"Error: {problem}\n" for problem in problems]
         return joined([*parts, "</tool_response>"])
 
@@ -122,21 +121,9 @@ class VitalDialect(Dialect):
     def _range(self, span: Span, task: Task) -> str:
         of = f" of {span.clip}" if len(task.clips) > 1 else ""
         if span.start == span.end:
-            return f"Video clip{of} at {self._seconds(span.start)} seconds.\n"
-        return f"Video clip{of} from {self._seconds(span.start)} to {self._seconds(span.end)} seconds.\n"
-
-    def _seen(self, glimpse: Glimpse) -> list[Part]:
-        time = glimpse.time if glimpse.label is None else glimpse.label
-        note = f" ({glimpse.note})" if glimpse.note else ""
-        return [f"{self._seconds(time)} seconds: ", glimpse.content, f"{note}\n"]
-
-    def _seconds(self, seconds: float) -> str:
-        return f"{seconds:.{self.decimals}f}"
-
-    def _within(self, duration: float) -> str:
-        """A length, rounded down: who asks for the video up to its stated end must not be past it."""
-        scale = 10**self.decimals
-        return self._seconds(math.floor(round(duration * scale, 6)) / scale)
+            return f"Video clip{of} at {self.seconds.written(span.start)} seconds.\n"
+        start, end = map(self.seconds.written, (span.start, span.end))
+        return f"Video clip{of} from {start} to {end} seconds.\n"
 
 
 def after_thought(text: str) -> str | None:

@@ -72,8 +72,7 @@ def request(spec: ScriptSpec, order: Order) -> str:
     low, high = spec.seconds
     rules = [
         f"Write {count} clips of {low:g} to {high:g} seconds each, as lists of events. An event says "
-        f"what is seen, "
-        "concretely and without judging it"
+        "what is seen, concretely and without judging it"
         + (", and what is said, if anything." if spec.sound else "; nobody says anything."),
         "The first event of a clip begins at 0, and each begins exactly where the one before it ends.",
         'An event that one must perceive to answer has "key": true.',

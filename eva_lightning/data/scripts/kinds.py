@@ -42,9 +42,10 @@ SPECS = (
             "manner": ("hurried", "careful", "playful", "tired", "clumsy"),
             "fitting": ("1", "1", "2", "3"),
         },
-        prompt="Four silent clips of a {animal} {deed}. Exactly {fitting} of them show it in a "
-        "{manner} way; the "
-        "others show it in another manner. Ask which videos show the {manner} way.",
+        prompt=(
+            "Four silent clips of a {animal} {deed}. Exactly {fitting} of them show it in a {manner} way; "
+            "the others show it in another manner. Ask which videos show the {manner} way."
+        ),
         wants=("question", "detail"),
         assemble=which_clips,
         clips=4,
@@ -61,10 +62,11 @@ SPECS = (
             "act": ("hides", "burns", "steals", "buries", "swaps", "finds"),
             "place": ("in an attic", "on a train", "at a wedding", "in a garage", "by a river"),
         },
-        prompt="Four scenes of different films; one is a {genre} in which somebody {act} a {thing} "
-        "{place}. The "
-        "others are near it (the same thing, or the same place) and differ in what is done. Ask "
-        "which one it is.",
+        prompt=(
+            "Four scenes of different films; one is a {genre} in which somebody {act} a {thing} {place}. "
+            "The others are near it (the same thing, or the same place) and differ in what is done. Ask "
+            "which one it is."
+        ),
         wants=("question", "detail"),
         assemble=which_clip,
         clips=4,
@@ -75,9 +77,10 @@ SPECS = (
     ScriptSpec(
         kind="CC",
         axes={"dish": DISHES, "differs": ("tool", "ingredient", "amount", "heat", "ending")},
-        prompt="Four cooks make {dish}. One of them differs from the others in one {differs}. Ask "
-        "which one, by "
-        "what that cook does.",
+        prompt=(
+            "Four cooks make {dish}. One of them differs from the others in one {differs}. Ask which one, "
+            "by what that cook does."
+        ),
         wants=("question", "detail"),
         assemble=which_clip,
         clips=4,
@@ -97,11 +100,11 @@ SPECS = (
             ),
             "faulty": ("1", "1", "1", "0"),
         },
-        prompt="Three silent clips of people who put a toy together, a {toy}. In exactly {faulty} of "
-        "them there is "
-        "this mistake: {mistake}; the others hesitate, search or inspect, but do not make it. Ask "
-        "which video has "
-        "it.",
+        prompt=(
+            "Three silent clips of people who put a toy together, a {toy}. In exactly {faulty} of them "
+            "there is this mistake: {mistake}; the others hesitate, search or inspect, but do not make it. "
+            "Ask which video has it."
+        ),
         wants=("question", "detail"),
         assemble=which_clip_if_any,
         clips=3,
@@ -117,10 +120,11 @@ SPECS = (
             "setting": ("a museum", "a farm", "an island", "a hotel", "a ship", "a mountain hut"),
             "turn": ("a trap", "a betrayal", "an accident", "a rescue", "a confession", "a lost thing"),
         },
-        prompt="The beginning and the ending of one {genre} in {setting}. What happened between "
-        "them, {turn}, is "
-        "shown in neither, and can be concluded from both. Ask what happened; the options are six short "
-        "statements.",
+        prompt=(
+            "The beginning and the ending of one {genre} in {setting}. What happened between them, {turn}, "
+            "is shown in neither, and can be concluded from both. Ask what happened; the options are six "
+            "short statements."
+        ),
         wants=("question", "options"),
         assemble=words_as_options,
         clips=2,
@@ -135,9 +139,10 @@ SPECS = (
             "step": ("washing", "cutting", "frying", "seasoning", "serving"),
             "differs": ("the tool", "the place", "the speed"),
         },
-        prompt="Two cooks make {dish}, a clip each, with several steps in an order of their own. "
-        "Both do the step "
-        "of {step}, once, and differ in {differs}; the events of that step are key.",
+        prompt=(
+            "Two cooks make {dish}, a clip each, with several steps in an order of their own. Both do the "
+            "step of {step}, once, and differ in {differs}; the events of that step are key."
+        ),
         wants=(),
         assemble=same_step,
         clips=2,
@@ -151,9 +156,10 @@ SPECS = (
             "steps": ("3", "4", "5", "6"),
             "care": ("tools", "colours", "hands", "sounds"),
         },
-        prompt="{steps} clips, each a step of making {dish}, in their true order; the order must "
-        "follow from what "
-        "is done, with attention to {care}. Ask for the order without naming a step.",
+        prompt=(
+            "{steps} clips, each a step of making {dish}, in their true order; the order must follow from "
+            "what is done, with attention to {care}. Ask for the order without naming a step."
+        ),
         wants=("question",),
         assemble=true_order,
         clips="steps",
@@ -167,10 +173,11 @@ SPECS = (
             "cameras": ("front and rear", "left and right", "low and high"),
             "thing": ("bus", "lorry", "van", "taxi"),
         },
-        prompt="Two drones film {scene} at the same time, one clip each, {cameras}. Vehicles have "
-        "tags, {{A1}} in "
-        "one view and {{B1}} in the other. Ask where one of them is when something happens to a {thing}; the "
-        "options are four places.",
+        prompt=(
+            "Two drones film {scene} at the same time, one clip each, {cameras}. Vehicles have tags, "
+            "{{A1}} in one view and {{B1}} in the other. Ask where one of them is when something happens "
+            "to a {thing}; the options are four places."
+        ),
         wants=("question", "options"),
         assemble=words_as_options,
         clips=2,
@@ -186,11 +193,11 @@ SPECS = (
             "cameras": ("front and rear", "left and right", "low and high"),
             "thing": ("car", "bus", "van", "motorcycle"),
         },
-        prompt="Two drones film {scene} at the same time, one clip each, {cameras}. Vehicles have "
-        "tags, {{A1}} in "
-        "one view and {{B1}} in the other, and some are seen in both. Ask how many different "
-        "vehicles of the kind "
-        "{thing} there are; the options are four numbers.",
+        prompt=(
+            "Two drones film {scene} at the same time, one clip each, {cameras}. Vehicles have tags, "
+            "{{A1}} in one view and {{B1}} in the other, and some are seen in both. Ask how many different "
+            "vehicles of the kind {thing} there are; the options are four numbers."
+        ),
         wants=("question", "options"),
         assemble=words_as_options,
         clips=2,
@@ -205,10 +212,11 @@ SPECS = (
             "dish": DISHES,
             "asked": ("the tools", "the ingredients", "the order", "the heat", "the serving"),
         },
-        prompt="Two cooks make {dish}, a clip each, and differ in several ways. Ask an open question "
-        "on how they "
-        "differ in {asked}; the points are the statements that a whole answer makes, each about one "
-        "difference.",
+        prompt=(
+            "Two cooks make {dish}, a clip each, and differ in several ways. Ask an open question on how "
+            "they differ in {asked}; the points are the statements that a whole answer makes, each about "
+            "one difference."
+        ),
         wants=("question", "answer", "points"),
         assemble=in_words,
         clips=2,

@@ -220,7 +220,7 @@ def test_a_judge_that_is_killed_loses_no_verdict_and_goes_on(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         kept, before = len(cache.read_bytes().splitlines()), len(asked)
-        one = judge(url, cache=str(cache))
+        one = Judge(ServerEngine(url), YES_NO, cache=str(cache))
         assert words(rule(one, *map(str, range(100)))) == ["yes"] * 100
         assert 20 <= kept < 100 and one.costs.recalled >= kept - 1
         assert one.costs.asked == 100 - one.costs.recalled and len(asked) >= before + one.costs.asked
