@@ -61,7 +61,8 @@ def demo(
         engine: Who writes the turns of GRPO: the policy itself, or vLLM in this process (`make vllm`
             installs it).
         agent: Which kind: eva plans before it looks (SFT, KTO, GRPO); vital sees an overview of a clip of
-            minutes, looks closer once and says from when to when something is shown (SFT, DGRPO).
+            minutes, looks closer once and says from when to when something is shown (SFT, DGRPO). It runs to
+            its end, and its tiny policy does not find the right frames yet: docs/grounding-demo.md.
     """
     if not 0 < share <= 1:
         raise UsageError(f"share is {share}: want more than 0, at most 1")

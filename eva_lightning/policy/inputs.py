@@ -15,6 +15,7 @@ from torch import Tensor
 from eva_lightning.policy.families import Seen
 from eva_lightning.policy.loading import Policy
 from eva_lightning.policy.pixels import ImageSettings, grid_of, patches, pixel_values
+from eva_lightning.policy.row import Row
 from eva_lightning.policy.row_share import RowShare
 from eva_lightning.policy.seen_frames import SeenFrames
 from eva_lightning.records import FrameRef, Trajectory
@@ -84,6 +85,11 @@ class MicroBatch:
     def pixel_values(self) -> Tensor | None:
         """What the tower reads, float32 [patches, width], computed on the device of the patches."""
         return _values(self.patches, self.images)
+
+    @property
+    def row(self) -> Row:
+        """What attention must know of it."""
+        return Row(borders=self.borders, longest=self.longest, share=self.share)
 
     def to(self, device: torch.device | str) -> MicroBatch:
         """The same on another device."""

@@ -104,9 +104,7 @@ class Scorer(nn.Module):
         seen = batch.seen
         if (values := batch.pixel_values) is not None and batch.grid is not None:
             seen = self.family.see(bare, values, batch.grid)
-        hidden = self.family.hidden(
-            bare, batch.ids, batch.positions, borders=batch.borders, longest=batch.longest, seen=seen
-        )
+        hidden = self.family.hidden(bare, batch.ids, batch.positions, batch.row, seen)
         (places,) = batch.loss_mask[0].nonzero(as_tuple=True)
         return hidden[0, places - 1], batch.ids[0, places]
 
@@ -125,15 +123,7 @@ class Scorer(nn.Module):
             values = grey.pixel_values
             assert values is not None and grey.grid is not None
             unused = self.family.see(bare, values, grey.grid)
-        hidden = self.family.hidden(
-            bare,
-            mine.ids,
-            mine.positions,
-            borders=mine.borders,
-            longest=mine.longest,
-            seen=seen,
-            share=share,
-        )
+        hidden = self.family.hidden(bare, mine.ids, mine.positions, mine.row, seen)
         before = hidden[0, part.before]
         if unused is not None:  # nobody's token: its gradient is 0, but it has one
             before = before + 0.0 * torch.stack([layer.sum() for layer in unused]).sum().to(before.dtype)

@@ -9,10 +9,8 @@ import torch
 import eva_lightning
 from eva_lightning.faults import UsageError
 from eva_lightning.policy.families import backbone, family_at, family_named, family_of
-from eva_lightning.policy.inputs import lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.pixels import patches
-from tests.policy.conversations import trajectory
 
 CORE = Path(eva_lightning.__file__).parent
 NAMED = ("policy/tiny.py", "policy/tiny_shapes.py")
@@ -41,30 +39,6 @@ def test_an_unknown_family_is_refused_in_one_line_that_names_the_known_ones():
         UsageError, match="^here is a bert checkpoint; the families .*: qwen2_5_vl, qwen3, qwen3_vl$"
     ):
         family_named("bert", "here")
-
-
-def test_a_conversation_read_piece_by_piece_is_the_one_read_whole(policy, renderer, pixels):
-    """The engine's way (visual tokens put in, a cache) and the trainer's: the same hidden states, to 1e-5."""
-    from eva_lightning.policy.generate import _Cache
-
-    family, model = policy.family, policy.backbone
-    inputs = trajectory_inputs(trajectory(renderer), policy, pixels)
-    batch = lay_out([inputs])
-    cache, cut = _Cache(), len(inputs.ids) - 5
-    with torch.no_grad():
-        seen = family.see(model, inputs.pixel_values, inputs.grid)
-        whole = family.hidden(
-            model, batch.ids, batch.positions, borders=batch.borders, longest=batch.longest, seen=seen
-        )
-        assert [len(one) for one in seen] == [33]
-        parts = []
-        for place, shown in ((slice(0, cut), seen), (slice(cut, None), ())):
-            ids, positions = batch.ids[:, place], inputs.positions[:, None, place]
-            cache.grow(ids.shape[1])
-            rows = torch.arange(cache.length)
-            mask = (rows <= rows[-ids.shape[1] :, None])[None, None]
-            parts.append(family.read(model, ids, positions, mask=mask, cache=cache, seen=shown))
-    assert (torch.cat(parts, dim=1) - whole).abs().max() < 1e-5
 
 
 def test_positions_are_those_of_the_squares_of_the_family(policy):

@@ -150,9 +150,7 @@ def test_a_conversation_read_piece_by_piece_is_the_one_read_whole(member, inputs
     batch, cache, cut = lay_out([inputs]), _Cache(), len(inputs.ids) - 5
     with torch.no_grad():
         seen = () if inputs.grid is None else family.see(model, inputs.pixel_values, inputs.grid)
-        whole = family.hidden(
-            model, batch.ids, batch.positions, borders=batch.borders, longest=batch.longest, seen=seen
-        )
+        whole = family.hidden(model, batch.ids, batch.positions, batch.row, seen)
         parts = []
         for place, shown in ((slice(0, cut), seen), (slice(cut, None), ())):
             ids, positions = batch.ids[:, place], inputs.positions[:, None, place]

@@ -18,7 +18,7 @@ from transformers import (
 
 from eva_lightning.policy.pixels import ImageSettings
 from eva_lightning.policy.positions import mrope_positions
-from eva_lightning.policy.row_share import RowShare
+from eva_lightning.policy.row import Row
 
 Seen = tuple[Tensor, ...]
 """What the vision tower made of some frames, [visual tokens, width]: what stands in the place of the image
@@ -82,17 +82,7 @@ class Family(ABC):
         return mrope_positions(ids, grid, image_token_id, self.images.merge if self.images else 1)
 
     @abstractmethod
-    def hidden(
-        self,
-        model: Any,
-        ids: Tensor,
-        positions: Tensor,
-        *,
-        borders: Tensor,
-        longest: int,
-        seen: Seen = (),
-        share: RowShare | None = None,
-    ) -> Tensor:
+    def hidden(self, model: Any, ids: Tensor, positions: Tensor, row: Row, seen: Seen = ()) -> Tensor:
         """Last hidden states [1, length, width] of trajectories in a row, as the trainer reads them.
 
         Args:
@@ -100,12 +90,8 @@ class Family(ABC):
             ids: Expanded ids, [1, length].
             positions: Text positions, which begin again with each trajectory, and the three of `positions`
                 above, [4, 1, length].
-            borders: Where each trajectory begins, and where the last one ends.
-            longest: Tokens of the longest one.
+            row: Where each trajectory begins, and who reads it with us; its `words` are for `attention`.
             seen: What the image tokens stand for.
-            share: Who reads the row with us: ids and positions are our part of it.
-
-        `attention` must hear of borders, longest and share: `as_a_row` spells them for it.
         """
 
     @abstractmethod
@@ -133,14 +119,3 @@ class Family(ABC):
             cache: What was read before, and where this is added.
             seen: What the new image tokens stand for.
         """
-
-
-def as_a_row(borders: Tensor, longest: int, share: RowShare | None) -> dict[str, Any]:
-    """What transformers hands on, through all layers, to `attention`."""
-    return {
-        "cu_seq_lens_q": borders,
-        "cu_seq_lens_k": borders,
-        "max_length_q": longest,
-        "max_length_k": longest,
-        "share": share,
-    }

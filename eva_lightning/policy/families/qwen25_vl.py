@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 
 from eva_lightning.policy.attention import BY_TRAJECTORY
-from eva_lightning.policy.families.base import Family, Seen, as_a_row
+from eva_lightning.policy.families.base import Family, Seen
 from eva_lightning.policy.pixels import ImageSettings
-from eva_lightning.policy.row_share import RowShare
+from eva_lightning.policy.row import Row
 
 
 class Qwen25VL(Family):
@@ -39,17 +39,7 @@ class Qwen25VL(Family):
     def tower(self, model: Any) -> nn.Module:
         return cast(nn.Module, model.model.visual)
 
-    def hidden(
-        self,
-        model: Any,
-        ids: Tensor,
-        positions: Tensor,
-        *,
-        borders: Tensor,
-        longest: int,
-        seen: Seen = (),
-        share: RowShare | None = None,
-    ) -> Tensor:
+    def hidden(self, model: Any, ids: Tensor, positions: Tensor, row: Row, seen: Seen = ()) -> Tensor:
         unmasked = model.config._attn_implementation == BY_TRAJECTORY  # others make a mask of the positions
         states: Tensor = model.model(
             input_ids=ids,
@@ -57,7 +47,7 @@ class Qwen25VL(Family):
             attention_mask={"full_attention": None} if unmasked else None,
             mm_encoder_outputs={"image": SimpleNamespace(pooler_output=seen)} if seen else None,
             use_cache=False,
-            **as_a_row(borders, longest, share),
+            **row.words,
         ).last_hidden_state
         return states
 

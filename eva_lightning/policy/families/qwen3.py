@@ -8,8 +8,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, Qwen3ForCausalLM
 
 from eva_lightning.policy.attention import BY_TRAJECTORY
-from eva_lightning.policy.families.base import Family, Seen, as_a_row
-from eva_lightning.policy.row_share import RowShare
+from eva_lightning.policy.families.base import Family, Seen
+from eva_lightning.policy.row import Row
 
 
 class Qwen3(Family):
@@ -29,24 +29,14 @@ class Qwen3(Family):
     def tower(self, model: Any) -> None:
         return None
 
-    def hidden(
-        self,
-        model: Any,
-        ids: Tensor,
-        positions: Tensor,
-        *,
-        borders: Tensor,
-        longest: int,
-        seen: Seen = (),
-        share: RowShare | None = None,
-    ) -> Tensor:
+    def hidden(self, model: Any, ids: Tensor, positions: Tensor, row: Row, seen: Seen = ()) -> Tensor:
         unmasked = model.config._attn_implementation == BY_TRAJECTORY  # others make a mask of the positions
         states: Tensor = self.decoder(model)(
             input_ids=ids,
             position_ids=positions[0],
             attention_mask={"full_attention": None} if unmasked else None,
             use_cache=False,
-            **as_a_row(borders, longest, share),
+            **row.words,
         ).last_hidden_state
         return states
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Qwen3VLForConditionalGeneration
 
 from eva_lightning.policy.attention import BY_TRAJECTORY
-from eva_lightning.policy.families.base import Family, Seen, as_a_row
+from eva_lightning.policy.families.base import Family, Seen
 from eva_lightning.policy.pixels import ImageSettings
-from eva_lightning.policy.row_share import RowShare
+from eva_lightning.policy.row import Row
 
 
 class Qwen3VL(Family):
@@ -32,17 +32,7 @@ class Qwen3VL(Family):
     def tower(self, model: Any) -> nn.Module:
         return cast(nn.Module, model.model.visual)
 
-    def hidden(
-        self,
-        model: Any,
-        ids: Tensor,
-        positions: Tensor,
-        *,
-        borders: Tensor,
-        longest: int,
-        seen: Seen = (),
-        share: RowShare | None = None,
-    ) -> Tensor:
+    def hidden(self, model: Any, ids: Tensor, positions: Tensor, row: Row, seen: Seen = ()) -> Tensor:
         # Without text positions it makes no mask of them, which our kernel has no need of.
         unmasked = model.config._attn_implementation == BY_TRAJECTORY
         states: Tensor = model.model(
@@ -50,7 +40,7 @@ class Qwen3VL(Family):
             position_ids=positions[1:] if unmasked else positions,
             mm_encoder_outputs={"image": _as_the_tower_says(seen)} if seen else None,
             use_cache=False,
-            **as_a_row(borders, longest, share),
+            **row.words,
         ).last_hidden_state
         return states
 
