@@ -4,7 +4,7 @@
 overview of eight frames tells about when, one call of the tool brings ten frames of the range that it names.
 Beside it, from the same policies and for the same number of steps:
 
-* without the tool: from the same reading lesson, SFT on a teacher who answers by the overview, then DGRPO;
+* without the tool: from the same lessons, SFT on a teacher who answers by the overview, then DGRPO;
 * GRPO in place of DGRPO, from the same SFT.
 
 The questions are a mixture: easy where the scene lasts two or more of the overview's steps, hard where it
@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,19 +26,20 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from recorded import front
+from recorded import cpu_minutes, front
 
-from eva_lightning.commands.courses import GROUNDER, GROUNDING
+from eva_lightning.commands.courses.grounder import GROUNDER, GROUNDING, to_train
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.data.synthesis.grounding import Grounder
 from eva_lightning.data.synthesis.world import load_world
-from eva_lightning.files.store import portable, read, write
+from eva_lightning.files.store import located, portable, read, write
 from eva_lightning.records import Trajectory
 from eva_lightning.reports.summary import summarize, table
 from eva_lightning.scoring import score
 
 NO_TOOL = "--model.agent.tools=[]"
 TITLES = {
+    "rehearsal": "rehearsals",
     "sft": "SFT",
     "dgrpo": "DGRPO",
     "overview": "DGRPO without the tool",
@@ -57,11 +57,12 @@ def run(seed: int, folder: Path) -> dict[str, Any]:
         began = cpu_minutes()
         eva(["demo", "--agent", "vital", "--out", str(demo), "--seed", str(seed)])
         spent.write_text(json.dumps(round(cpu_minutes() - began, 1)))
+    examine(demo / "rehearsal", demo, seed, ())
     without_tool(demo, folder, seed)
     examine(folder / "overview", demo, seed, ("--agent.tools=[]",))
     if not (folder / "grpo" / "export" / "final").exists():
         words = stage("dgrpo", demo / "sft", folder / "grpo", seed)
-        eva([*words, f"--data.tasks={demo / 'world'}", "--model.advantage=GRPOAdvantage"])
+        eva([*words, f"--data.tasks={demo / 'world' / 'parts.jsonl'}", "--model.advantage=GRPOAdvantage"])
     examine(folder / "grpo", demo, seed, ())
     return found_in(seed, folder)
 
@@ -70,6 +71,7 @@ def found_in(seed: int, folder: Path) -> dict[str, Any]:
     """The record of what was examined so far, and of teachers who read without a mistake."""
     demo = folder / "demo"
     places = {arm: demo / "held_out" / f"{arm}.jsonl" for arm in ("sft", "dgrpo")}
+    places["rehearsal"] = demo / "rehearsal" / "held_out.jsonl"
     places |= {arm: folder / arm / "held_out.jsonl" for arm in ("overview", "grpo")}
     found: dict[str, Any] = {
         "seed": seed,
@@ -85,25 +87,26 @@ def found_in(seed: int, folder: Path) -> dict[str, Any]:
     return found
 
 
-def cpu_minutes() -> float:
-    """What the commands that ran so far took of one core; the clock would count our neighbours, too."""
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (spent.ru_utime + spent.ru_stime) / 60
-
-
 def without_tool(demo: Path, folder: Path, seed: int) -> None:
     """The arm that answers by the overview alone: taught, then rewarded, as long as the other one."""
     lessons = demo / "world" / "overview.jsonl"
     if not lessons.exists():
         files = load_world(demo / "world")
+        pieces, asked = to_train(files.trained_on, seed, 1.0)
+        tasks = [located(task, demo / "world") for task in asked]
         agent = replace(GROUNDING, tools=[])
         assert agent.dialect is not None
-        teacher = Grounder(files.scripts, files.tasks, agent.dialect, tool=False)
-        made = teach("overview", teacher, files.tasks, 4, agent, seed)
+        teacher = Grounder(pieces, tasks, agent.dialect, tool=False)
+        made = teach("overview", teacher, tasks, 1, agent, seed)
         write(lessons, [portable(one, demo / "world") for one in made])
     for name, before, out, data in (
-        ("sft", demo / "reading", folder / "overview_sft", f"--data.trajectories={lessons}"),
-        ("dgrpo", folder / "overview_sft", folder / "overview", f"--data.tasks={demo / 'world'}"),
+        ("sft", demo / "rehearsal", folder / "overview_sft", f"--data.trajectories={lessons}"),
+        (
+            "dgrpo",
+            folder / "overview_sft",
+            folder / "overview",
+            f"--data.tasks={demo / 'world' / 'parts.jsonl'}",
+        ),
     ):
         if not (out / "export" / "final").exists():
             eva([*stage(name, before, out, seed), data, NO_TOOL])
@@ -224,4 +227,4 @@ def show(runs: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    front(__file__, __doc__, 25, run, show, combined)
+    front(__file__, __doc__, 55, run, show, combined)

@@ -10,12 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from recorded import front
+from recorded import cpu_minutes, front
 
 from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
@@ -28,10 +27,10 @@ MEASURES = ("accuracy", "rounds", "frames", "visual_tokens")
 def run(seed: int, folder: Path) -> dict[str, Any]:
     """One demo from nothing: its minutes, and what each stage is worth."""
     shutil.rmtree(folder, ignore_errors=True)
-    began = time.perf_counter()
+    began = cpu_minutes()
     command = [sys.executable, "-m", "eva_lightning", "demo", "--out", str(folder), "--seed", str(seed)]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    found: dict[str, Any] = {"seed": seed, "minutes": (time.perf_counter() - began) / 60}
+    found: dict[str, Any] = {"seed": seed, "minutes": round(cpu_minutes() - began, 1)}
     for stage in STAGES:
         found[stage] = _measured(folder / "held_out" / f"{stage}.jsonl")
         found[stage]["greedy_accuracy"] = _measured(folder / "greedy" / f"{stage}.jsonl")["accuracy"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,12 @@ from typing import Any
 
 Runs = list[dict[str, Any]]
 """What was found, a dict for each seed."""
+
+
+def cpu_minutes() -> float:
+    """What the commands that ran so far took of one core; the clock would count our neighbours, too."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (spent.ru_utime + spent.ru_stime) / 60
 
 
 def front(

@@ -15,10 +15,11 @@ from eva_lightning.agent.config import AgentConfig, default_dialect
 from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.rollout import jobs_for, rollout
 from eva_lightning.commands.arguments import run_command
-from eva_lightning.data.synthesis.families import FAMILIES, SIGHT
+from eva_lightning.data.synthesis.families import SIGHT
 from eva_lightning.data.synthesis.script import ScriptSettings
-from eva_lightning.data.synthesis.sloppy import SloppyTeacher
-from eva_lightning.data.synthesis.teachers import Oracle
+from eva_lightning.data.synthesis.searcher import Searcher
+from eva_lightning.data.synthesis.searches import ALL_FAMILIES
+from eva_lightning.data.synthesis.sloppy_searcher import SloppySearcher
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.base import Context
 from eva_lightning.engines.scripted_engine import ScriptedEngine
@@ -78,9 +79,9 @@ def world(
         seed: Dice; the same seed makes the same world.
         settings: Length, size and pace of the clips.
     """
-    unknown = [family for family in families or () if family not in FAMILIES]
+    unknown = [family for family in families or () if family not in ALL_FAMILIES]
     if unknown:
-        raise UsageError(f"there is no question family {unknown[0]!r}; there are {', '.join(FAMILIES)}")
+        raise UsageError(f"there is no question family {unknown[0]!r}; there are {', '.join(ALL_FAMILIES)}")
     if not 0 <= held_out <= videos or videos < 1 or not 0 <= sloppy <= 1:
         raise UsageError(
             f"videos {videos}, held_out {held_out}, sloppy {sloppy}: want 1 or more videos, at most "
@@ -103,8 +104,8 @@ def world(
         dialect = default_dialect(seconds=True)
         everyone = files.tasks + files.held_out
         teachers: dict[str, Callable[[Context], str]] = {
-            "oracle": Oracle(files.scripts, everyone, dialect),
-            "sloppy": SloppyTeacher(files.scripts, everyone, dialect, seed, rate=sloppy),
+            "oracle": Searcher(files.scripts, everyone, dialect),
+            "sloppy": SloppySearcher(files.scripts, everyone, dialect, seed, rate=sloppy),
         }
         rows = []
         for name, teacher in teachers.items():

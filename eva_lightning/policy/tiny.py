@@ -55,6 +55,7 @@ def build_tiny(
     vocab: int = 768,
     rows: int | None = None,
     numbers: int = 0,
+    likeness: float = 0.0,
     family: Literal["qwen2_5_vl", "qwen3", "qwen3_vl"] = "qwen2_5_vl",
 ) -> Path:
     """Write a tiny checkpoint of a family to `folder`, the same bytes for the same arguments.
@@ -62,9 +63,12 @@ def build_tiny(
     The tokens are learned from `corpus`; `vocab` counts all of them but whole `numbers`. These, below it, are
     tokens of their own, whose vectors begin as waves of their value, and words are then read and written by
     the same weights: a small policy copies a time in one step, and misses it by little first. 0 leaves digits
-    single, as Qwen's are. `rows` is the height of the head, a multiple of 64; None is that of the tokens,
-    rounded up.
+    single, as Qwen's are. `likeness` is how far attention begins with heads that look for what is like them
+    and pass it on, instead of at random: to find a time and copy it then takes hundreds of steps, and not
+    thousands. `rows` is the height of the head, a multiple of 64; None is that of the tokens, rounded up.
     """
+    if not 0 <= likeness <= 1:
+        raise ValueError(f"likeness is {likeness}: want a share between 0 and 1")
     if hidden % (2 * HEAD):
         raise ValueError(f"hidden is {hidden}: want a multiple of {2 * HEAD}")
     folder = Path(folder)
@@ -75,6 +79,7 @@ def build_tiny(
     config = shape.config(ids, len(tokenizer) if rows is None else rows - 1, hidden, layers)
     config.tie_word_embeddings = numbers > 0
     model = _random_model(shape, config, seed)
+    _liken(model, likeness)
     _number(model, [tokenizer.get_vocab()[str(number)] for number in range(numbers)])
     model.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
@@ -131,6 +136,33 @@ def _random_model(shape: Shape, config: PreTrainedConfig, seed: int) -> PreTrain
             elif name.endswith("bias"):
                 weight.zero_()
     return model
+
+
+def _liken(model: PreTrainedModel, likeness: float) -> None:
+    """Draw the questions of each head towards its keys, and its output towards its values turned back.
+
+    Trained models end up like that (mimetic initialisation); a tiny one takes thousands of steps to get
+    there.
+    """
+    for layer in model.get_decoder().layers:  # type: ignore[no-untyped-call]
+        heads = layer.self_attn
+        with torch.no_grad():
+            for query, out, key, value in zip(
+                heads.q_proj.weight.split(HEAD),
+                heads.o_proj.weight.split(HEAD, dim=1),
+                _shared(heads.k_proj.weight, heads.q_proj.weight),
+                _shared(heads.v_proj.weight, heads.q_proj.weight),
+                strict=True,
+            ):
+                query.lerp_(key, likeness)
+                out.lerp_(value.T, likeness)
+
+
+def _shared(weight: Tensor, queries: Tensor) -> list[Tensor]:
+    """For each head that asks, the part of the weight that it shares with its neighbours."""
+    parts, heads = len(weight) // HEAD, len(queries) // HEAD
+    places = [head * parts // heads * HEAD for head in range(heads)]
+    return [weight[place : place + HEAD] for place in places]
 
 
 def _number(model: PreTrainedModel, ids: list[int]) -> None:

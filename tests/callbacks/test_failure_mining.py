@@ -318,7 +318,7 @@ def test_an_author_at_work_when_training_ends_is_left_and_that_is_told(
         run(world, tiny_folder, tmp_path, mining, iterations=3, quiet=False)
         work = [one for one in threading.enumerate() if one.name.startswith(("background", "server-engine"))]
         for one in work:
-            one.join(20)  # the teacher would be waited for five minutes
+            one.join(100)  # the teacher would be waited for five minutes
     assert not any(one.is_alive() for one in work)
     (said,) = [str(one.message) for one in told if "FailureMining" in str(one.message)]
     assert "asked after iteration 2, was still at work after 0.2 s and was left" in said

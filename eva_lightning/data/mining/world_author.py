@@ -16,10 +16,11 @@ from eva_lightning.agent.rollout import derive_seed
 from eva_lightning.agent.worlds.base import World
 from eva_lightning.data.mining.author import Rejected, TaskAuthor, Written
 from eva_lightning.data.mining.causes import Cluster, Failure, clustered, shares
-from eva_lightning.data.synthesis.families import FAMILIES, SUBJECTS
+from eva_lightning.data.synthesis.families import SUBJECTS
 from eva_lightning.data.synthesis.questions import ask
 from eva_lightning.data.synthesis.render import render
 from eva_lightning.data.synthesis.script import MARGIN, Script, ScriptSettings, write_script
+from eva_lightning.data.synthesis.searches import ALL_FAMILIES
 from eva_lightning.data.synthesis.world import SCRIPTS
 from eva_lightning.engines.single_turn import unheard
 from eva_lightning.faults import UsageError
@@ -65,9 +66,9 @@ class WorldAuthor(TaskAuthor):
     def write(
         self, failures: Sequence[Failure], count: int, seed: int, progress: Callable[[int], None] = unheard
     ) -> Written:
-        clusters = [one for one in clustered(failures) if one.source in FAMILIES]
+        clusters = [one for one in clustered(failures) if one.source in ALL_FAMILIES]
         if not clusters:
-            known = ", ".join(FAMILIES)
+            known = ", ".join(ALL_FAMILIES)
             reason = f"no failure is of a family of the embedded world ({known})"
             return Written(rejected=(Rejected(cause="nothing to ask", reason=reason),))
         settings = self.settings or _settings_around(clusters)

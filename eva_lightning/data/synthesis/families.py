@@ -1,8 +1,8 @@
 """The families of questions: what each could ask of a script, with the answer, wrong options and evidence.
 
-A family is a function from a script to sketches; a new one is a function and a line in `FAMILIES`. Times are
-plain whole seconds, never within a second of an event's border, so that a frame beside the asked second
-still proves. Nothing here looks at pixels.
+A family is a function from a script to sketches; a new one is a function and a line in `FAMILIES`. Those that
+may need several looks are in `searches.py`. Times are plain whole seconds, never within a second of an
+event's border, so that a frame beside the asked second still proves. Nothing here looks at pixels.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _describe(script: Script, dice: random.Random, _: Subjects) -> Iterator[Sket
         )
 
 
-def _shown(script: Script, traits: tuple[str, ...]) -> dict[tuple[str, ...], list[Event]]:
+def times_shown(script: Script, traits: tuple[str, ...]) -> dict[tuple[str, ...], list[Event]]:
     """For each value of some traits, the events that show it.
 
     Neighbours differ in every trait, so each event that shows it is one time that it is shown.
@@ -137,18 +137,18 @@ def _shown(script: Script, traits: tuple[str, ...]) -> dict[tuple[str, ...], lis
     return found
 
 
-def _once(script: Script, traits: tuple[str, ...]) -> list[tuple[dict[str, str], Event]]:
+def shown_once(script: Script, traits: tuple[str, ...]) -> list[tuple[dict[str, str], Event]]:
     """Subjects that are shown exactly once, with their event."""
     return [
         (dict(zip(traits, values, strict=True)), events[0])
-        for values, events in _shown(script, traits).items()
+        for values, events in times_shown(script, traits).items()
         if len(events) == 1
     ]
 
 
 def _when(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Sketch]:
     """From when to when. Not asked of the last event, whose end can not be seen."""
-    for subject, event in (pair for traits in subjects for pair in _once(script, traits)):
+    for subject, event in (pair for traits in subjects for pair in shown_once(script, traits)):
         if event is script.events[-1]:
             continue
         others = [_interval(other) for other in script.events if other is not event]
@@ -165,13 +165,13 @@ def _interval(event: Event) -> Answer:
     return Answer(kind="interval", value=(float(event.start), float(event.end)))
 
 
-def _order(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Sketch]:
+def which_first(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Sketch]:
     """Two subjects of the same traits, each shown once.
 
     The order in which the question names them is a toss.
     """
     for traits in subjects:
-        for (first, early), (second, late) in combinations(_once(script, traits), 2):
+        for (first, early), (second, late) in combinations(shown_once(script, traits), 2):
             pair = [first, second]
             dice.shuffle(pair)
             yield Sketch(
@@ -184,14 +184,14 @@ def _order(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[
             )
 
 
-def _count(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Sketch]:
+def how_many(script: Script, dice: random.Random, subjects: Subjects) -> Iterator[Sketch]:
     """One question for each number that occurs.
 
     Most things are shown once, and "1" must not become a habit.
     """
     by_number: dict[int, list[tuple[dict[str, str], list[Event]]]] = {}
     for traits in subjects:
-        for values, events in _shown(script, traits).items():
+        for values, events in times_shown(script, traits).items():
             by_number.setdefault(len(events), []).append((dict(zip(traits, values, strict=True)), events))
     for number, found in sorted(by_number.items()):
         subject, events = dice.choice(found)
@@ -227,13 +227,16 @@ def _sound(script: Script, dice: random.Random, _: Subjects) -> Iterator[Sketch]
             )
 
 
-FAMILIES: dict[str, Callable[[Script, random.Random, Subjects], Iterator[Sketch]]] = {
+Family = Callable[[Script, random.Random, Subjects], Iterator[Sketch]]
+"""All that could be asked of a script; `Subjects` are the traits that may be asked about."""
+
+FAMILIES: dict[str, Family] = {
     "colour_at": _colour_at,
     "shape_at": _shape_at,
     "mark_at": _mark_at,
     "when": _when,
-    "order": _order,
-    "count": _count,
+    "order": which_first,
+    "count": how_many,
     "describe": _describe,
     "sound": _sound,
 }

@@ -1,10 +1,11 @@
 """Grounding: teachers of an agent that sees an overview, looks into one range, and says from when to when.
 
-They play `when` questions about backgrounds. Each thought says what the frames before it show, in one form:
-"red from 61 to 122 after 46" is the first frame that shows red, the first one past it, and the last one
-before it. A tiny policy learns to read that off labelled frames, and to copy its numbers into a call or an
-answer; it could not learn to compute. The good teacher looks from the last frame before to the first one
-past; its bad sibling looks in the wrong place, or not closely, and is as sure.
+They play `when` questions about backgrounds. Each thought first reads the newest frames one by one and marks
+where the colour of the question begins and where it is over; then it says that in one form: "red from 61 to
+122 after 46" is the first frame that shows red, the first one past it, and the last one before it. A tiny
+policy learns to read a row of labelled frames, to find the marks in what it wrote, and to copy the numbers
+beside them into a call or an answer; it could not learn to compute. The good teacher looks from the last
+frame before to the first one past; its bad sibling looks in the wrong place, or not closely, and is as sure.
 """
 
 from __future__ import annotations
@@ -51,6 +52,22 @@ class Bounds:
         return f"{self.colour} from {self.first} to {self.past} after {self.before}"
 
 
+def read_row(frames: Iterable[FrameRef], script: Script, asked: str) -> str:
+    """What labelled frames show, one by one; where the asked background begins it says from, past its end to.
+
+    For frames at 0, 40 and 80 and "red": "0 blue 40 red from 80 cyan to".
+    """
+    words: list[str] = []
+    here = False
+    for frame in frames:
+        colour = script.at(frame.time).see.background
+        words += [str(round(frame.time)), colour]
+        if here != (colour == asked):
+            here = not here
+            words.append("from" if here else "to")
+    return " ".join(words)
+
+
 def all_bounds(frames: Sequence[FrameRef], script: Script, end: float) -> list[Bounds]:
     """The bounds of every background that these frames show in one stretch, in order.
 
@@ -95,18 +112,19 @@ class Grounder(Oracle):
         return self.look(found.before, found.past, words)
 
     def seen(self, context: Context, task: Task, script: Script) -> tuple[Bounds, str]:
-        """What the newest frames tell, and in words; if they do not show it, the whole of what was seen."""
+        """What the newest frames tell, and the thought; where they do not show it, all that was looked at."""
         newest = max(place for place, message in enumerate(context.messages) if message.frames)
         frames = context.messages[newest].frames
         asked = self.dialect.parse(context.messages[newest - 1].text).calls
         end = round(float(str(asked[0].arguments["end_time"]))) if asked else script.told
         colour = task.extra["look_for"][0]["background"]
+        row = read_row(frames, script, colour)
         for found in all_bounds(frames, script, end):
             if found.colour == colour:
-                return found, found.words
+                return found, f"{row}: {found.words}"
         start = round(frames[0].time)
         nowhere = Bounds(colour=colour, first=start, last=end, past=end, before=start)
-        return nowhere, f"{colour} nowhere from {start} to {end}"
+        return nowhere, f"{row}: {colour} nowhere from {start} to {end}"
 
     def look(self, start: int, end: int, words: str) -> str:
         """A turn that calls."""

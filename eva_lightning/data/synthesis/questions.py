@@ -1,7 +1,8 @@
 """Questions about a script whose answers, and the seconds that prove them, are known.
 
-The families (`families.py`) list what could be asked of a clip; `ask` draws some of it and puts each sketch
-as a multiple choice or as an open question. Nothing but `Task.answer` and `Task.extra` tells the answer.
+The families (`families.py`, `searches.py`) list what could be asked of a clip; `ask` draws some of it and
+puts each sketch as a multiple choice or as an open question. Nothing but `Task.answer` and `Task.extra` tells
+the answer.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from eva_lightning.data.synthesis.families import FAMILIES, OPTIONS, SIGHT, SUBJECTS, Sketch
+from eva_lightning.data.synthesis.families import OPTIONS, SIGHT, SUBJECTS, Sketch
 from eva_lightning.data.synthesis.script import Script
+from eva_lightning.data.synthesis.searches import ALL_FAMILIES
 from eva_lightning.records import Answer, Clip, Task, letters
 from eva_lightning.scoring import canonical
 
@@ -33,10 +35,10 @@ def ask(
     """
     tasks = []
     for family in SIGHT if families is None else families:
-        if family not in FAMILIES:
-            raise ValueError(f"there is no family {family!r}; there are {', '.join(FAMILIES)}")
+        if family not in ALL_FAMILIES:
+            raise ValueError(f"there is no family {family!r}; there are {', '.join(ALL_FAMILIES)}")
         dice = random.Random(f"ask/{seed}/{script.id}/{family}")
-        sketches = list(FAMILIES[family](script, dice, [tuple(traits) for traits in subjects]))
+        sketches = list(ALL_FAMILIES[family](script, dice, [tuple(traits) for traits in subjects]))
         dice.shuffle(sketches)
         turn = dice.randrange(OPTIONS * (OPTIONS - 1))
         for number, sketch in enumerate(sketches[:per_family]):

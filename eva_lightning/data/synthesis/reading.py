@@ -83,7 +83,7 @@ def find(task: Task, script: Script, seen: Sequence[Sight], shortest: int) -> In
     return _find_at(task, seen)
 
 
-def _label(time: float) -> int:
+def label(time: float) -> int:
     """The whole second by which a dialect calls a frame: just before a second belongs to it."""
     return int(time + 0.05)
 
@@ -94,7 +94,7 @@ def _find_at(task: Task, seen: Sequence[Sight]) -> Insight:
     traits = task.extra["read"]
     value = nearest.scene.sentence if len(traits) > 1 else str(getattr(nearest.scene, traits[0]))
     return Insight(
-        value=value, proven=abs(nearest.time - second) <= 1, words=f"{value} at second {_label(nearest.time)}"
+        value=value, proven=abs(nearest.time - second) <= 1, words=f"{value} at second {label(nearest.time)}"
     )
 
 
@@ -106,7 +106,7 @@ def _find_first(task: Task, seen: Sequence[Sight]) -> Insight:
     met = sorted((time, name) for name, time in firsts.items() if time < math.inf)
     if not met:
         return NOTHING
-    words = ", ".join(f"{name} at second {_label(time)}" for time, name in met)
+    words = ", ".join(f"{name} at second {label(time)}" for time, name in met)
     return Insight(value=met[0][1], proven=len(met) == len(firsts), words=words)
 
 
@@ -115,7 +115,7 @@ def _find_number(task: Task, script: Script, seen: Sequence[Sight], shortest: in
     (subject,) = task.extra["look_for"]
     hits = [shows(sight.scene, subject) for sight in seen]
     begins = [
-        _label(sight.time)
+        label(sight.time)
         for before, hit, sight in zip([False, *hits], hits, seen, strict=False)
         if hit and not before
     ]

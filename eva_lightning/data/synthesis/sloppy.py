@@ -70,7 +70,7 @@ class SloppyTeacher(Oracle):
             return super().__call__(context)
         if mistake == "garbled":
             right = super().__call__(context)
-            return f"Reflection: my call was malformed. {right}" if said else _garble(right)
+            return f"Reflection: my call was malformed. {right}" if said else garble(right)
         dice = self._dice(context)
         if mistake == "guess":
             return self.guess(task, NOTHING, dice)
@@ -124,19 +124,19 @@ class SloppyTeacher(Oracle):
             return PlannedLook(start=0, end=script.told, nframes=dice.randint(2, 3), resize=right.resize)
         if mistake == "blurred":
             return replace(right, resize=min(resize_for(task, script) / 4, 0.125))
-        start = _elsewhere(task, script, dice)
+        start = elsewhere(task, script, dice)
         width = 0 if right.start == right.end else 2
         return replace(right, start=start, end=start + width, nframes=min(right.nframes, 3))
 
     def _listen_elsewhere(self, task: Task, script: Script, said: int, dice: random.Random) -> str:
-        start = _elsewhere(task, script, dice)
+        start = elsewhere(task, script, dice)
         if said == 0:
             call = self.dialect.call("listen", start_time=start, end_time=start + 2)
             return f"Plan: listen from {start} to {start + 2}.\n{call}"
         return self.guess(task, heard(task, script, start, start + 2), dice)
 
 
-def _elsewhere(task: Task, script: Script, dice: random.Random) -> int:
+def elsewhere(task: Task, script: Script, dice: random.Random) -> int:
     """The begin of a window of two seconds outside the evidence, if there is one."""
     starts = [
         start
@@ -146,7 +146,7 @@ def _elsewhere(task: Task, script: Script, dice: random.Random) -> int:
     return dice.choice(starts or [0])
 
 
-def _garble(turn: str) -> str:
+def garble(turn: str) -> str:
     """A turn whose call is no longer well-formed: its last closing brace is lost."""
     head, brace, tail = turn.rpartition("}")
     return head + tail if brace else turn[: -len(turn) // 3]

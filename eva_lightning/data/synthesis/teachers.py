@@ -63,14 +63,16 @@ class Oracle:
         *,
         call_budget: int = CALL_BUDGET,
         patience: int = 6,
+        shortest: int | None = None,
     ) -> None:
+        """`shortest` is how many seconds the shortest event of the world lasts; None asks the scripts."""
         self.scripts = {script.id: script for script in scripts}
         self.tasks = {task.id: task for task in tasks}
         self.dialect = dialect
         self.call_budget = call_budget
         self.patience = patience  # turns after which it answers with what it has, so that no loop is endless
         # Scans look more often than the shortest event of the whole world lasts: a habit that can be learned.
-        self.shortest = min(script.shortest for script in self.scripts.values())
+        self.shortest = shortest or min(script.shortest for script in self.scripts.values())
 
     def __call__(self, context: Context) -> str:
         task, script, said = self.place(context)
@@ -170,7 +172,11 @@ def resize_for(task: Task, script: Script) -> float:
     traits = task.extra.get("read", ())
     if "mark" in traits:
         return 1.0
-    side = PATCH if set(traits) <= {"background"} else SHAPE_SIDE
+    return resize_to(PATCH if set(traits) <= {"background"} else SHAPE_SIDE, script)
+
+
+def resize_to(side: int, script: Script) -> float:
+    """The value of `resize` for the smallest frames whose shorter side is so many pixels."""
     return next(r for r in LADDER if round(min(script.height, script.width) * r / PATCH) * PATCH >= side)
 
 
@@ -180,9 +186,14 @@ def frame_tokens(script: Script, resize: float) -> int:
     return rows * columns + FRAME_TEXT
 
 
+def frame_size(look: PlannedLook) -> str:
+    """The size of its frames, in a word."""
+    return "small" if look.resize <= 0.25 else "medium" if look.resize < MARK_SCALE else "large"
+
+
 def planned(look: PlannedLook) -> str:
     """A look in words."""
-    size = "small" if look.resize <= 0.25 else "medium" if look.resize < MARK_SCALE else "large"
+    size = frame_size(look)
     if look.nframes == 1:
         return f"one {size} frame at second {(look.start + look.end) / 2:g}"
     return f"{look.nframes} {size} frames from {look.start:g} to {look.end:g}"

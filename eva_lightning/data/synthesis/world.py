@@ -43,6 +43,12 @@ class WorldFiles:
     held_out: tuple[Task, ...] = ()
     """Questions about clips that no training task shows."""
 
+    @property
+    def trained_on(self) -> tuple[Script, ...]:
+        """The scripts of clips that no held-out question shows."""
+        kept = {clip.id for task in self.held_out for clip in task.clips}
+        return tuple(script for script in self.scripts if script.id not in kept)
+
 
 def build_world(
     folder: str | Path,

@@ -9,7 +9,7 @@ import pytest
 
 from eva_lightning.agent.rollout import jobs_for, rollout
 from eva_lightning.agent.worlds.video_world import VideoWorld
-from eva_lightning.commands.courses import GROUNDING, grounding_world
+from eva_lightning.commands.courses.grounder import GROUNDING, grounding_world
 from eva_lightning.data.synthesis.grounding import Grounder, SloppyGrounder, all_bounds
 from eva_lightning.data.synthesis.picture import PAINT
 from eva_lightning.data.synthesis.script import Event, Scene, Script
