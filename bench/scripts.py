@@ -2,104 +2,58 @@
 
 A tiny text model learns by SFT from a sloppy teacher and by GRPO, both in a `ScriptWorld`; then it answers
 questions about clips that no training task shows: there, where a describer forgets and errs, and on the mp4
-files of the same scripts, told by who reads their pixels. `--rerun` trains anew; `--seeds` are its dice.
+files of the same scripts, told by who reads their pixels. Beside it, iterations of GRPO an hour in words and
+on videos that a tiny vision model tells of. `--rerun` trains anew; `--seeds` are its dice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
-from itertools import product
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from describer import SIDE, Eyes
 from recorded import front
 
-from eva_lightning.agent import AgentConfig, Limits, World, jobs_for, rollout
-from eva_lightning.agent.dialects.react import ReActDialect
+from eva_lightning.agent import World, jobs_for, rollout
 from eva_lightning.agent.small_talk import agent_text
-from eva_lightning.agent.tools.observe import Observe
 from eva_lightning.agent.worlds.described import Described
 from eva_lightning.agent.worlds.noisy import Noisy
-from eva_lightning.agent.worlds.script_world import ScriptWorld, Sighting, told
 from eva_lightning.agent.worlds.video_world import VideoWorld
-from eva_lightning.data.synthesis.in_words import in_words
-from eva_lightning.data.synthesis.picture import draw
+from eva_lightning.commands.courses.questioner import DIALECT, QUESTIONER, WORDS, questioner, world_of_words
 from eva_lightning.data.synthesis.render import render
-from eva_lightning.data.synthesis.script import (
-    BACKGROUNDS,
-    INKS,
-    MARKS,
-    SHAPES,
-    Scene,
-    ScriptSettings,
-    write_script,
-)
-from eva_lightning.data.synthesis.two_clips import WordTeacher, two_clips
-from eva_lightning.data.synthesis.world import clip_seed
-from eva_lightning.engines.base import Context, Engine, Sampling, Utterance
+from eva_lightning.data.synthesis.script import Script
+from eva_lightning.data.synthesis.two_clips import WordTeacher
+from eva_lightning.data.synthesis.world import HELD_OUT, SCRIPTS, load_tasks
+from eva_lightning.engines.base import Engine
 from eva_lightning.engines.scripted_engine import ScriptedEngine
 from eva_lightning.engines.transformers_engine import TransformersEngine
-from eva_lightning.files.store import located, write
+from eva_lightning.files.store import read, write
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import PATCH, Task, Trajectory
 from eva_lightning.reports.summary import summarize, table
-from eva_lightning.video.decoder import Pixels
 from eva_lightning.video.frame_store import FrameStore
 
-SETTINGS = ScriptSettings(duration=(40, 90), height=112, width=112, cues=0.0)
-TRAIN, HELD_OUT, QUESTIONS, ATTEMPTS = 40, 12, 100, 4
+ATTEMPTS = 4
 NOISE = {"forget": 0.1, "paraphrase": 0.2, "wrong": 0.1}
-SIDE = 112
-"""Pixels of a frame's side, in the videos and as it is read."""
+TOLD = 256
+"""Tokens that the vision model writes of one call: a few sentences."""
 STAGES = ("sft", "grpo")
 WORLDS = ("script", "noisy", "rendered")
-DIALECT = ReActDialect(system="Answer in JSON.", explain_tools=False, decimals=0)
-LIMITS = Limits(turns=3, turn_tokens=112, total_tokens=1024)
-
-
-class Eyes(Engine):
-    """Sees what an embedded clip shows: of all pictures that there can be, the nearest to the pixels."""
-
-    def __init__(self) -> None:
-        self._names = list(product(BACKGROUNDS, SHAPES, INKS))
-        scenes = [Scene(background=b, shape=s, ink=i, mark="rows") for b, s, i in self._names]
-        self._pictures = np.stack([self._flat(draw(scene, SIDE, SIDE)) for scene in scenes])
-        plates = [[draw(replace(scenes[0], mark=mark), SIDE, SIDE, n) for n in range(16)] for mark in MARKS]
-        self._plates = np.stack([np.mean([self._plate(one) for one in drawn], axis=0) for drawn in plates])
-
-    async def write(self, context: Context, sampling: Sampling) -> Utterance:
-        return Utterance(text=await asyncio.to_thread(self._tell, context))
-
-    def _tell(self, context: Context) -> str:
-        frames = context.messages[0].frames
-        return told(Sighting(one.clip, one.time, self._words(context.pixels(one))) for one in frames)
-
-    def _words(self, pixels: Pixels) -> str:
-        background, shape, ink = self._names[self._nearest(self._pictures, self._flat(pixels))]
-        mark = MARKS[self._nearest(self._plates, self._plate(pixels))]
-        return Scene(background=background, shape=shape, ink=ink, mark=mark).sentence
-
-    @staticmethod
-    def _nearest(rows: NDArray[np.float32], one: NDArray[np.float32]) -> int:
-        return int(((rows - one) ** 2).sum(1).argmin())
-
-    @staticmethod
-    def _flat(pixels: Pixels) -> NDArray[np.float32]:
-        return pixels[::2, ::2].astype(np.float32).ravel()
-
-    @staticmethod
-    def _plate(pixels: Pixels) -> NDArray[np.float32]:
-        return pixels[-PATCH:, -PATCH:].mean(-1).astype(np.float32).ravel()
+TIMED = 8
+"""Iterations of which the speed is taken."""
+HERE = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+"""Variables of a command: it finds the describer beside this file."""
 
 
 def run(seed: int, folder: Path) -> dict[str, Any]:
@@ -113,58 +67,41 @@ def run(seed: int, folder: Path) -> dict[str, Any]:
     for stage in STAGES:
         found[stage] = {world: examine(folder, stage, world, held_out, seed) for world in WORLDS}
     found["calls_per_second"] = {world: pace(folder, world, held_out) for world in ("script", "rendered")}
+    found["iterations_per_hour"] = hourly(folder, seed)
     return found
 
 
 def prepare(folder: Path, seed: int) -> list[Task]:
-    """Scripts in words and as videos, questions, a sloppy teacher's trajectories, a policy of chance."""
-    scripts = [write_script(clip_seed(seed, number), SETTINGS) for number in range(TRAIN + HELD_OUT)]
+    """The demo's world with its clips as videos, too, and policies of chance: one to learn, one to see."""
     world = folder / "world"
-    write(world / "scripts.jsonl", [in_words(script) for script in scripts])
-    for script in scripts[TRAIN:]:
-        render(script, world / "clips" / f"{script.id}.mp4")
-    tasks = two_clips(scripts[:TRAIN], 1600, seed)
-    held_out = two_clips(scripts[TRAIN:], QUESTIONS, seed + 1)
-    write(world / "tasks.jsonl", tasks)
-    write(world / "held_out.jsonl", held_out)
-    teacher = WordTeacher(tasks, DIALECT, seed, sloppy=0.6)
-    made = act(ScriptedEngine(teacher), words(folder), tasks, seed)
+    made = QUESTIONER.prepare(world, seed, 1.0)["sloppy"]
     write(world / "sloppy.jsonl", made)
-    corpus = [message.text for one in made for message in one.messages]
-    build_tiny(
-        folder / "tiny",
-        corpus=[*agent_text(), *corpus],
-        family="qwen3",
-        seed=seed,
-        hidden=64,
-        layers=4,
-        vocab=512,
-    )
-    return [located(task, world) for task in held_out]
-
-
-def words(folder: Path) -> ScriptWorld:
-    """The world in which it learns."""
-    return ScriptWorld(str(folder / "world" / "scripts.jsonl"), fps=SETTINGS.fps, size=(SIDE, SIDE))
+    for script in read(world / SCRIPTS, Script):
+        render(script, world / "clips" / f"{script.id}.mp4")
+    corpus = [*agent_text(), *(message.text for one in made for message in one.messages)]
+    build_tiny(folder / "seer", corpus=corpus, seed=seed, **{**QUESTIONER.tiny, "family": "qwen2_5_vl"})
+    build_tiny(folder / "tiny", corpus=corpus, seed=seed, **QUESTIONER.tiny)
+    return load_tasks(world, HELD_OUT)
 
 
 def world_of(name: str, folder: Path) -> World:
     """The world of words, the same with mistakes, or the videos of its scripts, seen by eyes."""
+    words = world_of_words(folder / "world")
     if name == "rendered":
         return Described(VideoWorld(FrameStore(coarse="never")), Eyes(), side=SIDE)
-    return Noisy(words(folder), **NOISE) if name == "noisy" else words(folder)
+    return Noisy(words, **NOISE) if name == "noisy" else words
 
 
 def act(engine: Engine, world: World, tasks: list[Task], seed: int, attempts: int = 1) -> list[Trajectory]:
     """What an engine does in a world."""
-    agent = AgentConfig(dialect=DIALECT, tools=[Observe()], world=world, limits=LIMITS).agent(engine)
+    agent = questioner(world).agent(engine)
     try:
         return asyncio.run(rollout(jobs_for(tasks, replicas=attempts, seed=seed), agent))
     finally:
         world.close()
 
 
-def train(folder: Path, seed: int, stage: str, policy: Path) -> None:
+def train(folder: Path, seed: int, stage: str, policy: Path, out: str = "", more: Sequence[str] = ()) -> None:
     """One stage, as one would type it."""
     world = folder / "world"
     data = f"--data.trajectories={world / 'sloppy.jsonl'}" if stage == "sft" else f"--data.tasks={world}"
@@ -172,10 +109,11 @@ def train(folder: Path, seed: int, stage: str, policy: Path) -> None:
         *(sys.executable, "-m", "eva_lightning", "fit", "--config", f"demo/agentcvr/{stage}.yaml"),
         *(f"--seed_everything={seed}", f"--model.seed={seed}", f"--data.seed={seed}", data),
         *(f"--model.policy.path={policy}", f"--data.eval_tasks={world}"),
-        f"--model.agent.world.init_args.scripts={world / 'scripts.jsonl'}",
-        f"--trainer.default_root_dir={folder / stage}",
+        f"--model.agent.world.init_args.scripts={world / WORDS}",
+        f"--trainer.default_root_dir={folder / (out or stage)}",
+        *more,
     ]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(command, check=True, env=HERE)
 
 
 def examine(folder: Path, stage: str, world: str, tasks: list[Task], seed: int) -> dict[str, float]:
@@ -200,6 +138,34 @@ def pace(folder: Path, world: str, tasks: list[Task]) -> float:
     return sum(len(one.turns) - 1 for one in made) / (time.perf_counter() - began)
 
 
+def hourly(folder: Path, seed: int) -> dict[str, float]:
+    """Iterations of GRPO in an hour of one core.
+
+    In words, and on videos that a vision model of the policy's size tells of. What it writes costs what it
+    costs; the words that the policy is told are right ones, so that both worlds ask the same of it.
+    """
+    seer = {"class_path": "describer.PaidEyes", "init_args": {"path": str(folder / "seer")}}
+    seen = {"world": "VideoWorld", "seer": seer, "side": SIDE, "max_tokens": TOLD}
+    worlds: dict[str, list[str]] = {
+        "script": [],
+        "rendered": ["--model.agent.world=" + json.dumps({"class_path": "Described", "init_args": seen})],
+    }
+    return {
+        name: 3600 * TIMED / (cost(folder, seed, 1 + TIMED, more) - cost(folder, seed, 1, more))
+        for name, more in worlds.items()
+    }
+
+
+def cost(folder: Path, seed: int, iterations: int, more: Sequence[str]) -> float:
+    """Seconds of one core for so many iterations, the start included: neighbours do not count."""
+    few = [f"--trainer.limit_train_batches={iterations}", "--trainer.limit_val_batches=0"]
+    shutil.rmtree(folder / "pace", ignore_errors=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    train(folder, seed, "grpo", folder / "sft" / "export" / "final", "pace", [*more, *few])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the seeds, and the differences that matter."""
 
@@ -210,7 +176,10 @@ def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
         return mean(run[stage]["script"]["frames_read"] for run in runs)
 
     learned = accuracy("grpo", "script")
-    speed = [run["calls_per_second"]["script"] / run["calls_per_second"]["rendered"] for run in runs]
+
+    def faster(name: str) -> float:
+        return round(mean(run[name]["script"] / run[name]["rendered"] for run in runs), 2)
+
     return {
         "accuracy": {
             stage: {world: round(accuracy(stage, world), 4) for world in WORLDS} for stage in STAGES
@@ -220,7 +189,8 @@ def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "transfer_gap": round(learned - accuracy("grpo", "rendered"), 4),
         "noise_drop": round(learned - accuracy("grpo", "noisy"), 4),
         "frames_grpo_over_sft": round(frames("grpo") / frames("sft"), 4),
-        "script_vs_rendered_speed": round(mean(speed), 2),
+        "script_vs_rendered_speed": faster("iterations_per_hour"),
+        "script_vs_rendered_calls": faster("calls_per_second"),
         "minutes": round(mean(run["minutes"] for run in runs), 1),
         "seeds": [run["seed"] for run in runs],
     }

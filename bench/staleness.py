@@ -1,8 +1,8 @@
 """Staleness: what GRPO learns from turns of older weights: `python bench/staleness.py [--json] [--rerun]`.
 
 Runs `eva demo` from nothing, and then its last stage again from the KTO checkpoint, each time with the same
-tasks and dice, written by the weights of 0, 1, 2 and 4 iterations before (lagging_engine.py). Held out:
-accuracy at temperature 1, four attempts at each of 200 questions.
+tasks and dice, written by the weights of 0, 1, 2 and 4 iterations before (engines/lagging_engine.py). Held
+out: accuracy at temperature 1, four attempts at each of 200 questions.
 
 This isolates staleness: every turn is as old as `max_staleness` permits, in every run alike. With real
 batches ahead (RolloutRefresh) none is older, and those written after a hand-over of weights are newer.
@@ -23,7 +23,6 @@ from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
 from eva_lightning.reports.summary import summarize, table
 
-BENCH = Path(__file__).parent
 LAGS = (0, 1, 2, 4)
 ARMS = ("kto", *map(str, LAGS))
 MEASURES = ("accuracy", "frames")
@@ -49,7 +48,7 @@ def train(seed: int, lag: int, demo: Path, out: Path) -> None:
     words = ["fit", "--config=demo/grpo.yaml", f"--seed_everything={seed}", f"--model.seed={seed}"]
     words += [f"--model.policy.path={demo / 'kto' / 'export' / 'final'}", f"--trainer.default_root_dir={out}"]
     words += [f"--data.tasks={demo / 'world'}", f"--data.eval_tasks={demo / 'world'}", f"--data.seed={seed}"]
-    words += ["--model.engine=lagging_engine.LaggingEngine", f"--model.engine.lag={lag}"]
+    words += ["--model.engine=LaggingEngine", f"--model.engine.lag={lag}"]
     words += ["--trainer.callbacks+=RolloutRefresh", f"--trainer.callbacks.max_staleness={lag}"]
     words += ["--trainer.limit_val_batches=0"]  # its weights would be old ones
     eva(*words)
@@ -75,10 +74,9 @@ def measured(held_out: Path, greedy: Path) -> dict[str, float]:
 
 
 def eva(*words: str) -> None:
-    """A command, as a user would type it in this folder."""
-    paths = os.pathsep.join([str(BENCH), os.environ.get("PYTHONPATH", "")])
+    """A command, as a user would type it."""
     command = [sys.executable, "-m", "eva_lightning", *words]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths})
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:

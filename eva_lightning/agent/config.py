@@ -64,6 +64,7 @@ class AgentConfig:
                 "dialect": _plainly(self.dialect or default_dialect()),
                 "tools": [_plainly(tool) for tool in tools],
                 "world": None if self.world is None else type(self.world).__name__,
+                **({} if self.world is None else _named("world", self.world.facts())),
                 **({"proxies": self.world.proxies} if self.world and self.world.proxies else {}),
                 "overview": None if self.overview is None else vars(self.overview),
                 "limits": vars(self.limits),
@@ -86,6 +87,10 @@ def _plainly(thing: object) -> dict[str, Any]:
     """A class and what it was given, as far as JSON can say it; its private matters are nobody's."""
     known = {name: _json(value) for name, value in vars(thing).items() if not name.startswith("_")}
     return {"class": type(thing).__name__} | known
+
+
+def _named(name: str, facts: dict[str, Any]) -> dict[str, Any]:
+    return {f"{name}.{key}": value for key, value in facts.items()}
 
 
 def flat(facts: dict[str, Any]) -> dict[str, Any]:

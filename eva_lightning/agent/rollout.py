@@ -135,6 +135,7 @@ async def rollout(
     *,
     concurrency: int = 64,
     on_finish: Callable[[Trajectory], None] | None = None,
+    on_growth: Callable[[Trajectory], None] | None = None,
     watch: Stopwatch | None = None,
     keep: bool = True,
     slots: asyncio.Semaphore | None = None,
@@ -142,6 +143,8 @@ async def rollout(
     """Make one trajectory for each job, `concurrency` at a time; they come back in the order of the jobs.
 
     Without `keep` nothing comes back and memory does not grow with the number of jobs: `on_finish` gets each.
+    `on_growth` gets each whenever it has grown: by its opening, a turn, an observation. It is still under way
+    then, so whoever keeps it copies it.
     Rollouts of one event loop that share `slots` have as many trajectories under way between them; one that
     began earlier goes first.
     """
@@ -156,7 +159,7 @@ async def rollout(
             with agent.engine.seat():
                 await asyncio.sleep(0)  # every worker is seated before the first one asks
                 for place, job in queue:
-                    trajectory = await _Attempt(job, place, agent, watch).run()
+                    trajectory = await _Attempt(job, place, agent, watch, on_growth).run()
                     finished[place] = trajectory if keep else None
                     if on_finish is not None:
                         on_finish(trajectory)
@@ -175,16 +178,25 @@ async def rollout(
 class _Attempt:
     """One trajectory under way: the agent takes turns at its task until something stops it."""
 
-    def __init__(self, job: Job, place: int, agent: Agent, watch: Stopwatch) -> None:
+    def __init__(
+        self,
+        job: Job,
+        place: int,
+        agent: Agent,
+        watch: Stopwatch,
+        on_growth: Callable[[Trajectory], None] | None = None,
+    ) -> None:
         """
         Args:
             job: What is to be made.
             place: Its number among the jobs.
             agent: Whose attempt it is.
             watch: Where to write down the time that it took.
+            on_growth: Told whenever it has grown.
         """
         self.task, self.place, self.agent, self.watch = job.task, place, agent, watch
         self.made = Trajectory(task=job.task, prompt=(), replica=job.replica, seed=job.seed)
+        self.grown = on_growth or (lambda made: None)
         self.worked: Counter[str] = Counter()  # calls carried out, by tool
 
     async def run(self) -> Trajectory:
@@ -192,6 +204,7 @@ class _Attempt:
         made = self.made
         try:
             await self._open()
+            self.grown(made)
             while made.stop is None:
                 await self._take_turn()
         except Fault as fault:
@@ -238,6 +251,7 @@ class _Attempt:
             calls=parsed.calls,
         )
         made.turns.append(turn)
+        self.grown(made)
         if parsed.answer is not None:
             made.answer, made.stop = parsed.answer, "answered"
         elif not parsed.calls and parsed.problem is None:
@@ -296,6 +310,7 @@ class _Attempt:
         if self._used() >= self.agent.limits.total_tokens:
             turn.observation, turn.observation_ids = None, []
             self.made.stop = "token_limit"
+        self.grown(self.made)
 
     def _context(self) -> Context:
         """What the engine is to go on writing."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,6 +150,10 @@ class World(ABC):
     def proxies(self) -> str | None:
         """The folder of smaller copies that it may look at; None where it looks at the videos themselves."""
         return None
+
+    def facts(self) -> dict[str, Any]:
+        """What decides what it shows, as JSON can say it: a run that goes on compares it."""
+        return {}
 
     def close(self) -> None:
         """Give back files and threads."""

@@ -12,6 +12,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, Look, Sound, World
 from eva_lightning.agent.worlds.script_world import spoken
@@ -93,6 +94,11 @@ class Described(World):
         self.asked = Asked()
         self._memo = Memo(Remark, cache)
         self._coming: dict[tuple[int, str], asyncio.Future[str]] = {}
+
+    def facts(self) -> dict[str, Any]:
+        inner = {"class": type(self.world).__name__} | self.world.facts()
+        told = {"seer": type(self.seer).__name__, "side": self.side, "max_tokens": self.max_tokens}
+        return {"of": inner} | told | {"hearer": self.hearer and type(self.hearer).__name__}
 
     def describe(self, clip: Clip) -> ClipFacts:
         return ClipFacts(duration=self.world.describe(clip).duration)

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, Look, Sound, World
 from eva_lightning.faults import UsageError
@@ -73,6 +74,10 @@ class Noisy(World):
             raise UsageError(f"Noisy takes a world of words, and {type(world).__name__} has none")
         self.world, self.forget, self.paraphrase, self.wrong = world, forget, paraphrase, wrong
         self.seed = seed
+
+    def facts(self) -> dict[str, Any]:
+        rates = {name: getattr(self, name) for name in ("forget", "paraphrase", "wrong", "seed")}
+        return {"of": {"class": type(self.world).__name__} | self.world.facts()} | rates
 
     def describe(self, clip: Clip) -> ClipFacts:
         return self.world.describe(clip)

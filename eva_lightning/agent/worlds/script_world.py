@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eva_lightning.agent.worlds.base import ClipFacts, Glimpse, Look, Sound, World
 from eva_lightning.agent.worlds.script import ClipScript, read_scripts
@@ -58,6 +58,9 @@ class ScriptWorld(World):
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise UsageError(f"{type(self).__name__} with fps {fps:g}: want more than 0, or None")
         self._scripts, self.fps, self.size = scripts, fps, size
+
+    def facts(self) -> dict[str, Any]:
+        return {"scripts": self.scripts, "fps": self.fps, "size": self.size and list(self.size)}
 
     def describe(self, clip: Clip) -> ClipFacts:
         begin, end, _ = self._part(clip)
