@@ -107,7 +107,8 @@ def test_weights_come_in_mid_turn_and_each_token_tells_those_that_wrote_it(polic
     give(engine, policy, 1)
     with ExitStack() as later, ThreadPoolExecutor(1) as beside:
         writing = beside.submit(write_probes, engine, probes, words)
-        while sum(server.writing for server in engine.servers) < len(probes):
+        # Not all of them: on a busy machine the first may be done before the last has begun.
+        while sum(server.writing for server in engine.servers) < len(probes) // 2:
             assert not writing.done()
             time.sleep(0.001)
         time.sleep(0.2)  # some tokens
@@ -218,13 +219,11 @@ class Killing(Callback):
 
     def on_train_batch_start(self, trainer, module, batch, batch_idx):
         if batch_idx == self.iteration:
-            threading.Thread(target=self._kill, args=(module.engine,)).start()
+            threading.Thread(target=self._kill, args=(module.engine,), daemon=True).start()
 
     def _kill(self, engine):
         mine = next(one for one in engine.servers if one.http.url == self.server.url)
-        while mine.writing < 4:
-            time.sleep(0.001)
-        self.server.kill()
+        self.server.kill_in_mid_turn(lambda: mine.writing)
 
 
 def test_grpo_learns_with_two_servers_what_it_learns_without(pair, world, tiny_folder):

@@ -53,9 +53,17 @@ class Server:
         )
         return [int(line) for line in found.stdout.split()]
 
-    def kill(self):
-        """kill -9 of the process that listens."""
-        os.kill(self.processes()[0], signal.SIGKILL)
+    def kill_in_mid_turn(self, writing):
+        """kill -9 of the process that listens, while it owes turns: it is frozen first, so that none ends."""
+        listens = self.processes()[0]
+        while True:
+            while writing() < 4:
+                time.sleep(0.001)
+            os.kill(listens, signal.SIGSTOP)
+            time.sleep(0.1)  # what it had sent is read
+            if writing():
+                return os.kill(listens, signal.SIGKILL)
+            os.kill(listens, signal.SIGCONT)
 
     def stop(self):
         if self.process.poll() is None:

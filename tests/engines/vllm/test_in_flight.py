@@ -13,6 +13,7 @@ import pytest
 from eva_lightning.engines.base import Sampling
 from eva_lightning.engines.vllm.adapter import FinishedTurn, going_on, joined
 from eva_lightning.engines.vllm.engine import VLLMEngine
+from eva_lightning.engines.vllm.thread import WaitingTurn
 from eva_lightning.policy.loading import PolicyConfig, load_policy
 from eva_lightning.policy.merged_weights import merged_weights
 from eva_lightning.reports.diagnosis.agreement import agreement_of, changed
@@ -42,9 +43,9 @@ def push(policy, engine, version):
 
 def interrupted(engine, step, then, words=WORDS):
     """All conversations; `then` is done when vLLM has written so many tokens, and vLLM waits for it."""
-    thread, there, steps = engine.thread, threading.Event(), itertools.count(1)
+    thread, there, asked, steps = engine.thread, threading.Event(), threading.Event(), itertools.count(1)
     vllm = thread.vllm
-    whole = vllm.step
+    whole, send = vllm.step, thread.send
 
     def step_by_step():
         number = next(steps)
@@ -52,11 +53,15 @@ def interrupted(engine, step, then, words=WORDS):
             time.sleep(0.001)  # all of them begin together
         if number == step:
             there.set()
-            while thread._inbox.empty():
-                time.sleep(0.001)
+            assert asked.wait(60)
         return whole()
 
-    vllm.step = step_by_step
+    def told(errand):
+        send(errand)
+        if not isinstance(errand, WaitingTurn):  # a second turn may come at any time: it is not what is waited for
+            asked.set()
+
+    vllm.step, thread.send = step_by_step, told
     try:
         with ThreadPoolExecutor(1) as beside:
             writing = beside.submit(write_probes, engine, PROBES, words)
@@ -64,7 +69,7 @@ def interrupted(engine, step, then, words=WORDS):
             then()
             written = writing.result(120)
     finally:
-        vllm.step = whole
+        vllm.step, thread.send = whole, send
     return written
 
 

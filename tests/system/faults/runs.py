@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from eva_lightning.agent.small_talk import agent_text
-from eva_lightning.callbacks.export import export
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.files.store import read, write
+from eva_lightning.policy.export import export
 from eva_lightning.policy.tiny import build_tiny
 from eva_lightning.records import Trajectory
 from tests.modules import stages
