@@ -57,6 +57,9 @@ def attention(
         seen, _ = attention(*given, cu_seq_lens_q, max_length_q, **more)
         return share.all_heads(seen), None
     if cu_seq_lens_q is None or attention_mask is not None:
+        plain = not dropout and more.get("position_bias") is None
+        if plain and query.shape[2] == 1 and query.shape[1] > key.shape[1]:
+            return _next_token(query, key, value, attention_mask, scaling), None
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, is_causal, **more
         )
@@ -65,6 +68,15 @@ def attention(
         return _at_once(query, key, value, cu_seq_lens_q, max_length_q, scaling, causal), None
     lengths = cu_seq_lens_q.diff().tolist()
     return _in_turn(query, key, value, lengths, dropout, scaling, causal), None
+
+
+def _next_token(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None
+) -> Tensor:
+    """Heads that share a key stand where tokens would: all that was read so far is not copied for each."""
+    shared = query.reshape(len(query), key.shape[1], -1, query.shape[3])
+    seen = scaled_dot_product_attention(shared, key, value, attn_mask=mask, scale=scale)
+    return seen.reshape(len(query), 1, -1, value.shape[3])
 
 
 def _at_once(

@@ -154,14 +154,20 @@ def adapted(model: PreTrainedModel, lora: Lora, family: Family) -> nn.Module:
 def _image_settings(family: Family, path: str, revision: str) -> ImageSettings | None:
     if family.images is None:
         return None
-    file = cached_file(
-        path,
-        "preprocessor_config.json",
+    file = file_of(path, "preprocessor_config.json", revision)
+    return family.images.with_colours_of(file) if file else family.images
+
+
+def file_of(path: str, name: str, revision: str) -> Path | None:
+    """A file of a checkpoint, in its folder or on the hub; None if it has none, or is out of reach."""
+    found = cached_file(
+        str(Path(path).expanduser()) if _is_folder(path) else path,
+        name,
         revision=revision,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    return family.images.with_colours_of(Path(file)) if file else family.images
+    return None if found is None else Path(found)
 
 
 def _is_folder(path: str) -> bool:

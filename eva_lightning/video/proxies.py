@@ -164,7 +164,7 @@ def _shrunk(picture: Any, height: int, width: int) -> Any:
 
 
 def _scaled(picture: Any, width: int, height: int, kind: str) -> Any:
-    return VideoReformatter().reformat(picture, width, height, kind, interpolation="BICUBIC")
+    return VideoReformatter().reformat(picture, width, height, kind, interpolation="BICUBIC", threads=1)
 
 
 def _pixels_of(proxy: Path) -> int:

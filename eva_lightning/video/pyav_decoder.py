@@ -193,7 +193,7 @@ class PyAVDecoder(Decoder):
         turns = round(picture.rotation / 90) % 4
         if turns % 2:
             height, width = width, height
-        scaled = self._scaler.reformat(picture, width, height, "rgb24", interpolation="BICUBIC")
+        scaled = self._scaler.reformat(picture, width, height, "rgb24", interpolation="BICUBIC", threads=1)
         pixels = np.asarray(scaled.to_ndarray(), dtype=np.uint8)
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 

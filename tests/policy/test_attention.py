@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
+from torch.profiler import ProfilerActivity, profile
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from eva_lightning.policy.attention import BY_TRAJECTORY, attention
 from eva_lightning.policy.inputs import lay_out, trajectory_inputs
@@ -35,6 +37,20 @@ def test_attention_within_borders_is_that_of_each_piece(causal):
         mine = [states[:, :, begin:end] for states in (query, key, value)]
         alone = scaled_dot_product_attention(*mine, is_causal=causal, enable_gqa=True).transpose(1, 2)
         assert (found[:, begin:end] - alone).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_the_next_token_attends_as_transformers_has_it_and_no_key_is_copied(padded):
+    """Three rows of 12 tokens, four heads that share two keys; the first row has five tokens of padding."""
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 4, 1, 8), torch.randn(3, 2, 12, 8), torch.randn(3, 2, 12, 8)
+    seen = (torch.arange(12) >= torch.tensor([5, 0, 0])[:, None])[:, None, None] if padded else None
+    theirs, _ = sdpa_attention_forward(CAUSAL, query, key, value, seen)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as taken:
+        ours, _ = attention(CAUSAL, query, key, value, seen)
+    assert ours.shape == (3, 1, 4, 8) and (ours - theirs).abs().max() < 1e-6
+    most = max(event.cpu_memory_usage for event in taken.events())
+    assert most < key.nbytes  # copied for four heads, keys alone would be twice as much
 
 
 def test_a_row_of_several_has_the_values_and_gradients_of_separate_passes(policy, several):
