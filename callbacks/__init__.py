@@ -10,6 +10,7 @@ from eva_lightning.callbacks.benchmark_evaluation import BenchmarkEvaluation
 from eva_lightning.callbacks.collapse_guard import CollapseGuard
 from eva_lightning.callbacks.export import HuggingFaceExport
 from eva_lightning.callbacks.failure_mining import FailureMining
+from eva_lightning.callbacks.galleries import Gallery, MLflowGallery, TensorBoardGallery, WandbGallery
 from eva_lightning.callbacks.iteration_checkpoint import IterationCheckpoint
 from eva_lightning.callbacks.progress import AgentProgressBar
 from eva_lightning.callbacks.quarantine_list import QuarantineList
@@ -23,10 +24,14 @@ __all__ = [
     "BenchmarkEvaluation",
     "CollapseGuard",
     "FailureMining",
+    "Gallery",
     "HuggingFaceExport",
     "IterationCheckpoint",
+    "MLflowGallery",
     "QuarantineList",
     "RolloutRefresh",
+    "TensorBoardGallery",
     "Throughput",
     "TrajectoryLog",
+    "WandbGallery",
 ]

@@ -17,6 +17,7 @@ from eva_lightning.device import use_device
 from eva_lightning.engines.base import Engine
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import UsageError
+from eva_lightning.files.encoding import encode
 from eva_lightning.modules.acting import EvaluationConfig
 from eva_lightning.modules.ahead import Ahead
 from eva_lightning.modules.checkpoint_version import refuse_unknown, stamp
@@ -30,6 +31,7 @@ from eva_lightning.modules.refusals import (
     refuse_unsound,
 )
 from eva_lightning.modules.stepping import SteppingModule
+from eva_lightning.modules.telling import stage_of
 from eva_lightning.modules.zero import ZeroStrategy
 from eva_lightning.policy.loading import Policy, PolicyConfig, load_policy
 from eva_lightning.policy.packing import PackingConfig
@@ -183,6 +185,7 @@ class PolicyModule(SteppingModule):
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
         checkpoint["iteration"] = self.iteration
+        checkpoint["told"] = {"policy": encode(self.policy_config), "stage": encode(stage_of(self))}
         stamp(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

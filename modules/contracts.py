@@ -44,6 +44,14 @@ class Collecting(Protocol):
 
 
 @runtime_checkable
+class Counted(Protocol):
+    """Data that can say what they hold: RecordData."""
+
+    def counts(self) -> dict[str, int]:
+        """Records that are trained on, by the file or folder they come from."""
+
+
+@runtime_checkable
 class Foreseeing(Protocol):
     """A batch that tells what comes after it."""
 

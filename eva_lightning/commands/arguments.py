@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from jsonargparse import auto_cli, set_parsing_settings
 
@@ -27,16 +27,16 @@ from eva_lightning.faults import UsageError
 
 
 def run_command(
-    function: Callable[..., None], words: Sequence[str], prog: str, *, positional: bool = False
-) -> None:
-    """Parse `words` against the signature of `function` and call it.
+    function: Callable[..., Any], words: Sequence[str], prog: str, *, positional: bool = False
+) -> Any:
+    """Parse `words` against the signature of `function` and call it; what it returns.
 
     With `positional`, what has no default is given by place, not by name.
     """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     if AgentConfig in _kinds(function):
         name_extensions(LIGHT)
-    auto_cli(
+    return auto_cli(
         function,
         args=_spell_out(found(words), _short_words(function)),
         prog=prog,
@@ -46,17 +46,17 @@ def run_command(
     )
 
 
-def _summary(function: Callable[..., None]) -> str:
+def _summary(function: Callable[..., Any]) -> str:
     """The first paragraph of the manual; jsonargparse would take its first line."""
     return " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
 
 
-def _kinds(function: Callable[..., None]) -> list[object]:
+def _kinds(function: Callable[..., Any]) -> list[object]:
     """What the arguments are."""
     return [one.annotation for one in inspect.signature(function, eval_str=True).parameters.values()]
 
 
-def _short_words(function: Callable[..., None]) -> dict[str, str]:
+def _short_words(function: Callable[..., Any]) -> dict[str, str]:
     """The options that may stand without a value, and the value that they then have."""
     short: dict[str, str] = {}
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from json import dumps
 from pathlib import Path
 
 from eva_lightning.agent.config import AgentConfig
 from eva_lightning.agent.rollout import Job, derive_seed, rollout
 from eva_lightning.commands.arguments import run_command
-from eva_lightning.commands.engine_choice import DecoderChoice, Here, choose_engine, make_agent
+from eva_lightning.commands.engine_choice import (
+    DecoderChoice,
+    Here,
+    choose_engine,
+    make_agent,
+    make_world,
+    want_one,
+)
 from eva_lightning.faults import Fault, UsageError
 from eva_lightning.files.encoding import encode
 from eva_lightning.files.row_version import to_row
@@ -58,17 +66,27 @@ def ask(
         json: Print the trajectory as one JSON object instead of text.
     """
     if not Path(video).is_file():
-        raise UsageError(f"{video}: no such file; give the path of a video")
+        what = "is a folder" if Path(video).is_dir() else "no such file"
+        raise UsageError(f"{video}: {what}; give the path of a video")
     if not question.strip():
         raise UsageError("the question is empty; ask something about the video")
-    task = Task(id=Path(video).name, clips=(Clip(id="video", path=video),), question=question)
-    who = make_agent(agent, choose_engine(model, server, served_name, engine), decoder)
+    clip = Clip(id="video", path=video)
+    task = Task(id=Path(video).name, clips=(clip,), question=question)
+    want_one(model, server)
+    world = make_world(agent, decoder)
+    try:
+        world.describe(clip)  # what is no video is told now, and not after minutes of loading
+        who = make_agent(
+            replace(agent, world=world), choose_engine(model, server, served_name, engine), decoder
+        )
+    except BaseException:
+        world.close()
+        raise
     try:
         job = Job(task=task, seed=derive_seed(seed, 0, task.id, 0))
         (trajectory,) = asyncio.run(rollout([job], who))
         print(_as_json(trajectory) if json else transcript(trajectory))
         if frames is not None:
-            clip = task.clips[0]
             count = save_contact_sheet(trajectory, lambda frame: who.world.pixels(clip, frame), frames)
             if not json:
                 print(f"Frames: {count} saved to {frames}" if count else "Frames: none watched, none saved")

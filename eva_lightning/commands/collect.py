@@ -27,11 +27,11 @@ from eva_lightning.commands.engine_choice import (
     ToolRole,
     choose_engine,
     make_agent,
-    served,
+    name_on,
 )
 from eva_lightning.commands.task_file import read_tasks, task_file
 from eva_lightning.data.synthesis.script import Script
-from eva_lightning.data.synthesis.teachers import Oracle
+from eva_lightning.data.synthesis.searcher import Searcher
 from eva_lightning.data.synthesis.world import SCRIPTS
 from eva_lightning.data.teaching.attempts import Attempts
 from eva_lightning.data.teaching.audits import AuditRules
@@ -149,7 +149,7 @@ def collect(
             | {"coach": coach is not None, "audit": audit is not None}
         )
         if server is not None and (book.left or served_name):
-            settings["served_model"] = served_name or _name_on(server)
+            settings["served_model"] = served_name or name_on(server)
         lessons = _lesson_settings(coach, audit, keep)
         # Which model is served is not known where all is done and nobody is asked.
         book.settle(settings | lessons, if_known=("served_model", *lessons, *EARLIER))
@@ -195,15 +195,6 @@ def _lesson_settings(coach: Coaching | None, audit: AuditRules | None, keep: Kee
     return flat(facts)
 
 
-def _name_on(server: str) -> str:
-    """The model that a server names first. Its address is no setting: the same model may move."""
-    engine = served(server, None)
-    try:
-        return engine.model_name()
-    finally:
-        engine.close()
-
-
 def _in_seconds(agent: AgentConfig, file: Path) -> AgentConfig:
     """The same; for tasks of the embedded world, where nothing else is said, with times in plain seconds."""
     embedded = agent.dialect is None and (file.parent / SCRIPTS).is_file()
@@ -224,7 +215,7 @@ def _oracle(file: Path, questions: Sequence[Task], agent: AgentConfig) -> Engine
     scripts = file.parent / SCRIPTS
     if not scripts.is_file():
         raise UsageError(f"{scripts}: no such file; --oracle needs a folder of `eva synthesize world`")
-    return ScriptedEngine(Oracle(read(scripts, Script), questions, agent.dialect or default_dialect()))
+    return ScriptedEngine(Searcher(read(scripts, Script), questions, agent.dialect or default_dialect()))
 
 
 def _roll(jobs: Sequence[Job], lesson: Lesson, book: Attempts, concurrency: int) -> list[Trajectory]:

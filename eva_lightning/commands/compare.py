@@ -11,14 +11,16 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.faults import UsageError
+from eva_lightning.reports.benchmarks.lmms_eval_files import write_lmms_eval
 from eva_lightning.reports.chart import Bar, Panel, save_chart
 from eva_lightning.reports.comparison import (
-    Cells,
     Run,
+    as_markdown,
     estimate,
     family_cells,
     grounding_cells,
@@ -41,7 +43,7 @@ def main(words: Sequence[str]) -> None:
     run_command(compare, [*runs, *words[named:]], "eva compare")
 
 
-def compare(runs: list[str], out: str | None = None) -> None:
+def compare(runs: list[str], out: str | None = None, lmms_eval: str | None = None) -> None:
     """Compare evaluated runs, best in order of stages: eva compare runs/sft runs/kto runs/grpo --out DIR.
 
     Prints accuracy, overlaps (of interval answers), rounds, frames and visual tokens with 95 % intervals
@@ -57,6 +59,8 @@ def compare(runs: list[str], out: str | None = None) -> None:
             overlaps.csv where times are asked for), the pictures
             (comparison.png, and frontier.png: accuracy against visual tokens) and for TensorBoard:
             tensorboard --logdir DIR lays the runs over each other.
+        lmms_eval: Folder for the same answers in the files that lmms-eval writes, for its tables and its
+            --baseline: a folder for each run with DATE_results.json and DATE_samples_TASK.jsonl.
     """
     compared = _named_apart([read_run(run) for run in runs])
     tables = {"comparison": stage_cells(compared), "families": family_cells(compared)}
@@ -70,17 +74,17 @@ def compare(runs: list[str], out: str | None = None) -> None:
         folder = Path(out)
         _draw(compared, folder / "comparison.png")
         _draw_frontier(compared, folder / "frontier.png")
-        (folder / "comparison.md").write_text("\n".join(map(_markdown, tables.values())))
+        (folder / "comparison.md").write_text("\n".join(map(as_markdown, tables.values())))
         for name, cells in tables.items():
             with (folder / f"{name}.csv").open("w", newline="") as file:
                 csv.writer(file).writerows(cells)
         _write_board(compared, folder)
         print(f"\nTables (Markdown, CSV) and pictures: {out}   Curves: tensorboard --logdir {out}")
-
-
-def _markdown(cells: Cells) -> str:
-    rows = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+    if lmms_eval is not None:
+        now = datetime.now()
+        print("\nAs lmms-eval writes it:")
+        for run in compared:
+            print("\n".join(map(str, write_lmms_eval(Path(lmms_eval), run.name, run.trajectories, now))))
 
 
 def _draw_frontier(runs: Sequence[Run], path: Path) -> None:

@@ -31,6 +31,12 @@ ToolRole = Literal["tool", "user"]
 """How tool messages are sent to a server: OpenAI's own wants them as the user's."""
 
 
+def want_one(model: str | None, server: str | None) -> None:
+    """UsageError unless either a checkpoint or a server is named."""
+    if (model is None) == (server is None):
+        raise UsageError("say who answers: --model FOLDER|HUB_ID to run it here, or --server URL")
+
+
 def choose_engine(
     model: str | None,
     server: str | None,
@@ -41,8 +47,7 @@ def choose_engine(
     concurrency: int = 16,
 ) -> Engine:
     """A checkpoint that runs here, or a server; UsageError unless exactly one of them is named."""
-    if (model is None) == (server is None):
-        raise UsageError("say who answers: --model FOLDER|HUB_ID to run it here, or --server URL")
+    want_one(model, server)
     if server is not None:
         return served(server, served_name, tool_role=tool_role, concurrency=concurrency)
     from eva_lightning.device import own_card
@@ -70,6 +75,15 @@ def served(
     return ServerEngine(
         server, name, key_variable="OPENAI_API_KEY", concurrency=concurrency, tool_role=tool_role
     )
+
+
+def name_on(server: str) -> str:
+    """The model that a server names first. Its address is no setting: the same model may move."""
+    engine = served(server, None)
+    try:
+        return engine.model_name()
+    finally:
+        engine.close()
 
 
 def make_world(config: AgentConfig, decoder: DecoderChoice) -> World:

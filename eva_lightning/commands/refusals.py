@@ -12,6 +12,7 @@ import yaml  # type: ignore[import-untyped]
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import Path_fr
 
+from eva_lightning.commands.nearest import hint
 from eva_lightning.faults import UsageError
 
 NOISE = re.compile(
@@ -30,6 +31,7 @@ SAID_SHORTER = (
     (r"Expected a typing\.Literal\[(.*?)\]", r"want one of \1"),
     (r"Expected a (\w+)", r"want \1"),
     (r"\. Got value: (.*)", r" (given: \1)"),
+    (r"Requirement '(wandb|mlflow)\S*' not met.*", r"\1 is not here: pip install 'eva-lightning[\1]'"),
     (r"No supported gpu backend found!", "there is no GPU here; give --trainer.accelerator cpu"),
 )
 
@@ -75,7 +77,8 @@ class TerseParser(ArgumentParser):
         if not self.exit_on_error:  # asked by another parser, which goes on
             super().error(message, ex)
         prog = (getattr(ex, "subcommand_parser", None) or self).prog.replace(" [options]", "")
-        self.exit(2, f"{prog}: {in_a_line(message)}\n")
+        said = in_a_line(message)
+        self.exit(2, f"{prog}: {said}{hint(said, getattr(ex, 'subcommand_parser', None) or self)}\n")
 
 
 def _refuse_no_settings(path: Any) -> None:

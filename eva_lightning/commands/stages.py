@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import logging
 import re
+import signal
 import sys
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -21,8 +22,8 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from jsonargparse import set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from eva_lightning.callbacks import (
@@ -41,6 +42,7 @@ from eva_lightning.commands.refusals import TerseParser, in_a_line
 from eva_lightning.datamodules import RecordData
 from eva_lightning.faults import UsageError
 from eva_lightning.modules import PolicyModule
+from eva_lightning.modules.telling import log_folder
 
 DEFAULTS: dict[str, Any] = {
     "max_epochs": 1,
@@ -69,6 +71,21 @@ MISFIT = re.compile("loaded state dict|loading state_dict")
 
 class StageParser(TerseParser, LightningArgumentParser):
     """Lightning's parser, in few words."""
+
+
+class SavedConfig(SaveConfigCallback):
+    """Writes the config of a run into its folder; not every logger has one (MLflow's is a server's)."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.already_saved:
+            return
+        self.already_saved = True
+        folder = log_folder(trainer)
+        if trainer.is_global_zero:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.parser.save(
+                self.config, folder / self.config_filename, skip_none=False, overwrite=True, multifile=False
+            )
 
 
 class StageCLI(LightningCLI):
@@ -113,6 +130,11 @@ class StageCLI(LightningCLI):
                 f"ckpt_path {given}: holds more than data, which could run code as it is read; nothing of it "
                 "was run; if you trust whoever made it: --weights_only false"
             ) from problem
+        except SystemExit as end:
+            if not isinstance(end.__context__, KeyboardInterrupt):
+                raise
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning has made us deaf to it
+            raise KeyboardInterrupt from None
         except (ValueError, RuntimeError) as problem:
             if not given or not MISFIT.search(str(problem)):
                 raise
@@ -157,13 +179,14 @@ def run_stage(words: Sequence[str], said: Mapping[str, str] | None = None) -> No
 
 def whole_config(words: Sequence[str]) -> dict[str, Any]:
     """The config that `eva fit` would run with these words, every default in it; nothing is made of it."""
-    told = io.StringIO()
+    told, refused = io.StringIO(), io.StringIO()
     try:
-        with redirect_stdout(told):
+        with redirect_stdout(told), redirect_stderr(refused):
             run_stage(["fit", *words, "--print_config"])
     except SystemExit as end:
-        if end.code:
-            raise
+        if end.code:  # its line begins with the name of another command
+            line = refused.getvalue().strip().rpartition("\n")[2]
+            raise UsageError(re.sub(r"^eva( fit)?: ", "", line)) from None
     config: dict[str, Any] = yaml.safe_load(told.getvalue())
     return config
 
@@ -176,7 +199,7 @@ def _run(said: Mapping[str, str]) -> None:
         subclass_mode_data=True,
         auto_configure_optimizers=False,
         seed_everything_default=0,
-        save_config_kwargs={"overwrite": True},
+        save_config_callback=SavedConfig,
         trainer_defaults=DEFAULTS,
         parser_class=StageParser,
         parser_kwargs={"parser_mode": "yaml", "prog": "eva"}

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from eva_lightning.agent.worlds.video_world import VideoWorld
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.faults import UsageError, first_line
+from eva_lightning.files.atomic import appearing
 from eva_lightning.files.store import stream
 from eva_lightning.records import Clip, Trajectory
 from eva_lightning.reports.viewer.detail import Spell, detail
@@ -164,6 +165,7 @@ def _page(
 def _write(target: Path, page: bytes) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(page)
+        with appearing(target) as part:
+            part.write_bytes(page)
     except OSError as problem:
         raise UsageError(f"{target}: {problem.strerror or problem}; name another --out") from None

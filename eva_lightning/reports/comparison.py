@@ -50,24 +50,25 @@ class Run:
         return sorted({one.task.source for one in self.trajectories})
 
 
-def read_run(path: str | Path) -> Run:
+def read_run(path: str | Path, *, at: int | None = None) -> Run:
     """A run from a JSONL file of trajectories, or from a folder that a stage has written its evaluations to.
 
     A number at the end of a file's name is the iteration it was made at (validate-000120.jsonl). Files of one
-    iteration belong together (several benchmarks); an attempt that is in two of them counts once. A folder of
-    `eva test` without evaluations is read from its benchmarks.
+    iteration belong together (several benchmarks, several ranks); an attempt that is in two of them counts
+    once. A folder of `eva test` without evaluations is read from its benchmarks. With `at`, no file of
+    another iteration is read.
     """
     path = Path(path)
-    files = [path] if path.is_file() else _evaluation_files(path)
+    dated = {path: 0} if path.is_file() else {file: _iteration(file) for file in _evaluation_files(path)}
+    files = {file: step for file, step in dated.items() if at in (None, step)}
     if not files:
         raise UsageError(
             f"{path}: neither a JSONL file nor a folder with evaluations/*.jsonl or benchmarks/*/; name an "
             "evaluated run"
         )
     by_iteration: dict[int, dict[tuple[str, int], Trajectory]] = {}
-    for file in files:
-        number = re.search(r"(\d+)$", file.stem) if path.is_dir() else None
-        attempts = by_iteration.setdefault(int(number.group(1)) if number else 0, {})
+    for file, step in files.items():
+        attempts = by_iteration.setdefault(step, {})
         attempts |= {(one.task.id, one.replica): one for one in _graded(file)}
     evaluations = tuple((step, tuple(ones.values())) for step, ones in sorted(by_iteration.items()))
     return Run(name=path.stem if path.is_file() else path.resolve().name, evaluations=evaluations)
@@ -77,10 +78,17 @@ def _evaluation_files(folder: Path) -> list[Path]:
     """Those of the folder itself, or of the logs in it: a run taken up again has several versions."""
     found = [*folder.glob("evaluations/*.jsonl"), *folder.glob("*/version_*/evaluations/*.jsonl")]
     benchmarks = sorted(folder.glob("benchmarks/*/trajectories*.jsonl"))  # of eva test
-    return sorted(found, key=lambda file: (_version(file.parent.parent.name), file.name)) or benchmarks
+    return sorted(found, key=lambda file: (version_of(file.parent.parent.name), file.name)) or benchmarks
 
 
-def _version(name: str) -> int:
+def _iteration(file: Path) -> int:
+    """0 where its name has none; what another rank made says so behind it (validate-000120.rank1.jsonl)."""
+    number = re.search(r"(\d+)(\.rank\d+)?$", file.stem)
+    return int(number.group(1)) if number else 0
+
+
+def version_of(name: str) -> int:
+    """The number of a log's folder (version_3); -1 for any other name."""
     number = re.fullmatch(r"version_(\d+)", name)
     return int(number.group(1)) if number else -1
 
@@ -137,6 +145,12 @@ def chance(of: Run, to: Run, family: str | None = None, measure: str = "accuracy
 
 Cells = list[list[str]]
 """A table as rows of words; the first row is its header."""
+
+
+def as_markdown(cells: Cells) -> str:
+    """A table as Markdown."""
+    rows = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 
 def stage_cells(runs: Sequence[Run]) -> Cells:

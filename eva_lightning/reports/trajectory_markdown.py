@@ -1,4 +1,4 @@
-"""A trajectory as Markdown tables for a web page: what was asked, written, called, seen, answered and scored.
+"""The tables of a trajectory as Markdown for a web page.
 
 The words are the model's and may hold anything: every sign that Markdown or HTML would act on is written as
 an entity, so that no text can leave its cell. Pure functions; `transcript.py` is the same for a
@@ -8,107 +8,31 @@ terminal.
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 
-from eva_lightning.records import FrameRef, Observation, ToolCall, Trajectory, Turn
-from eva_lightning.scoring import canonical
-
-LONGEST = 4000
-"""Characters of one cell; the JSONL file holds the rest."""
+from eva_lightning.reports.trajectory_tables import Table
 
 _ACTIVE = {ord(sign): f"&#{ord(sign)};" for sign in "|*_`[]\\~#"}
 
 
-def tables(trajectory: Trajectory) -> str:
-    """Two tables: the facts, then a row for each turn."""
-    facts = [f"| {escaped(name)} | {escaped(value)} |" for name, value in _facts(trajectory)]
-    turns = [_turn(number, turn) for number, turn in enumerate(trajectory.turns, start=1)]
-    head = ["| task | |", "|---|---|"]
-    body = ["| turn | wrote | called | saw |", "|---|---|---|---|"]
-    return "\n".join([*head, *facts, "", *body, *turns])
+def markdown(tables: Iterable[Table]) -> str:
+    """The tables, one below the other."""
+    return "\n\n".join(map(_table, tables))
+
+
+def _table(table: Table) -> str:
+    rule = "|" + "---|" * len(table.columns)
+    return "\n".join([_row(table.columns), rule, *map(_row, table.rows)])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(map(escaped, cells)) + " |"
 
 
 def escaped(text: str) -> str:
-    r"""Text for one cell.
+    r"""Plain text for one cell.
 
     >>> escaped("a|b\n<b>*x*</b>")
     'a&#124;b<br>&lt;b&gt;&#42;x&#42;&lt;/b&gt;'
     """
-    if len(text) > LONGEST:
-        text = f"{text[:LONGEST]}... ({len(text) - LONGEST} characters more)"
-    text = text.encode("utf-8", "replace").decode()  # a lone surrogate can not be stored
-    text = html.escape(text, quote=False).translate(_ACTIVE)
-    shown = (
-        line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line)
-        for line in text.splitlines()
-    )
-    return "<br>".join(shown)
-
-
-def _facts(trajectory: Trajectory) -> list[tuple[str, str]]:
-    task = trajectory.task
-    source = f" ({task.source})" if task.source else ""
-    gold = "(not known)" if task.answer is None else canonical(task.answer)
-    rows = [
-        ("question", task.text),
-        ("answer", "(none)" if trajectory.answer is None else trajectory.answer),
-        ("gold", gold),
-        ("stop", str(trajectory.stop)),
-    ]
-    rows += [("fault", fault) for fault in trajectory.faults]
-    for name, score in trajectory.scores.items():
-        weight = "" if score.weight == 1.0 else f" x {score.weight:g}"
-        rows.append((name, f"{score.value:g}{weight}" + (f": {score.reason}" if score.reason else "")))
-    if len(trajectory.scores) > 1:
-        rows.append(("reward", f"{trajectory.reward:g}"))
-    if trajectory.advantage is not None:
-        rows.append(("advantage", f"{trajectory.advantage:+.3f}"))
-    if trajectory.desirable is not None:
-        rows.append(("desirable", "yes" if trajectory.desirable else "no"))
-    opening = tuple(frame for message in trajectory.prompt for frame in message.frames)
-    if opening:
-        rows.append(("shown at first", frames_line(opening)))
-    ledger = trajectory.ledger
-    spent = (
-        f"written {ledger.written}, prompt {ledger.prompt}, tool text {ledger.tool}, visual {ledger.visual}"
-    )
-    versions = ", ".join(map(str, trajectory.weight_versions))
-    whose = f"{task.id}{source}, attempt {trajectory.replica}, weights {versions}"
-    return [*rows, ("tokens", spent), ("task", f"{whose}, seed {trajectory.seed}")]
-
-
-def _turn(number: int, turn: Turn) -> str:
-    wrote = turn.text.strip() or "(nothing)"
-    if turn.cut:
-        wrote += " ... (cut by the token limit)"
-    cells = [str(number), wrote, "\n".join(map(_call, turn.calls)), _saw(turn.observation)]
-    return "| " + " | ".join(map(escaped, cells)) + " |"
-
-
-def _call(call: ToolCall) -> str:
-    arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
-    return f"{call.name}({arguments})"
-
-
-def _saw(observation: Observation | None) -> str:
-    """Frames by time and size; the words where there are no frames, or where something went wrong."""
-    if observation is None:
-        return ""
-    lines = [frames_line(observation.frames)] if observation.frames else []
-    if observation.frames_cut:
-        lines.append(f"({observation.frames_cut} frames left out: token budget)")
-    if observation.error:
-        lines.append(f"Error: {observation.error}")
-    return "\n".join(lines) or "".join(part for part in observation.parts if isinstance(part, str)).strip()
-
-
-def frames_line(frames: tuple[FrameRef, ...]) -> str:
-    """How many frames, how large, when; clips are named if there are several."""
-    clips = list(dict.fromkeys(frame.clip for frame in frames))
-    lines = []
-    for clip in clips:
-        mine = [frame for frame in frames if frame.clip == clip]
-        sizes = ", ".join(dict.fromkeys(f"{frame.width}x{frame.height}" for frame in mine))
-        times = ", ".join(f"{frame.time:.2f}" for frame in mine)
-        whose = f"{clip}: " if len(clips) > 1 else ""
-        lines.append(f"{whose}{len(mine)} frame{'s' * (len(mine) > 1)} of {sizes} at {times} s")
-    return "\n".join(lines)
+    return html.escape(text, quote=False).translate(_ACTIVE).replace("\n", "<br>")

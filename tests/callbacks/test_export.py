@@ -3,14 +3,16 @@ import shutil
 
 import pytest
 import torch
+from huggingface_hub import constants
 from peft import PeftModel
 from safetensors import safe_open
 from transformers import AutoProcessor, AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from eva_lightning.callbacks import HuggingFaceExport
-from eva_lightning.callbacks.export import COMPANIONS, export
 from eva_lightning.faults import UsageError
+from eva_lightning.policy.export import COMPANIONS, export
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
+from eva_lightning.reports.lineage import FILE
 from tests.callbacks.acting import Acting, fit
 
 
@@ -163,3 +165,37 @@ def test_an_adapter_that_is_not_there_is_told_before_training(tiny_folder, tmp_p
     with pytest.raises(UsageError, match=r"has none; set policy\.lora"):
         fit(tmp_path, module, [HuggingFaceExport(adapter=True)])
     assert module.iteration == 0
+
+
+def test_who_could_not_push_is_told_before_training(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+    config = PolicyConfig(path=str(tiny_folder))
+    module = module_with(config, load_policy(config))
+    with pytest.raises(UsageError, match="me/agent: the hub wants to know who you are"):
+        fit(tmp_path, module, [HuggingFaceExport(push_to="me/agent")])
+    assert module.iteration == 0
+
+
+def test_a_lineage_that_can_not_be_read_is_told_before_training(tiny_folder, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "begun")
+    (tmp_path / "begun" / FILE).write_text("{")
+    config = PolicyConfig(path=str(tmp_path / "begun"))
+    module = module_with(config, load_policy(config))
+    with pytest.raises(UsageError, match=r"eva_lightning\.json: can not be read"):
+        fit(tmp_path, module, [HuggingFaceExport()])
+    assert module.iteration == 0
+
+
+def test_a_hub_out_of_reach_ends_no_training_and_loses_no_export(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    config = PolicyConfig(path=str(tiny_folder))
+    module = module_with(config, load_policy(config))
+    with (
+        pytest.warns(UserWarning, match=r"hf upload me/agent .*iteration-000002 \. --private` tries again"),
+        pytest.raises(UsageError, match=r"hf upload me/agent .*final \. --private` tries again"),
+    ):
+        fit(tmp_path, module, [HuggingFaceExport(push_to="me/agent", every=2)], iterations=3)
+    assert module.iteration == 3
+    assert sorted(path.name for path in (tmp_path / "export").iterdir()) == ["final", "iteration-000002"]

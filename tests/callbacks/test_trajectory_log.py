@@ -11,7 +11,8 @@ from eva_lightning.faults import VideoError
 from eva_lightning.files import store
 from eva_lightning.records import Observation, Score, ToolCall, Trajectory, Turn
 from eva_lightning.reports.contact_sheet import contact_sheet, save_contact_sheet
-from eva_lightning.reports.trajectory_markdown import LONGEST, escaped, tables
+from eva_lightning.reports.trajectory_markdown import markdown
+from eva_lightning.reports.trajectory_tables import LONGEST, plain, tables
 from tests.callbacks.acting import Acting, fit, loader, trainer
 from tests.making import StillWorld, frame, task, trajectory
 
@@ -76,8 +77,8 @@ def test_no_text_of_the_model_leaves_its_cell():
     call = ToolCall(name="x|y", arguments={"a": "|\n"}, text="")
     turn = Turn(text=NASTY, calls=(call,), observation=Observation(parts=("no",), error=NASTY))
     made = trajectory(turns=[turn], answer=NASTY, scores={"accuracy": Score(value=1.0, reason=NASTY)})
-    page = markdown_to_safe_html(tables(made))
-    assert page.count("<tr>") == 2 + len([row for row in tables(made).splitlines() if row]) - 4
+    page = markdown_to_safe_html(markdown(tables(made)))
+    assert page.count("<tr>") == 2 + len([row for row in markdown(tables(made)).splitlines() if row]) - 4
     assert page.count("<td>") == 2 * (page.count("<tr>") - 2) + 2
     for word in ("<script", "<strong", "<a ", "<code", "<h1", "<del"):
         assert word not in page
@@ -85,12 +86,12 @@ def test_no_text_of_the_model_leaves_its_cell():
 
 
 def test_a_cell_is_cut_where_it_gets_too_long():
-    assert escaped("x" * (LONGEST + 7)) == "x" * LONGEST + "... (7 characters more)"
+    assert plain("x" * (LONGEST + 7)) == "x" * LONGEST + "... (7 characters more)"
 
 
 def test_the_tables_tell_answer_gold_rewards_and_advantage():
     scores = {"accuracy": Score(value=1.0, reason="chose B"), "format": Score(value=0.5, weight=0.2)}
-    text = tables(trajectory(scores=scores, advantage=-1.25))
+    text = markdown(tables(trajectory(scores=scores, advantage=-1.25)))
     for row in ("| answer | B |", "| gold | B |", "| accuracy | 1: chose B |", "| format | 0.5 x 0.2 |"):
         assert row in text
     assert "| reward | 1.1 |" in text and "| advantage | -1.250 |" in text
@@ -123,4 +124,4 @@ def test_frames_of_different_shapes_do_not_cover_each_other():
 def test_a_task_without_gold_answer_is_shown():
     unknown = task()
     object.__setattr__(unknown, "answer", None)
-    assert "| gold | (not known) |" in tables(trajectory(task=unknown))
+    assert "| gold | (not known) |" in markdown(tables(trajectory(task=unknown)))

@@ -45,6 +45,15 @@ def test_a_file_that_has_no_room_is_not_there(words, folder, monkeypatch, capsys
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+def test_a_page_that_has_no_room_is_not_there_and_clips_say_that_there_is_none(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    with small_disk(5000):
+        assert "out.html: File too large" in refused("view made.jsonl --out out.html", capsys)
+        said = refused("synthesize world --out elsewhere --videos 1 --held_out 1", capsys)
+    assert said.endswith(".mp4.part: can not be written (File too large); make room, and call it again")
+    assert not list(folder.glob("*out.html*"))
+
+
 def test_images_that_have_no_room_are_not_there(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     with small_disk(100):

@@ -110,10 +110,11 @@ def test_the_latest_evaluation_counts_and_an_attempt_in_two_files_counts_once(tm
     folder = tmp_path / "grpo" / "evaluations"
     write(folder / "validate-000009.jsonl", attempts("CC"))
     write(folder / "validate-000010.jsonl", attempts("BC"))
-    write(folder / "test-000010.jsonl", [*attempts("BC"), trajectory(task=task(id="bench"))])
+    write(folder / "test-000010.rank1.jsonl", [*attempts("BC"), trajectory(task=task(id="bench"))])
     one = read_run(tmp_path / "grpo")
     assert one.name == "grpo"
     assert [(step, len(made)) for step, made in one.evaluations] == [(9, 2), (10, 3)]
+    assert read_run(tmp_path / "grpo", at=9).evaluations == one.evaluations[:1]
     assert estimate(one.trajectories, "accuracy").mean == pytest.approx(2 / 3)
 
 

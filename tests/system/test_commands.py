@@ -3,17 +3,19 @@ wrong.
 """
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 from PIL import Image
 
+from eva_lightning import __version__
 from eva_lightning.agent.dialects.eva import EvaDialect
 from eva_lightning.cli import main
 from eva_lightning.commands.arguments import _short_words, _spell_out
 from eva_lightning.commands.collect import collect
-from eva_lightning.commands.courses import GROUNDING
+from eva_lightning.commands.courses.grounder import GROUNDING
 from eva_lightning.data.synthesis.world import load_tasks
 from eva_lightning.files.store import read
 from eva_lightning.records import Task, Trajectory
@@ -44,7 +46,7 @@ def test_the_module_runs_like_the_script():
     done = subprocess.run(
         [sys.executable, "-m", "eva_lightning", "--version"], capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout) == (0, "eva 0.1.0\n")
+    assert (done.returncode, done.stdout) == (0, f"eva {__version__}\n")
 
 
 def test_a_world_holds_clips_tasks_and_two_teachers(world, capsys):
@@ -109,7 +111,9 @@ def test_json_is_one_trajectory_that_reads_back(world, capsys):
             "say who answers: --model FOLDER|HUB_ID to run it here, or --server URL",
         ),
         (["ask", __file__, "What?", "--server", "http://localhost:1"], "test_commands.py"),
-        (["ask", __file__, "What?", "--model", "/nowhere"], "no folder /nowhere"),
+        (["ask", __file__, "What?", "--model", "/nowhere"], "test_commands.py: can not be read as a video"),
+        (["ask", "/tmp", "What?", "--model", "/nowhere"], "/tmp: is a folder; give the path of a video"),
+        (["app", "--model", "/nowhere"], "no folder /nowhere"),
         (["synthesize", "world", "--out", "x", "--families", "[smell]"], "no question family 'smell'"),
         (["synthesize", "world", "--out", "x", "--videos", "0"], "want 1 or more videos"),
         (["synthesize", "moon"], "say what to synthesize"),
@@ -133,7 +137,7 @@ def test_an_unknown_option_is_refused_by_name(capsys):
         main(["synthesize", "world", "--out", "x", "--vidoes", "3"])
     assert stop.value.code == 2
     assert capsys.readouterr().err.splitlines() == [
-        "eva synthesize world: there is no option --vidoes 3",
+        "eva synthesize world: there is no option --vidoes 3; did you mean videos?",
     ]
 
 
@@ -150,22 +154,25 @@ def test_the_whole_demo_runs_on_a_fiftieth_of_its_training_and_is_not_done_twice
 ):
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--share", "0.02"]) == 0
-    said = capsys.readouterr().out
-    assert all(f"eva fit --config demo/{stage}.yaml" in said for stage in ("warmup", "sft", "kto", "grpo"))
-    assert "tensorboard --logdir runs/demo" in said
+    said, log = capsys.readouterr().out, (tmp_path / "runs/demo/demo.log").read_text()
+    stages = ("warmup", "sft", "kto", "grpo")
+    assert all(f"> eva fit --config demo/{stage}.yaml" in log for stage in stages) and "eva fit" not in said
+    assert [line.split()[0] for line in said.splitlines()[:5]] == ["world", *stages]
+    assert re.search(r"^grpo +accuracy 0\.\d{3} \(0\.\d{3} greedily\), .* \(0:\d\d\)$", said, re.MULTILINE)
+    assert "tensorboard --logdir runs/demo" in said and "\r" not in log and "iteration " in log
     assert (tmp_path / "runs/demo/comparison/comparison.png").exists()
     assert main(["demo", "--share=0.02"]) == 0
-    assert "eva fit" not in capsys.readouterr().out
+    assert (tmp_path / "runs/demo/demo.log").read_text().count("eva fit") == log.count("eva fit") == 4
     assert main(["demo"]) == 1  # what was learned in a fiftieth is not told as the demo
     assert "was made with share 0.02, and now it is 1.0: name another --out" in capsys.readouterr().err
 
 
-def test_the_demo_of_the_grounding_agent_runs_on_a_fiftieth_of_its_training(tmp_path, capsys, monkeypatch):
+def test_the_demo_of_the_grounding_agent_runs_on_a_small_share_of_its_training(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["demo", "--agent", "vital", "--share", "0.02"]) == 0
-    said = capsys.readouterr().out
-    stages = ("warmup", "reading", "sft", "dgrpo")
-    assert all(f"eva fit --config demo/vital/{stage}.yaml" in said for stage in stages)
+    assert main(["demo", "--agent", "vital", "--share", "0.005"]) == 0
+    log = (tmp_path / "runs/demo_vital/demo.log").read_text()
+    stages = ("warmup", "reading", "rehearsal", "sft", "dgrpo")
+    assert all(f"eva fit --config demo/vital/{stage}.yaml" in log for stage in stages)
     made = read(tmp_path / "runs/demo_vital/held_out/dgrpo.jsonl", Trajectory)
     assert made and all(len(one.prompt[-1].frames) == 8 for one in made)  # it has seen the overview
     settings = json.loads((tmp_path / "runs/demo_vital/held_out/dgrpo.settings.json").read_text())
@@ -173,6 +180,30 @@ def test_the_demo_of_the_grounding_agent_runs_on_a_fiftieth_of_its_training(tmp_
         assert name.startswith(("limits", "temperature")) or settings[f"agent.{name}"] == value, name
     assert main(["demo", "--out", "runs/demo_vital", "--share", "0.02"]) == 1  # it is another agent's
     assert "runs/demo_vital was made with" in capsys.readouterr().err
+
+
+def test_the_demo_of_two_videos_in_words_runs_on_a_fiftieth_of_its_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--agent", "agentcvr", "--share", "0.02"]) == 0
+    said = capsys.readouterr().out
+    made = read(tmp_path / "runs/demo_agentcvr/held_out/grpo.jsonl", Trajectory)
+    assert made and all(len(one.task.clips) == 2 and not one.frames for one in made)
+    settings = json.loads((tmp_path / "runs/demo_agentcvr/held_out/grpo.settings.json").read_text())
+    assert settings["agent.world"] == "ScriptWorld"
+    assert settings["agent.world.scripts"] == "runs/demo_agentcvr/world/words.jsonl"
+    assert "sft" in said and "grpo" in said and not (tmp_path / "runs/demo_agentcvr/world/clips").exists()
+
+
+def test_the_demo_of_a_search_runs_on_a_small_share_of_its_training(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--agent", "search", "--share", "0.005"]) == 0
+    log = (tmp_path / "runs/demo_search/demo.log").read_text()
+    stages = ("warmup", "reading", "sft", "kto", "grpo")
+    assert all(f"eva fit --config demo/search/{stage}.yaml" in log for stage in stages)
+    made = read(tmp_path / "runs/demo_search/held_out/grpo.jsonl", Trajectory)
+    assert {one.task.source for one in made} <= {"plate_while", "right_after"} and len(made) >= 4
+    taught = read(tmp_path / "runs/demo_search/world/sloppy.jsonl", Trajectory)
+    assert {len(turn.observation.frames) for one in taught for turn in one.turns if turn.observation} >= {12}
 
 
 def test_a_fresh_demo_deletes_no_folder_but_a_demo_s(tmp_path, capsys):

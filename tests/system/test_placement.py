@@ -43,14 +43,20 @@ while [ "$1" != eva_lightning ]; do shift; done
 shift; exec eva "$@"
 """
 
+APPTAINER = r"""#!/bin/bash
+while [ "$1" != eva ]; do shift; done
+exec "$@"
+"""
+
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs a file where SLURM and torchrun only hand on what they are told; its status, and the words of each
-    `eva` that it starts."""
+    """Runs a file where SLURM, torchrun and containers only hand on what they are told; its status, and the
+    words of each `eva` that it starts."""
     here = tmp_path / "bin"
     here.mkdir()
-    for name, text in {"eva": EVA, "srun": SRUN, "scontrol": SCONTROL, "torchrun": TORCHRUN}.items():
+    programs = {"eva": EVA, "srun": SRUN, "scontrol": SCONTROL, "torchrun": TORCHRUN, "apptainer": APPTAINER}
+    for name, text in programs.items():
         (here / name).write_text(text)
         (here / name).chmod(0o755)
 

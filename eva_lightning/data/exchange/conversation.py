@@ -46,6 +46,11 @@ class Said:
     """Calls written apart from the words; ours stand in the words."""
 
     @property
+    def words(self) -> str:
+        """The message without its images."""
+        return "".join(piece for piece in self.pieces if piece is not None)
+
+    @property
     def spelled(self) -> str:
         """The message as one text."""
         return spell(self.pieces)
@@ -136,7 +141,9 @@ def refuse_what_is_not_read(row: Mapping[str, Any]) -> None:
     """Columns that would change what a row says, and that have no place in a trajectory."""
     for field in ("videos", "video", "audios", "audio"):
         if row.get(field):
-            raise FieldError(f"{field}: only images are read; questions about videos are for eva prepare")
+            raise FieldError(
+                f"{field}: trajectories come of images; read rows of videos by --to tasks --videos DIR"
+            )
     for field in ("chosen", "rejected"):
         if row.get(field):
             raise FieldError(f"{field}: pairs are not read; make two rows of it, marked good and bad")

@@ -94,7 +94,7 @@ class Reader:
 def _question(opening: Sequence[Said]) -> str:
     """The words of the first user turn."""
     asked = next((one for one in opening if one.role == "user"), None)
-    words = "".join(piece for piece in asked.pieces if piece is not None).strip() if asked else ""
+    words = asked.words.strip() if asked else ""
     if not words:
         raise FieldError("messages: no question; the first turn of the user has no words")
     return words
@@ -129,7 +129,7 @@ def _turns(rest: Sequence[Said], shown: Iterator[FrameRef], dialect: Dialect) ->
 def _words(one: Said, dialect: Dialect) -> str:
     """A turn as this dialect would have it: its words, then its calls."""
     calls = [dialect.call(call.name, **call.arguments) for call in one.calls]
-    return "\n".join([*(["".join(piece or "" for piece in one.pieces)] if one.pieces else []), *calls])
+    return "\n".join([*([one.words] if one.pieces else []), *calls])
 
 
 def _filled(one: Said, shown: Iterator[FrameRef]) -> tuple[Part, ...]:

@@ -6,6 +6,7 @@ Calls may stand apart from the words or in them. Reading only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from eva_lightning.data.exchange.conversation import Call, Piece, Said, cut
@@ -20,18 +21,36 @@ ROLES: dict[str, Role] = {
     "gpt": "assistant",
     "assistant": "assistant",
     "function_call": "assistant",
+    "tool_call": "assistant",
     "observation": "tool",
     "tool": "tool",
     "function_response": "tool",
+    "tool_response": "tool",
     "function": "tool",
 }
 
+CALLING = ("function_call", "tool_call")
+"""Roles of messages that are calls; ms-swift has one for each call, after the words that lead to them."""
+
+PICTURES = ("image", "image_url")
+"""Types of parts that are images."""
+
 
 def messages(value: Any, field: str) -> list[Said]:
-    """The messages of a list, tagged from/value or role/content."""
+    """The messages of a list, tagged from/value or role/content.
+
+    Calls that stand in messages of their own belong to the turn before them.
+    """
     if not isinstance(value, list):
         raise FieldError(f"{field}: want a list of messages")
-    return [_message(one, f"{field}[{place}]") for place, one in enumerate(value)]
+    said: list[Said] = []
+    for place, one in enumerate(value):
+        read = _message(one, f"{field}[{place}]")
+        if said and said[-1].role == "assistant" and one.get("role") == "tool_call":
+            said[-1] = replace(said[-1], calls=(*said[-1].calls, *read.calls))
+        else:
+            said.append(read)
+    return said
 
 
 def _message(one: Any, field: str) -> Said:
@@ -41,7 +60,7 @@ def _message(one: Any, field: str) -> Said:
     role = ROLES.get(str(one.get(tag)))
     if role is None:
         raise FieldError(f"{field}.{tag}: {one.get(tag)!r} is none of {', '.join(ROLES)}")
-    if one.get(tag) == "function_call":
+    if one.get(tag) in CALLING:
         return Said(role=role, pieces=(), calls=_calls(one.get(words), f"{field}.{words}"))
     calls = _calls(one.get("tool_calls"), f"{field}.tool_calls") if one.get("tool_calls") else ()
     if calls and one.get(words) is None:
@@ -59,7 +78,7 @@ def _pieces(value: Any, field: str) -> tuple[Piece, ...]:
 
 def _piece(one: Any, field: str) -> Piece:
     kind = one.get("type") if isinstance(one, dict) else None
-    if kind == "image":
+    if kind in PICTURES:
         return None
     if kind == "text" and isinstance(one.get("text"), str):
         return str(one["text"])

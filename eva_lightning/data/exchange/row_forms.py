@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from eva_lightning.data.exchange import sharegpt, trl
+from eva_lightning.data.exchange.columns import from_columns, is_columns
 from eva_lightning.data.exchange.conversation import Conversation
 from eva_lightning.data.exchange.imported import Reader
 from eva_lightning.data.exchange.lossless import conversation_of, trajectory_of
@@ -20,7 +21,9 @@ from eva_lightning.files.row_version import from_row
 from eva_lightning.files.store import located, portable
 from eva_lightning.records import Trajectory
 
-Form = Literal["trajectories", "sharegpt", "trl", "trl-kto"]
+Form = Literal["trajectories", "parquet", "sharegpt", "trl", "trl-kto", "tasks"]
+OURS: tuple[Form, ...] = ("trajectories", "parquet")
+"""Forms that hold trajectories as they are."""
 
 
 @dataclass(kw_only=True)
@@ -38,6 +41,8 @@ class Inlet:
 
     def trajectory(self, row: Mapping[str, Any], number: int) -> Trajectory:
         """The trajectory of a row; FieldError says what can not be read."""
+        if is_columns(row):
+            return located(from_columns(Trajectory, row), self.root)
         if isinstance(row.get("task"), dict) and "clips" in row["task"]:
             return located(from_row(Trajectory, dict(row)), self.root)
         conversation = self._conversation(row)
@@ -86,7 +91,7 @@ class Outlet:
     def row(self, trajectory: Trajectory) -> Any:
         """The row of a trajectory; its clips are located."""
         moved = portable(trajectory, self.root)
-        if self.form == "trajectories":
+        if self.form in OURS:
             return moved
         files = None if self.pictures is None else self.pictures.save(trajectory, self.root)
         conversation = conversation_of(moved, self.reader.dialect, files)

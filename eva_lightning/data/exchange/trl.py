@@ -19,7 +19,7 @@ from eva_lightning.data.exchange.conversation import (
     placed,
     refuse_what_is_not_read,
 )
-from eva_lightning.data.exchange.messages import messages
+from eva_lightning.data.exchange.messages import PICTURES, messages
 
 
 def to_row(conversation: Conversation) -> dict[str, Any]:
@@ -58,7 +58,8 @@ def _inside(row: Mapping[str, Any]) -> list[Any] | None:
     """Images that stand in the messages themselves."""
     said = [one for field in ("messages", "prompt", "completion") for one in _listed(row.get(field))]
     parts = [part for one in said for part in _listed(one.get("content"))]
-    return [part["image"] for part in parts if part.get("type") == "image" and part.get("image")] or None
+    shown = [part.get("image") or part.get("image_url") for part in parts if part.get("type") in PICTURES]
+    return [one.get("url") if isinstance(one, dict) and "url" in one else one for one in shown if one] or None
 
 
 def _listed(value: Any) -> list[dict[str, Any]]:

@@ -7,13 +7,14 @@ not known here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import isfinite
 from typing import Any, Literal
 
 from eva_lightning.data.intake.bad_row import BadRow
 from eva_lightning.data.intake.cells import cell, filled, is_empty, joined, part, value_of
+from eva_lightning.data.intake.options import options_of
 from eva_lightning.data.intake.row_clips import clips_of, seconds_of
 from eva_lightning.data.intake.row_shape import RowShape
 from eva_lightning.data.intake.video_folder import VideoFolder
@@ -124,43 +125,8 @@ def _options(row: Mapping[str, Any], shape: RowShape, wording: str) -> tuple[str
     if isinstance(shape.options, list):
         held: Any = [cell(row, column) for column in shape.options]
     else:
-        held = literal(cell(row, shape.options))
-    if isinstance(held, dict):
-        held = _by_letter(held, str(shape.options))
-    listed = [] if is_empty(held) else held
-    if not isinstance(listed, list):
-        raise BadRow("no options", f"{shape.options}: {held!r:.60} is no list of options")
-    while listed and is_empty(listed[-1]):  # rows of a table have as many columns as the longest wants
-        listed = listed[:-1]
-    if not listed:
-        return wording, ()  # an open question among others
-    if any(is_empty(one) or not isinstance(one, (str, int, float)) for one in listed) or len(listed) < 2:
-        wanted = "is no list of two or more options without a gap"
-        raise BadRow("no options", f"{shape.options}: {held!r:.60} {wanted}")
-    return wording, _bare([str(one).strip() for one in listed])
-
-
-def _by_letter(held: Mapping[str, Any], column: str) -> list[Any]:
-    """The options of an object.
-
-    Keys of one letter are the letters of the options: none may be missing, or those behind it would move up,
-    and a gold letter mean another one.
-    """
-    if any(len(key) != 1 for key in held):
-        return list(held.values())
-    keys = sorted(held, key=str.upper)
-    if "".join(keys).isalpha() and tuple(key.upper() for key in keys) != letters(len(keys)):
-        raise BadRow("no options", f"{column}: has options {', '.join(keys)}; want A, B, C... and no gap")
-    return [held[key] for key in keys]
-
-
-def _bare(options: Sequence[str]) -> tuple[str, ...]:
-    """Options without the letters that some files write before each."""
-    lettered = zip(letters(len(options)), options, strict=True)
-    found = [re.fullmatch(rf"\(?{letter}[.:)]\s*(.+)", option, re.DOTALL) for letter, option in lettered]
-    if all(found):
-        return tuple(one[1].strip() for one in found if one)
-    return tuple(options)
+        held = cell(row, shape.options)
+    return wording, options_of(held, str(shape.options))
 
 
 def _answer(value: Any, options: tuple[str, ...], shape: RowShape, begin: float) -> Answer:

@@ -112,14 +112,14 @@ def span(text: str) -> tuple[float, float]:
 def literal(value: Any) -> Any:
     """A list or an object that a file holds as text (CSV does), as what it is.
 
-    >>> literal("['a', 'b']"), literal('{"A": 1}'), literal("plain")
-    (['a', 'b'], {'A': 1}, 'plain')
+    >>> literal("['a', 'b']"), literal('{"A": 1}'), literal("{[]: 1}")
+    (['a', 'b'], {'A': 1}, '{[]: 1}')
     """
     if not isinstance(value, str) or not value.strip().startswith(("[", "{")):
         return value
     for read in (json.loads, ast.literal_eval):
         try:
             return read(value)
-        except (ValueError, SyntaxError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             continue
     return value

@@ -110,6 +110,7 @@ def _turn(
         "windows": _windows(seen.spans if seen else (), places),
         "world": _parts(seen.parts, places, pictures) if seen else None,
         "error": seen.error if seen else None,
+        "visual": seen.visual_tokens if seen else 0,
         "frames_cut": seen.frames_cut if seen else 0,
         "calls": len(turn.calls),
         "worked": seen.worked if seen else None,

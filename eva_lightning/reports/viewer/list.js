@@ -1,7 +1,6 @@
 // The list of trajectories: filters, order, the line of means, keys. A row is what `rows.py` made.
 
 const PAGE = 200; // rows that are put into the list at once; more follow as it is scrolled
-const MARK = { right: "✓", wrong: "✗", ungraded: "–" };
 const DIFFERENCES = {
   "": "both runs",
   differ: "right in one only",

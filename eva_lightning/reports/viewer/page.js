@@ -1,24 +1,9 @@
-// What the other scripts stand on, and the beginning. It reads the page's data blocks and makes text nodes of
-// them, never HTML. `page.py` puts the four scripts into one function, this one last.
+// The beginning of the page: its data blocks are read, and drawn by the other scripts.
 
-const byId = (id) => document.getElementById(id);
 const read = (id) => { const block = byId(id); return block && JSON.parse(block.textContent); };
 const data = read("list");
 const rows = data.rows;
 const two = data.names.length === 2;
-
-/** An element with a class and children; a string child becomes a text node. */
-function make(tag, name, ...children) {
-  const node = document.createElement(tag);
-  if (name) node.className = name;
-  node.append(...children.filter((child) => child !== null && child !== undefined));
-  return node;
-}
-function titled(node, title) { node.title = title; return node; }
-const short = (value, digits = 2) => String(Number(value.toFixed(digits)));
-const fixed = (value) => (value === null ? "–" : value.toFixed(2));
-const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
-const time = (value) => `${short(value)} s`;
 
 rows.forEach((row, place) => { row.number = place + 1; });
 document.title = `${data.names.join(" | ")}: trajectories`;

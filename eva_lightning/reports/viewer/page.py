@@ -21,8 +21,8 @@ from typing import Any
 from eva_lightning.faults import UsageError
 from eva_lightning.reports.viewer.thumbnails import Album
 
-SCRIPTS = ("list.js", "trajectory.js", "timeline.js", "page.js")
-"""What the page's script is made of; the last one begins."""
+SCRIPTS = ("nodes.js", "list.js", "trajectory.js", "timeline.js", "page.js")
+"""What the page's script is made of; the others stand on the first one, and the last one begins."""
 
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
 
@@ -48,17 +48,30 @@ def build_page(
         data_block(f"clip-{one.number}", {"problem": one.problem, "pictures": one.pictures})
         for one in album.shelves
     ]
-    style, scripts = _part("page.css"), "\n".join(_part(name) for name in SCRIPTS)
-    script = f'"use strict";\n(() => {{\n{scripts}}})();\n'
+    style, script = part("page.css"), one_script([part(name) for name in SCRIPTS])
     content = {
-        "policy": _policy(style, script),
+        "policy": content_policy(style, script, "img-src data:"),
         "style": style,
         "list": data_block("list", {"names": names, "rows": rows, "notes": [*notes, *album.notes]}),
         "script": script,
         "details": "\n".join([*opened, *clips]),
     }
-    # In one pass: what was filled in is not searched for places again.
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: content[place[1]], _part("page.html"))
+    return filled(part("page.html"), content)
+
+
+def filled(template: str, content: Mapping[str, str]) -> str:
+    """The template with its places filled in one pass: what was filled in is not searched for places again.
+
+    >>> filled("<p>{{a}}</p>", {"a": "{{a}}"})
+    '<p>{{a}}</p>'
+    """
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: content[place[1]], template)
+
+
+def one_script(parts: Iterable[str]) -> str:
+    """Scripts in one function, so that none of their names is the window's."""
+    scripts = "\n".join(parts)
+    return f'"use strict";\n(() => {{\n{scripts}}})();\n'
 
 
 def data_block(name: str, value: Any) -> str:
@@ -74,14 +87,14 @@ def data_block(name: str, value: Any) -> str:
     return f'<script type="application/json" id="{name}">{text.translate(_ESCAPES)}</script>'
 
 
-def _policy(style: str, script: str) -> str:
-    """Nothing but our own style and script, and pictures that are in the page."""
+def content_policy(style: str, script: str, *allowed: str) -> str:
+    """Nothing but our own style and script, and what is allowed beside them."""
     return "; ".join(
         (
             "default-src 'none'",
             f"script-src '{_fingerprint(script)}'",
             f"style-src '{_fingerprint(style)}'",
-            "img-src data:",
+            *allowed,
             "base-uri 'none'",
             "form-action 'none'",
             "require-trusted-types-for 'script'",
@@ -93,5 +106,6 @@ def _fingerprint(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """One of the files that lie beside this one."""
     return (files("eva_lightning.reports.viewer") / name).read_text(encoding="utf-8")

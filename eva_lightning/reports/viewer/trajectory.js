@@ -39,7 +39,7 @@ function drawSide(side, task, pictures, place) {
   const head = make("section", "card",
     make("div", "verdict",
       make("span", `pill ${side.grade}`, `${MARK[side.grade]} ${side.grade}`),
-      make("span", side.answer === null ? "quiet" : "answer", side.answer ?? "no answer"),
+      make("span", side.answer === null ? "quiet" : "answer", side.answer ?? (side.stop === "running" ? "no answer yet" : "no answer")),
       side.why ? make("span", "quiet", side.why) : null,
       heats ? button : null),
     facts(side, seen.length),
@@ -131,7 +131,7 @@ function drawWorld(turn, task, pictures) {
   raw.open = !frames.length && !turn.error;
   return make("div", turn.error ? "world error" : "world",
     turn.error ? make("p", "said-error", `Error: ${turn.error}`) : null,
-    frames.length ? make("p", "quiet", lookLine(frames)) : null,
+    frames.length ? make("p", "quiet", lookLine(frames, turn.visual)) : null,
     turn.frames_cut
       ? make("p", "wrong", `${many(turn.frames_cut, "frame")} left out: the token budget was full`) : null,
     frames.length
@@ -139,9 +139,8 @@ function drawWorld(turn, task, pictures) {
     raw);
 }
 
-function lookLine(frames) {
+function lookLine(frames, tokens) {
   const sizes = [...new Set(frames.map((frame) => frame.size.join(" × ")))];
-  const tokens = frames.reduce((sum, frame) => sum + (frame.size[0] / 28) * (frame.size[1] / 28), 0);
   return `${many(frames.length, "frame")} of ${sizes.join(", ")}: ${many(tokens, "visual token")}`;
 }
 

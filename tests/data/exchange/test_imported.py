@@ -105,7 +105,23 @@ def trl(**more):
     } | more
 
 
-@pytest.mark.parametrize("row", [sharegpt(), openai(), trl()], ids=["sharegpt", "openai", "trl"])
+def swift(**more):
+    return {
+        "messages": [
+            {"role": "system", "content": "Look well."},
+            {"role": "user", "content": "<image>What is on the left?"},
+            {"role": "tool_call", "content": json.dumps(CALL)},
+            {"role": "tool_response", "content": "closer: <image>"},
+            {"role": "assistant", "content": "A cat."},
+        ],
+        "tools": "[]",
+        "images": ["a.png", "b.jpg"],
+    } | more
+
+
+@pytest.mark.parametrize(
+    "row", [sharegpt(), openai(), trl(), swift()], ids=["sharegpt", "openai", "trl", "swift"]
+)
 def test_one_conversation_is_one_trajectory_in_every_form(read_rows, row):
     (one,), said = read_rows(row)
     assert (one.task.source, one.task.question, one.replica) == ("agents", "What is on the left?", 1)
@@ -185,6 +201,23 @@ def test_tasks_are_told_apart_by_what_was_asked_whatever_the_ids_of_rows_say(rea
     assert first == third != second
 
 
+def test_calls_of_their_own_belong_to_the_words_before_them(read_rows):
+    row = swift()
+    row["messages"].insert(2, {"role": "assistant", "content": "Closer."})
+    row["messages"].insert(4, row["messages"][3])
+    (one,), _ = read_rows(row)
+    assert len(one.turns) == 2 and [call.name for call in one.turns[0].calls] == ["zoom", "zoom"]
+    assert one.turns[0].text.startswith("Closer.\n<tool_call>")
+
+
+def test_images_of_openai_s_parts_are_images(read_rows):
+    shown = {"type": "image_url", "image_url": {"url": "b.jpg"}}
+    content = [shown, {"type": "text", "text": "Which?"}]
+    row = {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "That."}]}
+    (one,), _ = read_rows(row)
+    assert one.prompt[0].parts == (one.frames[0], "Which?")
+
+
 def test_images_may_stand_in_the_messages(read_rows):
     content = [{"type": "image", "image": "b.jpg"}, {"type": "text", "text": "Which?"}]
     row = {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "That."}]}
@@ -239,7 +272,7 @@ def test_a_large_image_is_shrunk_to_what_it_may_cost(read_rows, tmp_path):
         (sharegpt(images=["a.png", 3]), r"images\[1\]: want the path of an image file"),
         (
             sharegpt(videos=["a.mp4"]),
-            "videos: only images are read; questions about videos are for eva prepare",
+            "videos: trajectories come of images; read rows of videos by --to tasks --videos DIR",
         ),
         (sharegpt(chosen={}, rejected={"from": "gpt", "value": "x"}), "rejected: pairs are not read"),
         (sharegpt(kto_tag="yes"), "kto_tag: 'yes' is neither true nor false"),

@@ -70,6 +70,7 @@ def test_an_open_answer_is_words_a_number_or_a_range(asked, answer, kind, value)
         ["red", "blue"],
         "['red', 'blue']",
         {"A": "red", "B": "blue"},
+        "{1: 'red', 2: 'blue'}",
         ["A. red", "B. blue"],
         ["(A) red", "(B) blue"],
     ],

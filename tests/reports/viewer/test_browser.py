@@ -7,7 +7,7 @@ import pytest
 
 from eva_lightning.cli import main
 from eva_lightning.files.store import write
-from eva_lightning.records import Observation, ToolCall, Turn
+from eva_lightning.records import FrameRef, Observation, ToolCall, Turn
 from eva_lightning.scoring import score
 from tests.making import task, trajectory
 from tests.reports.viewer.browser import CHROMIUM, DRIVER, MISSING, chromium
@@ -175,6 +175,15 @@ def test_a_long_list_is_drawn_as_it_is_scrolled(page, tmp_path):
     browser.wait("return document.querySelector('.task h2').textContent", "Is 449 even?")
     assert browser.run(count) == 450
     assert "450 of 450 trajectories" in browser.texts("#summary p")[0]
+
+
+def test_tokens_of_a_model_of_larger_squares_are_counted_by_its_own(page, tmp_path):
+    seen = FrameRef(clip="v", time=1.0, height=64, width=96, square=32)
+    look = Turn(text="look", observation=Observation(parts=("seen:", seen)))
+    write(tmp_path / "a.jsonl", [trajectory(turns=[look])])
+    browser = page(file=tmp_path / "a.jsonl")
+    browser.wait("return document.querySelectorAll('.world > .quiet').length", 1)
+    assert browser.texts(".world > .quiet") == ["1 frame of 96 × 64: 6 visual tokens"]
 
 
 def test_without_its_video_a_trajectory_is_still_there_to_read(taught, page, tmp_path):
