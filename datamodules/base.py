@@ -6,6 +6,7 @@ No model, no tensors.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Generic
 
@@ -46,6 +47,7 @@ class RecordData(lightning.LightningDataModule, Generic[Record]):
         self.questions: list[Task] = []
         self.loader: RecordLoader[Record] | None = None
         self._pools: list[Pool[Record]] = []
+        self._counts = Counter[str]()
         self._resume: dict[str, Any] | None = None
 
     @abstractmethod
@@ -57,10 +59,17 @@ class RecordData(lightning.LightningDataModule, Generic[Record]):
         if stage == TrainerFn.FITTING and not self._pools:
             if not self.sources:
                 raise UsageError("there is nothing to train on: name the data files in the config")
-            self._pools = _as_pools(self.sources, [self.read(source) for source in self.sources])
+            read = [self.read(source) for source in self.sources]
+            self._pools = _as_pools(self.sources, read)
+            for source, records in zip(self.sources, read, strict=True):
+                self._counts[source.path] += len(records)
         if not self.questions:
             listed = [task for source in self.eval_sources for task in read_tasks(source, "held_out.jsonl")]
             self.questions = listed[: self.eval_limit]
+
+    def counts(self) -> dict[str, int]:
+        """Records that are trained on, by the file or folder they come from."""
+        return dict(self._counts)
 
     def train_dataloader(self) -> RecordLoader[Record]:
         """The same loader however often Lightning asks: it goes on where it was."""

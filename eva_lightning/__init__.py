@@ -6,4 +6,4 @@ cli. Lightning's side (modules, datamodules, callbacks, configs) stands on it an
 name. To add a capability, add files to the room that fits.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from eva_lightning import __version__
-from eva_lightning.faults import Fault, UsageError
-from eva_lightning.files.full_disk import MAKE_ROOM, refusal_of
+from eva_lightning.commands.mistakes import mistake_in
 
 STAGES = {
     "fit": "train a stage (SFT, KTO, GRPO): eva fit --config grpo.yaml",
@@ -23,6 +22,7 @@ STAGES = {
 
 COMMANDS = {
     "ask": "ask a question about a video and watch the agent plan, look and answer",
+    "app": "the same as a page of this machine: drop a video, ask, watch; two checkpoints side by side",
     "synthesize": "the embedded world with its teachers, or questions across clips that are scripts",
     "prepare": "questions in whatever file people have, as tasks",
     "draw": "folders of pictures as videos, with boxes around what questions name",
@@ -35,10 +35,15 @@ COMMANDS = {
     "view": "one page to read trajectories in a browser: filter them, see what was watched",
     "serve": "start a vLLM server that writes the turns of a policy in training",
     "estimate": "memory, tokens, seconds and price of an iteration, before it is launched",
+    "export": "the policy of a checkpoint as a Hugging Face folder with its card, and on a hub",
     "compare": "put runs side by side: table, plot, TensorBoard layout",
     "doctor": "check the installation, and an engine's log-probs against the trainer's",
     "demo": "the whole walk on this machine: world, agents, table",
+    "tunnel": "a finding about training, tried on this machine: several ways from one policy",
 }
+
+RESUMABLE = {"collect", "demo", "test", "tunnel"}
+"""Commands that go on where they were interrupted if they are typed again; `fit` wants `--ckpt_path last`."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -66,41 +71,19 @@ def _run(name: str, words: list[str]) -> int:
         else:
             import_module(f"eva_lightning.commands.{name}").main(words)
         sys.stdout.flush()  # now, while a reader that has left is no bug
-    except (UsageError, Fault, OSError) as problem:
+    except Exception as problem:
         if isinstance(problem, BrokenPipeError) and _reader_left():
             return 141
-        if not _is_no_bug(problem):
+        said = mistake_in(problem)
+        if said is None:
             raise
-        return _complain(name, problem)
-    except BaseExceptionGroup as group:  # raised inside the agent loop
-        mistakes, bugs = group.split(_is_no_bug)
-        if bugs is not None or mistakes is None:
-            raise
-        return _complain(name, _first(mistakes))
+        print(f"eva {name}: {said}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print(f"eva {name}: interrupted; what was written is kept", file=sys.stderr)
+        goes_on = "; the same command goes on from there" if name in RESUMABLE else ""
+        print(f"eva {name}: interrupted; what was written is kept{goes_on}", file=sys.stderr)
         return 130
     return 0
-
-
-def _is_no_bug(problem: BaseException) -> bool:
-    """Whether a line says it all; a file that the system refuses is the user's to name anew."""
-    if isinstance(problem, OSError):
-        named = isinstance(problem.filename, str | bytes | os.PathLike)
-        return named or refusal_of(problem) is not None
-    return isinstance(problem, UsageError | Fault)
-
-
-def _complain(name: str, problem: BaseException) -> int:
-    if isinstance(problem, OSError):
-        why = problem.strerror or type(problem).__name__
-        if problem.filename is None:
-            problem = UsageError(f"nothing can be written any more ({why}); {MAKE_ROOM}")
-        else:
-            place = os.fsdecode(problem.filename)
-            problem = UsageError(f"{place}: can not be read or written ({why}); name another place")
-    print(f"eva {name}: {problem}", file=sys.stderr)
-    return 1
 
 
 def _reader_left() -> bool:
@@ -114,11 +97,6 @@ def _reader_left() -> bool:
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return True
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    problem = group.exceptions[0]
-    return _first(problem) if isinstance(problem, BaseExceptionGroup) else problem
 
 
 def _usage() -> str:

@@ -1,6 +1,14 @@
-"""What many tests share: the tiny policy, built once a session."""
+"""What many tests share: the tiny policy, built once a session, and who begins."""
 
 import pytest
+
+LONG = ("tests/system/", "tests/test_configs.py", "tests/engines/vllm/", "tests/modules/")
+"""Where a file may take minutes."""
+
+
+def pytest_collection_modifyitems(items):
+    """What takes long begins first: at the end no process is left alone with it while the other one waits."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,9 @@ OVERLAYS = {
 OWN_PROCESS = {name for name in OVERLAYS if name.startswith("strategies/") and "lora" not in name}
 """Their strategies change what a process is."""
 TRAINING = [path for path in EVERY if trains(path) or str(path.relative_to(CONFIGS)) in OVERLAYS]
-COMMANDS = [path for path in EVERY if path.parent != BENCHMARKS and path not in TRAINING]
+TUNNEL = CONFIGS / "tunnel"
+"""Findings: tests/system/test_wind_tunnel.py tries each of them."""
+COMMANDS = [path for path in EVERY if path.parent not in (BENCHMARKS, TUNNEL) and path not in TRAINING]
 DATA = {"SFTModule": "trajectories", "KTOModule": "trajectories", "GRPOModule": "tasks"}
 
 

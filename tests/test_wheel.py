@@ -1,33 +1,22 @@
 """The wheel: whoever installs it has everything, configs too, and nothing at the top but `eva_lightning`."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
 import eva_lightning
-
-ROOT = Path(__file__).parent.parent
+from tests.packing import ROOT, build, copy_of_the_source
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"  # a copy: setuptools leaves a build folder behind, and reads it next time
-    for name in ("eva_lightning", "modules", "datamodules", "callbacks", "configs"):
-        shutil.copytree(ROOT / name, source / name)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    words = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(folder), str(source)]
-    subprocess.run(words, check=True, capture_output=True)
-    (file,) = folder.glob("*.whl")
-    return file
+    return build("wheel", copy_of_the_source(folder / "source"), folder)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +82,11 @@ def test_without_the_source_eva_finds_its_configs_in_an_empty_folder(eva):
     printed = eva("fit", "--config", "grpo.yaml", "--print_config")
     assert "class_path: eva_lightning.modules.GRPOModule" in printed
     assert "commands:" in eva("--help")
+
+
+def test_without_the_source_eva_is_of_the_version_of_the_wheel(eva, wheel):
+    assert wheel.name == f"eva_lightning-{eva_lightning.__version__}-py3-none-any.whl"
+    assert eva("--version") == f"eva {eva_lightning.__version__}\n"
 
 
 def test_without_the_source_eva_makes_a_world_in_an_empty_folder(eva):

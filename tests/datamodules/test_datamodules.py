@@ -90,6 +90,17 @@ def test_feedback_needs_a_mark_on_every_row_and_both_marks(tmp_path):
         FeedbackData(str(tmp_path / "f.jsonl"), batch_size=1).setup("fit")
 
 
+def test_what_is_trained_on_is_counted_by_file_shuffled_together_or_not(tmp_path):
+    write(tmp_path / "a, b.jsonl", [task(), task(id="t2")])
+    write(tmp_path / "c.jsonl", [task(id="t3")])
+    for weight in (None, 1.0):
+        data = TaskData(
+            [Source(path=str(tmp_path / name), weight=weight) for name in ("a, b.jsonl", "c.jsonl")]
+        )
+        data.setup("fit")
+        assert data.counts() == {str(tmp_path / "a, b.jsonl"): 2, str(tmp_path / "c.jsonl"): 1}
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

@@ -26,10 +26,13 @@ from eva_lightning.agent.tools.listen import Listen
 from eva_lightning.agent.tools.observe import Observe
 from eva_lightning.agent.worlds.script import ClipScript, ScriptEvent
 from eva_lightning.agent.worlds.script_world import ScriptWorld
+from eva_lightning.data.exchange.footage import Footage
 from eva_lightning.data.exchange.imported import Reader
+from eva_lightning.data.exchange.looks import looks_of
 from eva_lightning.data.exchange.lossless import conversation_of
 from eva_lightning.data.exchange.row_forms import Inlet
 from eva_lightning.data.exchange.sharegpt import to_row
+from eva_lightning.data.intake.video_folder import VideoFolder
 from eva_lightning.data.mining.checks import checked
 from eva_lightning.data.mining.replies import Commission, read_rows
 from eva_lightning.data.teaching.audits import Auditor, AuditRules
@@ -51,7 +54,8 @@ from eva_lightning.records import (
     Turn,
 )
 from eva_lightning.reports.benchmarks.result import result_of
-from eva_lightning.reports.trajectory_markdown import tables
+from eva_lightning.reports.trajectory_markdown import markdown
+from eva_lightning.reports.trajectory_tables import tables
 from eva_lightning.reports.transcript import transcript
 from eva_lightning.rewards.accuracy import AccuracyReward
 from eva_lightning.rewards.cost import CostReward
@@ -263,6 +267,39 @@ def imported(text: str) -> Iterator[Any]:
             promise(len(str(problem)) < len(told) + 1000, "a problem of more words than the row")
 
 
+class Everywhere(VideoFolder):
+    """A folder in which every video is."""
+
+    def find(self, name: str) -> str:
+        return "v.mp4"
+
+
+FOOTAGE = Footage(looks=looks_of(VitalDialect(), ClipFrames(), None), videos=Everywhere("."))
+
+
+def filmed(text: str) -> Iterator[Any]:
+    """Words of others in a row about a video: question, options, answer, what was written, the row itself."""
+    told = whole(text)
+    asked = {"role": "user", "content": "Why?"}
+    rows: list[Any] = [
+        {"messages": [asked, {"role": "assistant", "content": told}], "videos": ["v"]},
+        {"messages": [asked, {"role": "tool_call", "content": told}, {"role": "assistant", "content": ""}]},
+        {"messages": [{"role": "user", "content": told}]},
+        {"question": told, "video": told, "answer": told},
+        {"problem": "Why?", "options": [told, "b"], "solution": told, "videos": [{"url": told}]},
+        {"question": "Why?", "options": told, "answer": "A", "video": "v", "clue": told},
+    ]
+    with suppress(ValueError, RecursionError):
+        row = json.loads(told)
+        if isinstance(row, dict) and is_whole(json.dumps(row, ensure_ascii=False)):  # as tables refuse it
+            rows += [row, {"question": "Why?", "video": "v"} | row]
+    for row in rows:
+        try:
+            yield FOOTAGE.task(row, "s", 1)
+        except FieldError as problem:
+            promise(len(str(problem)) < len(told) + 1000, "a problem of more words than the row")
+
+
 def kept(cls: type[Any], text: str) -> Iterator[Any]:
     """A line of a file of ours."""
     try:
@@ -280,7 +317,7 @@ def told(text: str) -> Iterator[Any]:
     except ValueError as problem:
         promise(len(str(problem)) < 200, "a problem of more than a line")
     one = trajectory(turns=[Turn(text=text)], answer=text[:500])
-    promise(len(tables(one).encode()) < 100_000, "a table longer than its bound")
+    promise(len(markdown(tables(one)).encode()) < 100_000, "a table longer than its bound")
     transcript(one), story_of(one)
     yield from ()
 
@@ -309,6 +346,7 @@ IN_TURN: dict[str, Callable[[str], Iterator[Any]]] = {
     "teacher with options": partial(commissioned, True),
     "audit": audited,
     "import": imported,
+    "film": filmed,
     "task": partial(kept, Task),
     "trajectory": partial(kept, Trajectory),
     "reports": told,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import torch
 import yaml
 
 from eva_lightning.agent.small_talk import agent_text
+from eva_lightning.callbacks import AgentProgressBar
 from eva_lightning.cli import main
 from eva_lightning.files.store import write
 from eva_lightning.policy.tiny import build_tiny
@@ -55,18 +57,24 @@ def refused(words, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--model.polcy.path", "x"], "model: SFTModule: there is no option --polcy.path=x"),
+        (
+            ["--model.polcy.path", "x"],
+            "model: SFTModule: there is no option --polcy.path=x; did you mean policy?",
+        ),
         (["--model.objective.beta", "1"], "model: SFTModule: there is no option --objective.beta=1"),
-        (["--model.optimizer.lrr", "1"], "there is no option lrr"),
+        (["--model.optimizer.lrr", "1"], "there is no option lrr; did you mean lr?"),
         (["--model.optimizer.lr", "abc"], "optimizer: OptimizerConfig: lr: want float (given: abc)"),
         (
             ["--model.optimizer.decay", "log"],
             "decay: want one of 'constant', 'cosine', 'linear' (given: log)",
         ),
-        (["--trainer.epochs", "3"], "there is no option --trainer.epochs 3"),
+        (
+            ["--trainer.epochs", "3"],
+            "there is no option --trainer.epochs 3; did you mean max_epochs or min_epochs?",
+        ),
+        (["--notes", "Fault"], "there is no option --notes Fault"),  # Fault: a class without a signature
         (["--trainer.callbacks+=Nobody"], "trainer.callbacks: there is no class Nobody"),
-        (["--model", "SFTModul"], "model: there is no class SFTModul"),
-        (["--config", "nowhere.yaml"], "/nowhere.yaml'"),
+        (["--model", "SFTModul"], "model: there is no class SFTModul; did you mean SFTModule?"),
     ],
 )
 def test_a_wrong_word_is_refused_by_name_in_one_line(words, said, config, capsys):
@@ -80,12 +88,37 @@ def test_a_wrong_word_is_refused_by_name_in_one_line(words, said, config, capsys
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"polcy": {"path": "x"}}, "model: SFTModule: there is no option polcy.path"),
+        ({"polcy": {"path": "x"}}, "model: SFTModule: there is no option polcy.path; did you mean policy?"),
         ({"packing": {"row_token": 3}}, "packing: PackingConfig: there is no option row_token"),
     ],
 )
 def test_a_typo_in_a_config_is_refused_by_name(more, said, config, capsys):
     assert refused(config(**more), capsys).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("grop.yaml", "did you mean grpo.yaml?"),
+        ("strategies/fdsp2.yaml", "did you mean strategies/fsdp2.yaml?"),
+        ("nowhere.yaml", "give the path of a file, or the name of a shipped one"),
+    ],
+)
+def test_a_config_that_is_nowhere_is_one_line_with_what_is_named_alike(name, hint, capsys):
+    assert refused(["fit", "--config", name], capsys) == f"eva fit: {name}: there is no such config; {hint}"
+
+
+def test_ctrl_c_ends_a_fit_with_130_and_a_line_and_the_next_command_hears_it_again(
+    config, monkeypatch, capsys
+):
+    def as_its_user_would(bar, trainer, module):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(AgentProgressBar, "on_train_start", as_its_user_would)
+    assert main(config()) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "eva fit: interrupted; what was written is kept"
+    assert signal.getsignal(signal.SIGINT) is before is signal.default_int_handler
 
 
 def test_a_value_that_a_class_refuses_is_one_line_too(config, capsys):

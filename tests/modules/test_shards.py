@@ -5,7 +5,9 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from eva_lightning.policy.loading import PolicyConfig, load_policy
+from eva_lightning.cli import main
+from eva_lightning.policy.checkpoint_weights import read_checkpoint, restore
+from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from tests.modules.launching import launch
 from tests.modules.shards_at_work import school
 from tests.modules.stages import apart
@@ -39,6 +41,14 @@ def test_a_checkpoint_of_an_adapter_holds_the_adapter_alone_and_goes_on_to_the_b
     straight, rest = stopped["adapter, straight"], stopped["adapter"]
     assert apart(straight, rest) == 0
     assert sum(file.stat().st_size for file in (folder / "adapter" / "last.ckpt").iterdir()) < 700_000
+
+
+@pytest.mark.parametrize(
+    ("name", "lora"), [("folder", None), ("file", None), ("adapter", Lora(rank=4, alpha=8))]
+)
+def test_one_machine_reads_what_two_ranks_wrote_to_the_bit(name, lora, stopped, folder, tiny_folder):
+    read = restored(folder / name / "last.ckpt", tiny_folder, lora)
+    assert apart(dict(read.model.state_dict()), stopped[name]) == 0
 
 
 def test_two_ranks_go_on_with_what_one_process_wrote_and_one_with_what_two_wrote(
@@ -98,6 +108,17 @@ def test_what_goes_on_under_deepspeed_goes_on_to_the_bit(stage, deepspeed):
 
 
 @pytest.mark.parametrize("stage", ["zero2", "zero3"])
+def test_one_machine_reads_what_two_ranks_of_deepspeed_wrote_to_the_bit(
+    stage, deepspeed, folder, tiny_folder, capsys
+):
+    read = restored(folder / stage / "last.ckpt", tiny_folder)
+    assert apart(dict(read.model.state_dict()), deepspeed[0][stage, "rest"]) == 0
+    assert main(["export", str(folder / stage / "last.ckpt"), "--out", str(folder / "exported" / stage)]) == 0
+    exported = dict(policy(folder / "exported" / stage, dtype="bfloat16").state_dict())
+    assert apart(exported, deepspeed[0][stage, "rest"]) == 0
+
+
+@pytest.mark.parametrize("stage", ["zero2", "zero3"])
 def test_an_engine_and_an_export_have_the_weights_that_deepspeed_moves(stage, deepspeed, folder):
     first, second = (rank[stage, "shelf"] for rank in deepspeed)
     assert_written_by_the_policy(first)
@@ -110,6 +131,15 @@ def assert_written_by_the_policy(found):
     """The trainer's log-probs are those of the writer, on both ranks, in both iterations."""
     assert [one["train/updates"] for one in found["metrics"]] == [1, 1]
     assert max(one["train/mismatch/max"] for one in found["metrics"]) < 1e-4
+
+
+def restored(checkpoint, tiny, lora=None):
+    """The policy of a checkpoint, as `eva export` reads it."""
+    read = load_policy(
+        PolicyConfig(path=str(tiny), dtype="bfloat16", lora=lora, freeze_vision=lora is not None)
+    )
+    restore(read, read_checkpoint(checkpoint), checkpoint)
+    return read
 
 
 def policy(path, dtype="float32"):
