@@ -97,14 +97,24 @@ class _Batch:
         ]
 
     def prefill(self) -> Tensor:
-        """Read every conversation; the hidden state of each one's last token."""
-        shape = (len(self.rows), max(len(row.ids) for row in self.rows))
+        """Read every conversation; the hidden state of each one's last token.
+
+        What several rows begin with, all attempts at a question for one, is read once and handed out.
+        """
+        first, places = _alike(self.rows)
+        read = [self.rows[i] for i in first]
+        shape = (len(read), max(len(row.ids) for row in read))
         ids = torch.full(shape, min(self.end_ids), dtype=torch.int64)
         positions = torch.zeros(3, *shape, dtype=torch.int64)
-        for i, row in enumerate(self.rows):
+        for i, row in enumerate(read):
             ids[i, -len(row.ids) :] = torch.tensor(row.ids)
             positions[:, i, -len(row.ids) :] = row.positions
-        return self._forward(ids.to(self.device), positions.to(self.device), self._see())
+        padding, self.padding = self.padding, self.padding[first]
+        hidden = self._forward(ids.to(self.device), positions.to(self.device), self._see(read))
+        self.padding = padding
+        if len(read) < len(self.rows):
+            self.cache.keep(places)
+        return hidden[places]
 
     def step(self, chosen: Tensor) -> Tensor:
         """Read one more token of each row; its hidden state."""
@@ -135,13 +145,13 @@ class _Batch:
         self.temperature = self.temperature[places]
         self.cache.keep(places)
 
-    def _see(self) -> Seen:
-        """What the frames of all rows stand for, in order; nothing if there are none."""
+    def _see(self, rows: Sequence[Draft]) -> Seen:
+        """What the frames of these rows stand for, in order; nothing if there are none."""
         if self.images is None:
             return ()
         parts = [
             self.family.see(self.model, pixel_values(cut.to(self.device), self.images), grid.to(self.device))
-            for cut, grid in _portions(self.rows)
+            for cut, grid in _portions(rows)
         ]
         return tuple(torch.cat(one) for one in zip(*parts, strict=True))
 
@@ -207,6 +217,28 @@ class _Cache:
 
     def keep(self, places: list[int]) -> None:
         self.layers = [(keys[places], values[places]) for keys, values in self.layers]
+
+
+def _alike(rows: Sequence[Draft]) -> tuple[list[int], list[int]]:
+    """The rows that differ from all before them, and where among these each row finds its like."""
+    first: list[int] = []
+    places: list[int] = []
+    by_words: dict[tuple[int, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        likely = by_words.setdefault(tuple(row.ids), [])
+        like = next((place for place in likely if _same(rows[first[place]], row)), None)
+        if like is None:
+            like = len(first)
+            likely.append(like)
+            first.append(i)
+        places.append(like)
+    return first, places
+
+
+def _same(one: Draft, other: Draft) -> bool:
+    """Whether the same frames are at the same places."""
+    pairs = [(one.grid, other.grid), (one.positions, other.positions), (one.patches, other.patches)]
+    return all(torch.equal(*pair) for pair in pairs)
 
 
 def _grown(buffer: Tensor, used: int, needed: int) -> Tensor:

@@ -30,6 +30,9 @@ SCAN = 12
 
 BACKGROUND: Subjects = (("background",),)
 
+ROADS: Mapping[str, int] = {colour: 6 * place for place, colour in enumerate(BACKGROUNDS, 1)}
+"""The second that a background means at a signpost: in all clips the same, as road signs are."""
+
 
 def easily_missed(script: Script, start: int, end: int) -> bool:
     """Whether a first scan may step over an event: it is shorter than the time between two frames."""
@@ -76,15 +79,24 @@ def _right_after(script: Script, dice: random.Random, _: Subjects) -> Iterator[S
 
 def _signpost(script: Script, dice: random.Random, _: Subjects) -> Iterator[Sketch]:
     """The pattern at one of two seconds: which of them is meant, the background at a third one tells."""
+    roads = {colour: second for colour, second in ROADS.items() if second < script.duration}
+    ends = {colour: script.at(second) for colour, second in roads.items()}
     for post in script.events:
-        others = [event for event in script.events if event is not post]
-        goal, decoy = dice.sample(others, 2) if len(others) > 1 else (post, post)
-        if goal.see.mark == decoy.see.mark:
-            continue  # the wrong second would do as well
-        at, seen = dice.choice(post.moments), post.see.background
-        other = dice.choice([colour for colour in BACKGROUNDS if colour != seen])
-        pair = [(seen, dice.choice(goal.moments)), (other, dice.choice(decoy.moments))]
-        means = dict(dice.sample(pair, 2))
+        seen = post.see.background
+        open_roads = {
+            colour: end
+            for colour, end in ends.items()
+            if end is not post and roads[colour] in end.moments  # not at the border of two scenes
+        }
+        goal = open_roads.get(seen)
+        if goal is None:
+            continue
+        # The wrong second would not do as well.
+        others = [colour for colour, end in open_roads.items() if end.see.mark != goal.see.mark]
+        if not others:
+            continue
+        at, pair = dice.choice(post.moments), dice.sample([seen, dice.choice(others)], 2)
+        means = {colour: roads[colour] for colour in pair}
         told = ", ".join(f"{colour} means {second}" for colour, second in means.items())
         yield Sketch(
             question=f"Look at second {at}: {told}. Which pattern is on the small plate at that second?",
