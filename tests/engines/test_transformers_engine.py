@@ -10,6 +10,7 @@ import torch
 from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.engines.transformers_engine import TransformersEngine
 from eva_lightning.faults import EngineFault
+from eva_lightning.policy import generate
 from eva_lightning.policy.inputs import lay_out, trajectory_inputs
 from eva_lightning.policy.loading import Lora, PolicyConfig, load_policy
 from eva_lightning.policy.logprobs import token_logprobs
@@ -167,6 +168,25 @@ def test_alone_or_in_company_a_turn_has_the_same_tokens_and_nearly_the_same_logp
         alone = write(engine, [asked], seed=i, max_tokens=16)[0]
         assert alone.token_ids == together[i].token_ids
         assert np.allclose(alone.logprobs, together[i].logprobs, atol=1e-4)
+
+
+def test_a_conversation_that_many_go_on_from_is_read_once(engine, monkeypatch):
+    """Four attempts at one question, two at the same words about other frames, one longer: three are read."""
+    contexts = [context(engine, place, frames=2, words=2) for place in (0, 0, 1, 0, 1, 0)]
+    contexts.insert(2, context(engine, 0, frames=1, words=30))
+    read, forward = [], generate._Batch._forward
+
+    def counted(batch, ids, *rest):
+        read.append(tuple(ids.shape))
+        return forward(batch, ids, *rest)
+
+    monkeypatch.setattr(generate._Batch, "_forward", counted)
+    together = write(engine, contexts, max_tokens=12)
+    assert read[0][0] == 3 and read[1] == (7, 1)
+    alone = [write(engine, [one], seed=i, max_tokens=12)[0] for i, one in enumerate(contexts)]
+    assert [one.token_ids for one in together] == [one.token_ids for one in alone]
+    assert len({one.token_ids for one in together}) > 4  # each has dice of its own
+    assert all(np.allclose(a.logprobs, b.logprobs, atol=1e-4) for a, b in zip(together, alone, strict=True))
 
 
 def test_with_a_batch_of_one_neighbours_change_not_one_bit(policy):

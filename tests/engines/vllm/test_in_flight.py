@@ -58,7 +58,9 @@ def interrupted(engine, step, then, words=WORDS):
 
     def told(errand):
         send(errand)
-        if not isinstance(errand, WaitingTurn):  # a second turn may come at any time: it is not what is waited for
+        if not isinstance(
+            errand, WaitingTurn
+        ):  # a second turn may come at any time: it is not what is waited for
             asked.set()
 
     vllm.step, thread.send = step_by_step, told
