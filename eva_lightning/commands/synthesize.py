@@ -6,7 +6,8 @@ Needs no model and no GPU; scripts may be written by one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,10 +17,11 @@ from eva_lightning.agent.dialects.base import Dialect
 from eva_lightning.agent.rollout import jobs_for, rollout
 from eva_lightning.commands.arguments import run_command
 from eva_lightning.data.synthesis.families import SIGHT
-from eva_lightning.data.synthesis.script import ScriptSettings
+from eva_lightning.data.synthesis.script import Script, ScriptSettings
 from eva_lightning.data.synthesis.searcher import Searcher
 from eva_lightning.data.synthesis.searches import ALL_FAMILIES
 from eva_lightning.data.synthesis.sloppy_searcher import SloppySearcher
+from eva_lightning.data.synthesis.told_world import ToldWorld
 from eva_lightning.data.synthesis.world import build_world
 from eva_lightning.engines.base import Context
 from eva_lightning.engines.scripted_engine import ScriptedEngine
@@ -109,7 +111,7 @@ def world(
         }
         rows = []
         for name, teacher in teachers.items():
-            made = teach(name, teacher, files.tasks, attempts, dialect, seed)
+            made = teach(name, teacher, files.tasks, attempts, dialect, seed, told=files.scripts)
             write(folder / f"{name}.jsonl", [portable(one, folder) for one in made])
             rows.append((name, summarize(made)))
         counts = f"{len(files.scripts)} clips, {len(files.tasks)} tasks and {len(files.held_out)} held out"
@@ -124,9 +126,16 @@ def teach(
     attempts: int,
     who: Dialect | AgentConfig,
     seed: int,
+    *,
+    told: Iterable[Script] | None = None,
 ) -> list[Trajectory]:
-    """Trajectories of one teacher over real frames; `who` is how it speaks, or all that it is made of."""
+    """Trajectories of one teacher; `who` is how it speaks, or all that it is made of.
+
+    Where the scripts of the clips are `told`, no video is decoded: the frames are the same.
+    """
     config = who if isinstance(who, AgentConfig) else AgentConfig(dialect=who)
+    if told is not None:
+        config = replace(config, world=ToldWorld(told))
     agent = config.agent(ScriptedEngine(teacher))
     jobs = jobs_for(tasks, replicas=attempts, seed=seed)
     with tqdm(total=len(jobs), desc=name, unit="trajectory") as bar:

@@ -255,12 +255,12 @@ class FrameStore:
         identity, index = file_identity(path), self._index(path)
         file = self._proxy(identity, height, width, proxy)
         if file is None:
-            asked = _choose(index, times, coarse)
+            asked = choose(index, times, coarse)
             shown = self._collect(View(identity, index, height, width), set(asked))
             return [shown[frame] for frame in asked]
         own = self._index(file)
         refuse_others(identity[0], index, str(file), own)
-        asked = _choose(index, times, "never" if coarse == "auto" else coarse)
+        asked = choose(index, times, "never" if coarse == "auto" else coarse)
         shown = self._collect(View(file_identity(file), own, height, width), set(asked))
         return [replace(shown[frame], time=index.time(frame), proxy=file.stem) for frame in asked]
 
@@ -373,7 +373,7 @@ class FrameStore:
             self._evictions += 1
 
 
-def _choose(index: PacketIndex, times: Sequence[float], coarse: Coarse) -> list[int]:
+def choose(index: PacketIndex, times: Sequence[float], coarse: Coarse) -> list[int]:
     """The frames to show: those on show at `times`, or key frames near them.
 
     A key frame outside the range that was asked for is never taken: a clip must not show what lies before it.

@@ -31,8 +31,8 @@ from eva_lightning.video.identity import Identity, file_identity
 EPSILON = 1e-6
 """A reported time is rounded to the microsecond; asking for it again must find the same frame."""
 
-MEMORY_ENTRIES = 128
-"""Indexes kept in memory; one of an hour at 25 frames a second takes 2.3 MB."""
+MEMORY_FRAMES = 12_000_000
+"""Frames of all indexes in memory: 128 of an hour at 25 a second (2.3 MB each), or thousands of short ones."""
 
 MAX_REORDER = 64
 """Frames are shown at most 16 places from where they are stored; more means the clock jumped."""
@@ -158,7 +158,7 @@ def packet_index(
                     _save(stored, index)
             with _lock:
                 _memory[identity] = index
-                while len(_memory) > MEMORY_ENTRIES:
+                while len(_memory) > 1 and sum(map(len, _memory.values())) > MEMORY_FRAMES:
                     _memory.popitem(last=False)
         finally:
             with _lock:

@@ -75,12 +75,16 @@ def test_an_index_on_disk_is_the_same_and_a_broken_one_is_made_again(video, tmp_
     assert len(packet_index(video.path, tmp_path)) == 150
 
 
-def test_memory_holds_a_bounded_number_of_indexes(video, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MEMORY_ENTRIES", 3)
+def test_memory_holds_indexes_of_a_bounded_number_of_frames(video, tmp_path, monkeypatch):
+    """Of 150 frames each: three fit, and a single one is kept whatever its length."""
+    monkeypatch.setattr(module, "MEMORY_FRAMES", 599)
     for number in range(5):
         os.link(video.path, tmp_path / f"{number}.mp4")
         packet_index(tmp_path / f"{number}.mp4")
     assert len(module._memory) == 3
+    monkeypatch.setattr(module, "MEMORY_FRAMES", 100)
+    packet_index(tmp_path / "0.mp4")
+    assert len(module._memory) == 1
 
 
 def test_of_two_packets_with_one_time_the_first_counts(tmp_path, video):

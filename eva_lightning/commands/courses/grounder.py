@@ -71,7 +71,8 @@ def _rehearsals(scripts: Sequence[Script], world: Path, seed: int, count: int) -
     pieces, tasks = parts(scripts, seed, count)
     tasks = [located(task, world) for task in tasks]
     assert GROUNDING.dialect is not None
-    return teach("rehearsals", Grounder(pieces, tasks, GROUNDING.dialect), tasks, 1, GROUNDING, seed)
+    teacher = Grounder(pieces, tasks, GROUNDING.dialect)
+    return teach("rehearsals", teacher, tasks, 1, GROUNDING, seed, told=[*scripts, *pieces])
 
 
 def _grounding_lessons(world: Path, seed: int, share: float) -> dict[str, list[Trajectory]]:
@@ -83,7 +84,7 @@ def _grounding_lessons(world: Path, seed: int, share: float) -> dict[str, list[T
     write(world / "parts.jsonl", asked)
     tasks = [located(task, world) for task in asked]
     teacher = SloppyGrounder(pieces, tasks, dialect, seed, rate=0.5, slips=SLIPS)
-    made = teach("teacher", teacher, tasks, 1, GROUNDING, seed)
+    made = teach("teacher", teacher, tasks, 1, GROUNDING, seed, told=[*train, *pieces])
     rows = max(64, round(9000 * share))
     return {
         "sloppy": made,

@@ -33,7 +33,7 @@ def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Tra
     files = make_world(world, clips, 16, settings, seed, families=PLANNED, per_family=8)
     dialect = default_dialect(seconds=True)
     teacher = SloppySearcher(files.scripts, files.tasks, dialect, seed, rate=0.6, mistakes=PLANNER_MISTAKES)
-    made = teach("teacher", teacher, files.tasks, 1, dialect, seed)
+    made = teach("teacher", teacher, files.tasks, 1, dialect, seed, told=files.scripts)
     rows = list(captions(files.scripts[:clips], world, seed, traits=("background", "mark")))
     return {"sloppy": made, "captions": rows}
 

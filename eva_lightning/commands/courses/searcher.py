@@ -93,7 +93,7 @@ def rehearsals(kit: Kit, scripts: Sequence[Script], world: Path, seed: int, coun
     teacher = kit.sloppy(
         pieces, tasks, kit.dialect, seed, rate=FLOODED, mistakes=floods, flood=FLOOD, shortest=shortest
     )
-    made = teach("rehearsals", teacher, tasks, 1, kit.agent, seed)
+    made = teach("rehearsals", teacher, tasks, 1, kit.agent, seed, told=[*scripts, *pieces])
     if kit.agent.tools != []:  # what is left of a scene at the end of a part may be too short to be seen
         made = [one for one in made if score(one.task, one.answer).correct]
     return random.Random(f"searcher rehearsals/{seed}").sample(made, len(made))
@@ -104,7 +104,7 @@ def attempts(kit: Kit, files: WorldFiles, seed: int) -> list[Trajectory]:
     teacher = kit.sloppy(
         files.scripts, files.tasks, kit.dialect, seed, rate=0.7, mistakes=kit.mistakes, flood=FLOOD
     )
-    return teach("teacher", teacher, files.tasks, 1, kit.agent, seed)
+    return teach("teacher", teacher, files.tasks, 1, kit.agent, seed, told=files.scripts)
 
 
 def _searcher_lessons(world: Path, seed: int, share: float) -> dict[str, list[Trajectory]]:

@@ -7,7 +7,7 @@ from eva_lightning.data.synthesis.listings import listings, plates
 from eva_lightning.data.synthesis.questions import ask
 from eva_lightning.data.synthesis.script import ScriptSettings, write_script
 from eva_lightning.data.synthesis.searcher import Searcher
-from tests.data.synthesis.unrendered import attempts
+from tests.data.synthesis.told import attempts
 
 SCRIPTS = [
     write_script(seed, ScriptSettings(duration=(60, 300), event=(8, 40), height=112, width=112))

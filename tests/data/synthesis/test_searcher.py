@@ -14,7 +14,7 @@ from eva_lightning.data.synthesis.searcher import Searcher
 from eva_lightning.data.synthesis.searches import SEARCHES
 from eva_lightning.scoring import score
 from eva_lightning.video.sampling import spread
-from tests.data.synthesis.unrendered import attempts
+from tests.data.synthesis.told import attempts
 
 DIALECT = default_dialect(seconds=True)
 

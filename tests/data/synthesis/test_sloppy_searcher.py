@@ -14,7 +14,7 @@ from eva_lightning.data.synthesis.searches import SCAN, SEARCHES
 from eva_lightning.data.synthesis.sloppy_searcher import SEARCH_MISTAKES, SloppySearcher
 from eva_lightning.engines.base import Context
 from eva_lightning.scoring import score
-from tests.data.synthesis.unrendered import attempts
+from tests.data.synthesis.told import attempts
 
 DIALECT = default_dialect(seconds=True)
 SETTINGS = ScriptSettings(duration=(150, 240), event=(12, 40), height=112, width=112)  # two scans suffice

@@ -14,7 +14,7 @@ from eva_lightning.engines.base import Context, Sampling
 from eva_lightning.faults import EngineFault
 from eva_lightning.records import Message
 from eva_lightning.rewards.completeness import CompletenessReward
-from tests.data.synthesis.unrendered import attempts
+from tests.data.synthesis.told import attempts
 
 SETTINGS = ScriptSettings(duration=(60, 90), event=(6, 14), fps=1, height=112, width=112)
 
