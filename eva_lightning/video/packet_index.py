@@ -32,7 +32,7 @@ EPSILON = 1e-6
 """A reported time is rounded to the microsecond; asking for it again must find the same frame."""
 
 MEMORY_FRAMES = 12_000_000
-"""Frames of all indexes in memory: 128 of an hour at 25 a second (2.3 MB each), or thousands of short ones."""
+"""Frames of all indexes in memory: 128 of an hour at 25 a second, 2.3 MB each, or thousands of short ones."""
 
 MAX_REORDER = 64
 """Frames are shown at most 16 places from where they are stored; more means the clock jumped."""

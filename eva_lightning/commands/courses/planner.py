@@ -40,7 +40,7 @@ def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Tra
 
 PLANNER = Course(
     configs="demo",
-    steps={"warmup": 300, "sft": 500, "kto": 30, "grpo": 80},
+    steps={"warmup": 250, "sft": 360, "kto": 30, "grpo": 50},
     reads={
         "warmup": "trajectories=world/captions.jsonl",
         "sft": "trajectories=world/sloppy.jsonl",
@@ -48,7 +48,7 @@ PLANNER = Course(
         "grpo": "tasks=world",
     },
     examined=("sft", "kto", "grpo"),
-    questions=200,
+    questions=150,
     agent=("--agent.limits.turns=4", "--agent.limits.turn_tokens=96", "--agent.limits.total_tokens=1536"),
     prepare=_planner_lessons,
     tiny={"hidden": 64, "layers": 4, "vocab": 768, "numbers": 130, "likeness": 0.7},
