@@ -142,7 +142,7 @@ def test_another_finding_shares_the_course_and_other_kits_have_teachers_of_their
     tiny = (out / "seed_0" / "tiny" / "model.safetensors").stat().st_mtime_ns
     _, record = tried("frontier", out, capsys)
     assert (out / "seed_0" / "tiny" / "model.safetensors").stat().st_mtime_ns == tiny
-    assert set(record["0"]) == {"from_sft", "window", "uniform"}
+    assert set(record["0"]) == {"nothing", "window", "uniform"}
     world = out / "seed_0" / "world"
     window = (world / "window_rehearsals.jsonl").read_text()
     assert "get_video_clip_frame" in window and "frame_select" not in window

@@ -1,7 +1,8 @@
 """Kits: the searcher's questions, answered by other means than a plan and EVA's four arguments.
 
-Each is a course that begins where the searcher's reading lesson ends, in its world: the same clips, questions
-and words about frames. What differs is what the agent is shown before it acts, and what it can ask for.
+Each is a course that begins where the searcher's rehearsals end, in its world: the same clips, questions and
+words about frames. It rehearses some more by its own means. What differs is what the agent is shown before it
+acts, and what it can ask for.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ def _agent(overview: Overview | None = None, tools: list[Tool] | None = None) ->
     return AgentConfig(dialect=default_dialect(seconds=True), limits=LIMITS, overview=overview, tools=tools)
 
 
+REHEARSAL = 250
+"""Steps of rehearsals with the kit, beside those that all have had without."""
+
 OVERVIEW_TOKENS = 4
 """Visual tokens of a frame of an overview: nobody has chosen how large it is."""
 
@@ -108,7 +112,7 @@ def course_of(name: str) -> Course:
 
     def prepare(world: Path, seed: int, share: float) -> dict[str, list[Trajectory]]:
         files = load_world(world)
-        count = max(64, round(6000 * share))
+        count = max(64, round(3000 * share))
         return {
             f"{name}_rehearsals": rehearsals(kit, files.trained_on, world, seed, count),
             f"{name}_sloppy": attempts(kit, files, seed),
@@ -116,7 +120,7 @@ def course_of(name: str) -> Course:
 
     return replace(
         SEARCHER,
-        steps={stage: SEARCHER.steps[stage] for stage in ("rehearsal", "sft", "grpo")},
+        steps={"rehearsal": REHEARSAL, **{stage: SEARCHER.steps[stage] for stage in ("sft", "grpo")}},
         reads={
             "rehearsal": f"trajectories=world/{name}_rehearsals.jsonl",
             "sft": f"trajectories=world/{name}_sloppy.jsonl",
