@@ -108,7 +108,7 @@ def tried(name, out, capsys, *words):
     """A shipped finding at two thousandths, its iterations short; what was printed, and its record."""
     said = yaml.safe_load((CONFIGS / "tunnel" / f"{name}.yaml").read_text())
     for way in said["finding"]["ways"].values():
-        if way.get("stages") != []:
+        if way.get("stages", ["grpo"])[-1:] == ["grpo"]:
             way["words"] = [*way.get("words", []), *SHORT]
     file = out / f"{name}.yaml"
     file.write_text(yaml.safe_dump(said, sort_keys=False))
@@ -149,7 +149,18 @@ def test_another_finding_shares_the_course_and_other_kits_have_teachers_of_their
     uniform = [json.loads(row) for row in (world / "uniform_rehearsals.jsonl").read_text().splitlines()]
     assert {len(row["turns"]) for row in uniform} == {1}
     for way in ("window", "uniform"):
-        assert (out / "seed_0" / "ways" / way / "grpo" / "export" / "final").exists()
+        assert (out / "seed_0" / "ways" / way / "rehearsal" / "export" / "final").exists()
+
+
+@pytest.mark.system
+def test_a_kit_is_trained_through_all_stages_where_a_way_says_so(out, capsys):
+    said = yaml.safe_load((CONFIGS / "tunnel" / "frontier.yaml").read_text())
+    whole = {"after": "rehearsal", "stages": ["rehearsal", "sft", "grpo"], "kit": "window", "words": SHORT}
+    effects = {"accuracy": {"measure": "accuracy", "of": "whole", "over": "whole"}}
+    said["finding"] |= {"name": "whole", "ways": {"whole": whole}, "effects": effects}
+    (out / "whole.yaml").write_text(yaml.safe_dump(said, sort_keys=False))
+    assert main(["tunnel", "--config", str(out / "whole.yaml"), "--share=0.002", f"--out={out}"]) == 0
+    assert (out / "seed_0" / "ways" / "whole" / "grpo" / "export" / "final").exists()
 
 
 @pytest.mark.system

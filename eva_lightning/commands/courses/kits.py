@@ -70,7 +70,7 @@ def _agent(overview: Overview | None = None, tools: list[Tool] | None = None) ->
     return AgentConfig(dialect=default_dialect(seconds=True), limits=LIMITS, overview=overview, tools=tools)
 
 
-REHEARSAL = 250
+REHEARSAL = 200
 """Steps of rehearsals with the kit, beside those that all have had without."""
 
 OVERVIEW_TOKENS = 4
