@@ -40,7 +40,7 @@ def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Tra
 
 PLANNER = Course(
     configs="demo",
-    steps={"warmup": 250, "sft": 360, "kto": 30, "grpo": 50},
+    steps={"warmup": 200, "sft": 500, "kto": 30, "grpo": 60},
     reads={
         "warmup": "trajectories=world/captions.jsonl",
         "sft": "trajectories=world/sloppy.jsonl",
