@@ -29,6 +29,7 @@ from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
 from eva_lightning.reports.summary import summarize
 from eva_lightning.reports.transcript import transcript
+from eva_lightning.scoring import score
 
 SETTINGS = "demo.settings.json"
 """How a demo began, in its folder."""
@@ -138,9 +139,10 @@ def _delete(folder: Path) -> None:
 def _tell(course: Course, folder: Path, seconds: float) -> None:
     """One trajectory as the agent lived it, the table, and where to look further."""
     stages = [folder / "held_out" / f"{stage}.jsonl" for stage in course.examined]
-    best = [one for one in read(stages[-1], Trajectory) if one.reward or one.frames]
-    if best:
-        print(f"\nOne attempt of the last stage, as the agent lived it:\n\n{transcript(best[0])}\n")
+    right = [one for one in read(stages[-1], Trajectory) if score(one.task, one.answer).correct]
+    if right:
+        longest = max(right, key=lambda one: one.rounds)
+        print(f"\nOne attempt of the last stage, as the agent lived it:\n\n{transcript(longest)}\n")
     compare.main([*map(str, stages), "--out", str(folder / "comparison")])
     print(f"Watch the curves: tensorboard --logdir {folder}. What every command said: {folder / 'demo.log'}")
     print(f"Questions and frames: {load_world(folder / 'world').folder}. {seconds / 60:.1f} minutes.")
