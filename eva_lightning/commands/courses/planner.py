@@ -30,7 +30,7 @@ def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Tra
     """Clips of a minute or two, the colour or the fine pattern at some second, and signposts."""
     clips = max(4, round(100 * share))
     settings = ScriptSettings(duration=(60, 120), height=112, width=112)
-    files = make_world(world, clips, 16, settings, seed, families=PLANNED, per_family=8)
+    files = make_world(world, clips, 16, settings, seed, families=PLANNED, per_family=5)
     dialect = default_dialect(seconds=True)
     teacher = SloppySearcher(files.scripts, files.tasks, dialect, seed, rate=0.6, mistakes=PLANNER_MISTAKES)
     made = teach("teacher", teacher, files.tasks, 1, dialect, seed, told=files.scripts)
@@ -40,7 +40,7 @@ def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Tra
 
 PLANNER = Course(
     configs="demo",
-    steps={"warmup": 200, "sft": 500, "kto": 30, "grpo": 60},
+    steps={"warmup": 300, "sft": 500, "kto": 30, "grpo": 60},
     reads={
         "warmup": "trajectories=world/captions.jsonl",
         "sft": "trajectories=world/sloppy.jsonl",
