@@ -1,4 +1,4 @@
-"""The planner: EVA's agent, which learns to take one good look, and at a signpost another where it points."""
+"""The planner: EVA's agent, which learns to take one good look."""
 
 from __future__ import annotations
 
@@ -9,30 +9,19 @@ from eva_lightning.commands.courses.course import Course, make_world
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.data.synthesis.captions import captions
 from eva_lightning.data.synthesis.script import ScriptSettings
-from eva_lightning.data.synthesis.sloppy_searcher import SearchMistake, SloppySearcher
+from eva_lightning.data.synthesis.sloppy import Mistake, SloppyTeacher
 from eva_lightning.records import Trajectory
 
-PLANNED = ("colour_at", "mark_at", "signpost")
-"""Families of questions; the last one takes two looks."""
-
-PLANNER_MISTAKES: tuple[SearchMistake, ...] = (
-    "guess",
-    "thin",
-    "flood",
-    "flood",
-    "elsewhere",
-    "blurred",
-    "hasty",
-)
+PLANNER_MISTAKES: tuple[Mistake, ...] = ("guess", "thin", "flood", "flood", "elsewhere", "blurred")
 
 
 def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Trajectory]]:
-    """Clips of a minute or two, the colour or the fine pattern at some second, and signposts."""
+    """Clips of a minute or two, the colour or the fine pattern at some second."""
     clips = max(4, round(100 * share))
     settings = ScriptSettings(duration=(60, 120), height=112, width=112)
-    files = make_world(world, clips, 16, settings, seed, families=PLANNED, per_family=5)
+    files = make_world(world, clips, 16, settings, seed, families=("colour_at", "mark_at"), per_family=8)
     dialect = default_dialect(seconds=True)
-    teacher = SloppySearcher(files.scripts, files.tasks, dialect, seed, rate=0.6, mistakes=PLANNER_MISTAKES)
+    teacher = SloppyTeacher(files.scripts, files.tasks, dialect, seed, rate=0.6, mistakes=PLANNER_MISTAKES)
     made = teach("teacher", teacher, files.tasks, 1, dialect, seed, told=files.scripts)
     rows = list(captions(files.scripts[:clips], world, seed, traits=("background", "mark")))
     return {"sloppy": made, "captions": rows}
@@ -40,7 +29,7 @@ def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Tra
 
 PLANNER = Course(
     configs="demo",
-    steps={"warmup": 300, "sft": 500, "kto": 30, "grpo": 60},
+    steps={"warmup": 250, "sft": 750, "kto": 30, "grpo": 80},
     reads={
         "warmup": "trajectories=world/captions.jsonl",
         "sft": "trajectories=world/sloppy.jsonl",
@@ -48,9 +37,9 @@ PLANNER = Course(
         "grpo": "tasks=world",
     },
     examined=("sft", "kto", "grpo"),
-    questions=150,
+    questions=200,
     agent=("--agent.limits.turns=4", "--agent.limits.turn_tokens=96", "--agent.limits.total_tokens=1536"),
     prepare=_planner_lessons,
-    tiny={"hidden": 64, "layers": 4, "vocab": 768, "numbers": 130, "likeness": 0.7},
+    tiny={"hidden": 64, "layers": 4, "vocab": 512},
 )
 """EVA's: it plans before it looks."""
