@@ -216,7 +216,8 @@ def small(words):
     if words[0] == "test":
         words += [*ON_A_CPU, "--model.engine=TransformersEngine"]
     if words[0] == "collect":
-        words += ["--concurrency=4", "--agent.dialect=EvaDialect", "--agent.dialect.timestamps=seconds"]
+        words += ["--agent.dialect=EvaDialect", "--agent.dialect.timestamps=seconds"]
+        words += [] if "--concurrency" in words else ["--concurrency=4"]
         words += ["--agent.limits.turn_tokens=8", "--limit=4"] if "--model" in words else []
     if words[0] in ("ask", "replay", "app"):
         words += ["--agent.limits.turn_tokens=8"]
@@ -266,10 +267,10 @@ def test_a_world_that_is_searched_is_made(tmp_path, monkeypatch, capsys):
 
 
 def test_a_trajectory_is_made_again(trained, here, capsys):
+    """Written alone, as the page says: neighbours change a bfloat16's log-probs, and now and then a token."""
     lines = block_here("replay").commands
-    carry_out(
-        ["eva collect --tasks world --model runs/sft/export/final --attempts 1 --out kept.jsonl"], capsys
-    )
+    collect = "eva collect --tasks world --model runs/sft/export/final --attempts 1 --concurrency 1"
+    carry_out([f"{collect} --out kept.jsonl"], capsys)
     carry_out([line.replace("attempts.jsonl", "kept.jsonl") for line in lines], capsys)
     assert capsys.readouterr().out.count("are made again as they were recorded") == 3
 
