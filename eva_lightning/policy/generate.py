@@ -109,9 +109,9 @@ class _Batch:
         for i, row in enumerate(read):
             ids[i, -len(row.ids) :] = torch.tensor(row.ids)
             positions[:, i, -len(row.ids) :] = row.positions
-        padding, self.padding = self.padding, self.padding[first]
+        self.padding = self.padding[first]
         hidden = self._forward(ids.to(self.device), positions.to(self.device), self._see(read))
-        self.padding = padding
+        self.padding = self.padding[places]
         if len(read) < len(self.rows):
             self.cache.keep(places)
         return hidden[places]
