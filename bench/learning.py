@@ -1,7 +1,8 @@
 """Learning: how much each stage teaches: `python bench/learning.py [--json] [--rerun] [--seeds 0 1 2]`.
 
 Runs `eva demo` from nothing on several seeds and compares the stages on questions about clips that no
-training task shows: temperature 1, four attempts each.
+training task shows: temperature 1, four attempts each. `two_looks` is the accuracy on signposts alone, whose
+first frame tells where the second one has to be.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ def run(seed: int, folder: Path) -> dict[str, Any]:
 
 
 def _measured(path: Path) -> dict[str, float]:
-    summary = summarize(read(path, Trajectory))
-    return {measure: getattr(summary, measure) for measure in MEASURES}
+    asked = list(read(path, Trajectory))
+    summary = summarize(asked)
+    two_looks = summarize([one for one in asked if one.task.source == "signpost"])
+    return {measure: getattr(summary, measure) for measure in MEASURES} | {"two_looks": two_looks.accuracy}
 
 
 def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -69,6 +72,7 @@ def show(runs: list[dict[str, Any]]) -> None:
 
     forms = {
         "accuracy": ".3f",
+        "two_looks": ".3f",
         "greedy_accuracy": ".3f",
         "rounds": ".2f",
         "frames": ".2f",
