@@ -46,7 +46,7 @@ def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Tra
 
 PLANNER = Course(
     configs="demo",
-    steps={"warmup": 300, "sft": 600, "kto": 30, "grpo": 80},
+    steps={"warmup": 300, "sft": 750, "kto": 30, "grpo": 80},
     reads={
         "warmup": "trajectories=world/captions.jsonl",
         "sft": "trajectories=world/demonstrations.jsonl",
