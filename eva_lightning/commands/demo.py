@@ -141,8 +141,13 @@ def _tell(course: Course, folder: Path, seconds: float) -> None:
     stages = [folder / "held_out" / f"{stage}.jsonl" for stage in course.examined]
     right = [one for one in read(stages[-1], Trajectory) if score(one.task, one.answer).correct]
     if right:
-        longest = max(right, key=lambda one: one.rounds)
-        print(f"\nOne attempt of the last stage, as the agent lived it:\n\n{transcript(longest)}\n")
+        shown = max(right, key=lambda one: (_without_errors(one), one.rounds))
+        print(f"\nOne attempt of the last stage, as the agent lived it:\n\n{transcript(shown)}\n")
     compare.main([*map(str, stages), "--out", str(folder / "comparison")])
     print(f"Watch the curves: tensorboard --logdir {folder}. What every command said: {folder / 'demo.log'}")
     print(f"Questions and frames: {load_world(folder / 'world').folder}. {seconds / 60:.1f} minutes.")
+
+
+def _without_errors(attempt: Trajectory) -> bool:
+    """Whether every call was one that a tool could answer."""
+    return not any(turn.observation is not None and turn.observation.error for turn in attempt.turns)
