@@ -9,6 +9,7 @@ from eva_lightning.agent.config import default_dialect
 from eva_lightning.commands.courses.course import Course, make_world
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.data.synthesis.captions import captions
+from eva_lightning.data.synthesis.listings import signs
 from eva_lightning.data.synthesis.script import ScriptSettings
 from eva_lightning.data.synthesis.sloppy_searcher import SearchMistake, SloppySearcher
 from eva_lightning.records import Trajectory
@@ -27,7 +28,7 @@ PLANNER_MISTAKES: tuple[SearchMistake, ...] = (
 )
 
 READING = 3
-"""So many demonstrations come with one caption: who only acted for a while forgot how to read, now and then."""
+"""So many demonstrations come with one caption: who only acted for a while may forget how to read."""
 
 
 def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Trajectory]]:
@@ -38,15 +39,20 @@ def _planner_lessons(world: Path, seed: int, share: float) -> dict[str, list[Tra
     dialect = default_dialect(seconds=True)
     teacher = SloppySearcher(files.scripts, files.tasks, dialect, seed, rate=0.6, mistakes=PLANNER_MISTAKES)
     made = teach("teacher", teacher, files.tasks, 1, dialect, seed, told=files.scripts)
-    rows = list(captions(files.scripts[:clips], world, seed, traits=("background", "mark")))
-    dice = random.Random(f"planner lessons/{seed}")
+    train, dice = files.scripts[:clips], random.Random(f"planner lessons/{seed}")
+    rows = list(captions(train, world, seed, traits=("background", "mark")))
+    rows += signs(train, world, dialect, len(rows) // 2, seed)
     both = [*made, *dice.sample(rows, min(len(rows), len(made) // READING))]
-    return {"sloppy": made, "captions": rows, "demonstrations": dice.sample(both, len(both))}
+    return {
+        "sloppy": made,
+        "captions": dice.sample(rows, len(rows)),
+        "demonstrations": dice.sample(both, len(both)),
+    }
 
 
 PLANNER = Course(
     configs="demo",
-    steps={"warmup": 300, "sft": 750, "kto": 30, "grpo": 80},
+    steps={"warmup": 400, "sft": 700, "kto": 30, "grpo": 80},
     reads={
         "warmup": "trajectories=world/captions.jsonl",
         "sft": "trajectories=world/demonstrations.jsonl",

@@ -3,7 +3,8 @@
 What trajectories of a search teach least is which of twelve frames shows a colour and what its time is. Here
 each row is read as the searcher reads it (`search_reading.py`), in the form of the tool message that it would
 stand in. `plates` are the other half: one large frame, its background, and the pattern on its plate. Where
-that decides a question, the lesson goes on to the answer. Half of these have options, named in words.
+that decides a question, the lesson goes on to the answer. Half of these have options, named in words. `signs`
+are small frames at a signpost, and the second that they mean.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from eva_lightning.data.synthesis.families import OPTIONS
 from eva_lightning.data.synthesis.reading import Sight
 from eva_lightning.data.synthesis.script import BACKGROUNDS, MARKS, Script
 from eva_lightning.data.synthesis.search_reading import followed, glances, listed, where
-from eva_lightning.data.synthesis.searches import SCAN, after_question, plate_question
+from eva_lightning.data.synthesis.searches import (
+    ROADS,
+    SCAN,
+    after_question,
+    plate_question,
+    signpost_question,
+)
 from eva_lightning.data.synthesis.strips import rows
 from eva_lightning.records import PATCH, Clip, FrameRef, Message, Task, Trajectory, Turn
 
@@ -95,6 +102,22 @@ def plates(
         task = _task(f"plate/{number}", script, folder, plate_question(event.see.background), options)
         said = listed(glances([frame], script), [event.see.background])
         yield _read(task, dialect, [frame], f"{said}; {event.see.mark}", event.see.mark)
+
+
+def signs(
+    scripts: Sequence[Script], folder: str | Path, dialect: Dialect, count: int, seed: int = 0
+) -> Iterator[Trajectory]:
+    """`count` small frames at signposts, in turn of each clip: the second that their background means."""
+    dice = random.Random(f"signs/{seed}")
+    for number in range(count):
+        script = scripts[number % len(scripts)]
+        event = dice.choice(script.events)
+        colour, second = event.see.background, dice.choice(event.moments)
+        other = dice.choice([one for one in ROADS if one != colour])
+        means = {one: ROADS[one] for one in dice.sample([colour, other], 2)}
+        frame = FrameRef(clip=script.id, time=float(second), height=PATCH, width=PATCH)
+        task = _task(f"sign/{number}", script, folder, signpost_question(second, means))
+        yield _read(task, dialect, [frame], f"{colour} means {ROADS[colour]}")
 
 
 def _task(

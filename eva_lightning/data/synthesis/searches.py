@@ -77,6 +77,12 @@ def _right_after(script: Script, dice: random.Random, _: Subjects) -> Iterator[S
         )
 
 
+def signpost_question(at: int, means: Mapping[str, int]) -> str:
+    """What `signpost` asks: which background at second `at` means which second."""
+    told = ", ".join(f"{colour} means {second}" for colour, second in means.items())
+    return f"Look at second {at}: {told}. Which pattern is on the small plate at that second?"
+
+
 def _signpost(script: Script, dice: random.Random, _: Subjects) -> Iterator[Sketch]:
     """The pattern at one of two seconds: which of them is meant, the background at a third one tells."""
     roads = {colour: second for colour, second in ROADS.items() if second < script.duration}
@@ -97,9 +103,8 @@ def _signpost(script: Script, dice: random.Random, _: Subjects) -> Iterator[Sket
             continue
         at, pair = dice.choice(post.moments), dice.sample([seen, dice.choice(others)], 2)
         means = {colour: roads[colour] for colour in pair}
-        told = ", ".join(f"{colour} means {second}" for colour, second in means.items())
         yield Sketch(
-            question=f"Look at second {at}: {told}. Which pattern is on the small plate at that second?",
+            question=signpost_question(at, means),
             gold=Answer(kind="text", value=goal.see.mark),
             wrong=tuple(mark for mark in MARKS if mark != goal.see.mark),
             evidence=((post.start, post.end), (goal.start, goal.end)),

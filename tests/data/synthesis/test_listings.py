@@ -3,7 +3,7 @@
 import re
 
 from eva_lightning.agent.config import default_dialect
-from eva_lightning.data.synthesis.listings import listings, plates
+from eva_lightning.data.synthesis.listings import listings, plates, signs
 from eva_lightning.data.synthesis.questions import ask
 from eva_lightning.data.synthesis.script import ScriptSettings, write_script
 from eva_lightning.data.synthesis.searcher import Searcher
@@ -101,3 +101,12 @@ def test_the_lesson_is_a_word_for_word_beginning_of_what_the_searcher_writes():
 def test_the_same_seed_makes_the_same_rows():
     first, again, other = (list(listings(SCRIPTS, "w", DIALECT, 9, seed=seed)) for seed in (1, 1, 2))
     assert first == again != other
+
+
+def test_a_sign_is_a_small_frame_and_the_second_that_its_background_means():
+    for row in signs(SCRIPTS, "world", DIALECT, 60):
+        (frame,) = row.prompt[0].frames
+        (background,) = shown(row).values()
+        means = dict(re.findall(r"(\w+) means (\d+)", row.prompt[0].text))
+        assert frame.width == 28 and len(means) == 2
+        assert row.answer == f"Summary: {background} means {means[background]}."
