@@ -2,7 +2,8 @@
 
 Runs `eva demo` from nothing, and then its last stage again from the KTO checkpoint, each time with the same
 tasks and dice, written by the weights of 0, 1, 2 and 4 iterations before (engines/lagging_engine.py). Held
-out: accuracy at temperature 1, four attempts at each of 200 questions.
+out: accuracy at temperature 1, four attempts at each question. The record is of a demo without signposts,
+on 200 questions.
 
 This isolates staleness: every turn is as old as `max_staleness` permits, in every run alike. With real
 batches ahead (RolloutRefresh) none is older, and those written after a hand-over of weights are newer.
@@ -19,6 +20,7 @@ from typing import Any
 
 from recorded import front
 
+from eva_lightning.commands.courses.planner import PLANNER
 from eva_lightning.files.store import read
 from eva_lightning.records import Trajectory
 from eva_lightning.reports.summary import summarize, table
@@ -59,7 +61,8 @@ def examined(seed: int, demo: Path, out: Path) -> dict[str, float]:
     asked = {"held_out": ("4", "1.0"), "greedy": ("1", "0.0")}
     for name, (attempts, temperature) in asked.items():
         words = [f"--tasks={demo / 'world' / 'held_out.jsonl'}", f"--out={out / name}.jsonl"]
-        words += [f"--model={out / 'export' / 'final'}", "--limit=200", f"--attempts={attempts}"]
+        words += [f"--model={out / 'export' / 'final'}", f"--limit={PLANNER.questions}"]
+        words += [f"--attempts={attempts}"]
         words += [f"--agent.temperature={temperature}", f"--seed={seed}", "--concurrency=64"]
         words += ["--agent.limits.turns=4", "--agent.limits.turn_tokens=96"]
         words += ["--agent.limits.total_tokens=1536"]
