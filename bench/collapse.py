@@ -1,9 +1,10 @@
 """Collapse: what the guard says, and when: `python bench/collapse.py [--json] [--rerun] [--seeds 0 1 2 3 4]`.
 
 GRPO of the demo (80 iterations) from the policy that KTO leaves, on some seeds, with the guard at its
-defaults: it should say nothing (the record is of a demo without signposts). On two of them the same with a reward that takes two points for a look: the
+defaults: it should say nothing. On two of them the same with a reward that takes two points for a look: the
 policy learns not to look, and the guard should stop it within ten iterations of the first one in which
-fewer than a fifth of the trajectories look; and once more with `rollback`.
+fewer than a fifth of the trajectories look; and once more with `rollback`. The record is of a demo without
+signposts.
 """
 
 from __future__ import annotations
