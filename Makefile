@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCHES := bench/frames.py bench/pixels.py bench/learning.py bench/mining.py bench/rollouts.py bench/evaluation.py \
-  bench/findings.py bench/strategies.py bench/memory.py bench/training.py bench/start.py bench/staleness.py bench/long_rows.py
+  bench/findings.py bench/strategies.py bench/memory.py bench/training.py bench/start.py bench/staleness.py bench/long_rows.py \
+  bench/grounding.py bench/together.py bench/scripts.py
 READY := $(VENV)/.ready
 VLLM := $(VENV)/.vllm
 DEEPSPEED := $(VENV)/.deepspeed

@@ -3,7 +3,8 @@
 `eva tunnel` tries each of them on three seeds (`--only csv --seeds 0` for one of them on one); what was
 tried is kept beside this file, by finding, seed and way, and printed: levels, effects with intervals over
 seeds and questions, and whether each holds. Three findings have benches of their own, whose records are read
-here: mining.json (6), grounding.json (9) and scripts.json (10); their intervals are over seeds alone.
+here: mining.json (6), grounding.json and together.json (9) and scripts.json (10); but for together.json,
+their intervals are over seeds alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+
+import together
 
 from eva_lightning.commands.findings.finding import shipped
 from eva_lightning.commands.findings.report import headline, told
@@ -69,6 +72,7 @@ def main() -> None:
         lines[name] = headline(finding, found)
         print(f"\n{told(finding, found)}")
     lines |= {name: beside(name) for name in BESIDE if (HERE / BESIDE[name][0]).exists()}
+    lines |= trained_together(HERE / "together.json")
     if missing:
         print(f"\nnot tried yet: {', '.join(missing)} (--rerun; some minutes a way and seed)")
     if words.json:
@@ -123,6 +127,15 @@ def beside(name: str) -> dict[str, Any]:
     minutes = [run.get("minutes", run.get("cpu_minutes")) for run in runs]
     found["minutes"] = None if None in minutes else round(sum(minutes), 1)  # of mining nobody took them down
     return {**found, "seeds": [run["seed"] for run in runs]}
+
+
+def trained_together(record: Path) -> dict[str, Any]:
+    """What each kind of question gains from the other one, where that was tried."""
+    if not record.exists():
+        return {}
+    found = together.combined(json.loads(record.read_text()))
+    spent = {"seeds": found["seeds"], "minutes": found["minutes"]}
+    return {f"together_{kind}": {**found[f"{kind}_gain"], **spent} for kind in together.KINDS}
 
 
 if __name__ == "__main__":
