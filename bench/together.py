@@ -19,7 +19,7 @@ from typing import Any
 from grounding import eva, stage
 from recorded import cpu_minutes, front
 
-from eva_lightning.commands.courses.grounder import GROUNDER, GROUNDING, SLIPS, parts
+from eva_lightning.commands.courses.grounder import BATCH, GROUNDER, GROUNDING, SLIPS, parts
 from eva_lightning.commands.courses.school import ATTEMPTS, School
 from eva_lightning.commands.findings.trial import Trial, row_of, trial_of
 from eva_lightning.commands.synthesize import teach
@@ -37,8 +37,11 @@ KINDS: dict[Kind, Measure] = {"grounding": "miou", "answers": "accuracy"}
 ARMS: dict[str, Sequence[Kind]] = {"grounding": ("grounding",), "answers": ("answers",), "both": tuple(KINDS)}
 """What DGRPO is asked in each."""
 
-REHEARSED, TRAINED, STEPS = 3200, 816, 200
-"""Rehearsals and questions of DGRPO; steps of the rehearsals of both kinds."""
+REHEARSED, TRAINED = 3200, 816
+"""Attempts of the teacher who does not slip, and of the one who does."""
+
+STEPS = {"rehearsal": 200, "sft": 80, "dgrpo": 51}
+"""Of each stage; an arm asks eight questions a step, each of them once."""
 
 REWARDS = [
     {"class_path": "OverlapReward", "init_args": {"stretch": {"least": 0.3, "enough": 0.95}}},
@@ -64,16 +67,10 @@ def run(seed: int, folder: Path) -> dict[str, Any]:
     for name in ("warmup", "reading", "rehearsal"):
         school.train(name)
     lessons(school)
-    learn(
-        "rehearsal",
-        school.folder / "rehearsal",
-        folder / "rehearsal",
-        school,
-        [f"--trainer.max_steps={STEPS}"],
-    )
+    learn("rehearsal", school.folder / "rehearsal", folder / "rehearsal", school)
     learn("sft", folder / "rehearsal", folder / "sft", school)
     for arm in ARMS:
-        learn("dgrpo", folder / "sft", folder / arm, school, [f"--model.rewards={json.dumps(REWARDS)}"])
+        learn("dgrpo", folder / "sft", folder / arm, school)
     took = core_minutes() - began + (json.loads(spent.read_text()) if spent.exists() else 0.0)
     spent.write_text(json.dumps(round(took, 1)))
     arms = {arm: examined(folder / arm, school, took) for arm in ("rehearsal", "sft", *ARMS)}
@@ -99,22 +96,24 @@ def lessons(school: School) -> None:
         teacher = Teller(pieces, both, GROUNDING.dialect, school.seed, rate=rate, slips=SLIPS)
         made = teach(name, teacher, both, 1, GROUNDING, school.seed, told=[*train, *pieces])
         write(world / f"both_{name}.jsonl", [portable(one, world) for one in made])
-    pieces, tasks = parts(train, school.seed + 1, TRAINED)
+    pieces, tasks = parts(train, school.seed + 1, STEPS["dgrpo"] * BATCH)
     for arm, kinds in ARMS.items():
         write(world / f"{arm}_dgrpo.jsonl", in_turn(tasks, pieces, kinds))
     tasks = [task for kind in KINDS for task in in_turn(files.held_out, files.scripts, [kind])]
     write(world / "held_out_both.jsonl", tasks)
 
 
-def learn(name: str, before: Path, out: Path, school: School, more: Sequence[str] = ()) -> None:
+def learn(name: str, before: Path, out: Path, school: School) -> None:
     """`eva fit` with a config of the demo, unless it was done."""
     if (out / "export" / "final").exists():
         return
-    option = "tasks" if name == "dgrpo" else "trajectories"
-    lesson = f"{out.name}_dgrpo" if name == "dgrpo" else f"both_{name}"
-    eva(
-        [*stage(name, before, out, school.seed), f"--data.{option}={school.world / f'{lesson}.jsonl'}", *more]
-    )
+    if name == "dgrpo":
+        data = f"--data.tasks={school.world / f'{out.name}_dgrpo.jsonl'}"
+        more = [f"--trainer.limit_train_batches={STEPS[name]}", f"--model.rewards={json.dumps(REWARDS)}"]
+    else:
+        data = f"--data.trajectories={school.world / f'both_{name}.jsonl'}"
+        more = [f"--trainer.max_steps={STEPS[name]}"]
+    eva([*stage(name, before, out, school.seed), data, *more])
 
 
 def examined(policy: Path, school: School, took: float) -> dict[str, Any]:
