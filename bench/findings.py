@@ -2,9 +2,9 @@
 
 `eva tunnel` tries each of them on three seeds (`--only csv --seeds 0` for one of them on one); what was
 tried is kept beside this file, by finding, seed and way, and printed: levels, effects with intervals over
-seeds and questions, and whether each holds. Three findings have benches of their own, whose records are read
-here: mining.json (6), grounding.json and together.json (9) and scripts.json (10); but for together.json,
-their intervals are over seeds alone.
+seeds and questions, and whether each holds (`--only stages --seeds 1`: one seed of one). Three findings have
+benches of their own, whose records are read here: mining.json (6), grounding.json and together.json (9) and
+scripts.json (10); but for together.json, their intervals are over seeds alone.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ def main() -> None:
     held = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     lines: dict[str, Any] = {}
     missing = []
-    for name in TRIED:
+    for name in words.only:
         finding, found = shipped(name), trials(held.get(name, {}))
+        found = {seed: ways for seed, ways in found.items() if seed in words.seeds}
         if not found or any(finding.ways.keys() - ways.keys() for ways in found.values()):
             missing.append(name)  # or recorded with other ways than its config has now
             continue

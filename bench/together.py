@@ -11,24 +11,22 @@ beside this file and printed; `--rerun` makes a new one, and what was done is ke
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from grounding import eva, stage
-from recorded import cpu_minutes, front
+from recorded import front
 
 from eva_lightning.commands.courses.grounder import BATCH, GROUNDER, GROUNDING, SLIPS, parts
 from eva_lightning.commands.courses.school import ATTEMPTS, School
-from eva_lightning.commands.findings.trial import Trial, row_of, trial_of
+from eva_lightning.commands.findings.trial import Rows, minutes_of, rows_of, seed_of, took
 from eva_lightning.commands.synthesize import teach
 from eva_lightning.data.synthesis.script import Script
 from eva_lightning.data.synthesis.what_follows import Kind, Teller, asked
 from eva_lightning.data.synthesis.world import load_world
 from eva_lightning.files.store import located, portable, read, write
 from eva_lightning.records import Task, Trajectory
-from eva_lightning.reports.effects import Measure, effect, level, summed
+from eva_lightning.reports.effects import Measure, Seed, effect, level, summed
 from eva_lightning.reports.summary import table
 
 KINDS: dict[Kind, Measure] = {"grounding": "miou", "answers": "accuracy"}
@@ -36,6 +34,9 @@ KINDS: dict[Kind, Measure] = {"grounding": "miou", "answers": "accuracy"}
 
 ARMS: dict[str, Sequence[Kind]] = {"grounding": ("grounding",), "answers": ("answers",), "both": tuple(KINDS)}
 """What DGRPO is asked in each."""
+
+POLICIES = ("rehearsal", "sft", *ARMS)
+"""Who is examined."""
 
 REHEARSED, TRAINED = 3200, 816
 """Attempts of the teacher who does not slip, and of the one who does."""
@@ -60,26 +61,28 @@ def in_turn(tasks: Sequence[Task], scripts: Iterable[Script], kinds: Sequence[Ki
 
 def run(seed: int, folder: Path) -> dict[str, Any]:
     """The course as far as its rehearsals, rehearsals and slips of both kinds, and the arms."""
-    began, spent = core_minutes(), folder / "minutes.json"
     school = School(course=GROUNDER, folder=folder / "demo", seed=seed, share=1.0)
+    took(folder, "all", lambda: train(school, folder))
+    arms = {arm: examined(folder / arm, school) for arm in POLICIES}
+    return {"seed": seed, "minutes": minutes_of(folder)["all"], **arms}
+
+
+def train(school: School, folder: Path) -> None:
+    """What is there is not made again."""
     if not (school.folder / "tiny").exists():
         school.prepare()
     for name in ("warmup", "reading", "rehearsal"):
         school.train(name)
     lessons(school)
-    learn("rehearsal", school.folder / "rehearsal", folder / "rehearsal", school)
-    learn("sft", folder / "rehearsal", folder / "sft", school)
+    learn("rehearsal", school.policy("rehearsal"), folder / "rehearsal", school)
+    learn("sft", made_by(folder / "rehearsal"), folder / "sft", school)
     for arm in ARMS:
-        learn("dgrpo", folder / "sft", folder / arm, school)
-    took = core_minutes() - began + (json.loads(spent.read_text()) if spent.exists() else 0.0)
-    spent.write_text(json.dumps(round(took, 1)))
-    arms = {arm: examined(folder / arm, school, took) for arm in ("rehearsal", "sft", *ARMS)}
-    return {"seed": seed, "minutes": round(took, 1), **arms}
+        learn("dgrpo", made_by(folder / "sft"), folder / arm, school)
 
 
-def core_minutes() -> float:
-    """What this process and the commands that it ran took of one core so far."""
-    return cpu_minutes() + time.process_time() / 60
+def made_by(stage: Path) -> Path:
+    """The policy that a stage left."""
+    return stage / "export" / "final"
 
 
 def lessons(school: School) -> None:
@@ -103,40 +106,30 @@ def lessons(school: School) -> None:
     write(world / "held_out_both.jsonl", tasks)
 
 
-def learn(name: str, before: Path, out: Path, school: School) -> None:
-    """`eva fit` with a config of the demo, unless it was done."""
-    if (out / "export" / "final").exists():
+def learn(name: str, start: Path, out: Path, school: School) -> None:
+    """A stage of the demo on questions of both kinds, or of one, unless it was done."""
+    if made_by(out).exists():
         return
-    if name == "dgrpo":
-        data = f"--data.tasks={school.world / f'{out.name}_dgrpo.jsonl'}"
-        more = [f"--trainer.limit_train_batches={STEPS[name]}", f"--model.rewards={json.dumps(REWARDS)}"]
-    else:
-        data = f"--data.trajectories={school.world / f'both_{name}.jsonl'}"
-        more = [f"--trainer.max_steps={STEPS[name]}"]
-    eva([*stage(name, before, out, school.seed), data, *more])
+    words = ["--data.eval_tasks=null", "--trainer.limit_val_batches=0"]
+    words += [f"--model.rewards={json.dumps(REWARDS)}"] if name == "dgrpo" else []
+    lesson = school.world / f"{out.name if name == 'dgrpo' else 'both'}_{name}.jsonl"
+    school.fit(name, start, out, data=lesson, steps=STEPS[name], words=words)
 
 
-def examined(policy: Path, school: School, took: float) -> dict[str, Any]:
+def examined(out: Path, school: School) -> dict[Kind, Rows]:
     """What the held-out questions of both kinds came to, each by itself."""
-    out = policy / "held_out.jsonl"
-    if not out.exists():
-        words = ["collect", *GROUNDER.agent, "--tasks", str(school.world / "held_out_both.jsonl")]
-        words += ["--out", str(out), "--model", str(policy / "export" / "final")]
-        words += ["--attempts", str(ATTEMPTS), "--seed", str(school.seed), "--concurrency", "64"]
-        eva(words)
-    made = read(out, Trajectory)
+    asked, said = school.world / "held_out_both.jsonl", out / "held_out.jsonl"
+    school.collect(made_by(out), asked, str(said), len(read(asked, Task)), ATTEMPTS, 1.0)
+    made = read(said, Trajectory)
     kinds = {kind: [one for one in made if one.task.source == kind] for kind in KINDS}
-    return {
-        kind: row_of(Trial(course=took, minutes=0.0, sums=summed(ones, lambda one: True)))
-        for kind, ones in kinds.items()
-    }
+    return {kind: rows_of(summed(ones, lambda one: True)) for kind, ones in kinds.items()}
 
 
 def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What both kinds gain when they are trained together, with intervals over seeds and questions."""
 
-    def sums(arm: str, kind: str) -> list[Any]:
-        return [trial_of(run[arm][kind]).sums for run in runs]
+    def sums(arm: str, kind: Kind) -> list[Seed]:
+        return [seed_of(run[arm][kind]) for run in runs]
 
     found: dict[str, Any] = {}
     for kind, measure in KINDS.items():
@@ -147,16 +140,19 @@ def combined(runs: list[dict[str, Any]]) -> dict[str, Any]:
             "high": round(gain.high, 4),
             "holds": gain.low > 0,
         }
-        for arm in ("rehearsal", "sft", *ARMS):
+        for arm in POLICIES:
             found.setdefault(arm, {})[kind] = round(level(measure, sums(arm, kind)), 4)
-    minutes = round(sum(run["minutes"] for run in runs), 1)
-    return {**found, "minutes": minutes, "seeds": [run["seed"] for run in runs]}
+    minutes = [run["minutes"] for run in runs]
+    spent = (
+        None if None in minutes else round(sum(minutes), 1)
+    )  # of the first seed nobody took all of them down
+    return {**found, "minutes": spent, "seeds": [run["seed"] for run in runs]}
 
 
 def show(runs: list[dict[str, Any]]) -> None:
     """A row for each policy, and what training together adds."""
     whole = combined(runs)
-    rows = [[arm, *(f"{whole[arm][kind]:.3f}" for kind in KINDS)] for arm in ("rehearsal", "sft", *ARMS)]
+    rows = [[arm, *(f"{whole[arm][kind]:.3f}" for kind in KINDS)] for arm in POLICIES]
     print(table(["", *(f"{kind} ({measure})" for kind, measure in KINDS.items())], rows) + "\n")
     for kind in KINDS:
         gain, low, high = (whole[f"{kind}_gain"][part] for part in ("effect", "low", "high"))
@@ -164,4 +160,4 @@ def show(runs: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    front(__file__, __doc__, 60, run, show, combined)
+    front(__file__, __doc__, 90, run, show, combined)

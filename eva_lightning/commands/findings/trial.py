@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -86,11 +86,11 @@ def _last(finding: Finding) -> str:
 def _teach(school: School, last: str) -> None:
     """The course, as far as this stage."""
     if not (school.folder / "tiny").exists():
-        _took(school.folder, WORLD, school.prepare)
+        took(school.folder, WORLD, school.prepare)
     stages = list(school.course.steps)
     for stage in stages[: stages.index(last) + 1]:
         if not school.policy(stage).exists():
-            _took(school.folder, stage, partial(_stage, school, stage))
+            took(school.folder, stage, partial(_stage, school, stage))
 
 
 def _stage(school: School, stage: str) -> None:
@@ -99,7 +99,7 @@ def _stage(school: School, stage: str) -> None:
     school.train(stage)
 
 
-def _took(folder: Path, part: str, work: Callable[[], object]) -> None:
+def took(folder: Path, part: str, work: Callable[[], object]) -> None:
     """Do a part and put down what it took of one core, of which the clock would count our neighbours', too.
 
     What an interruption took is added.
@@ -108,13 +108,13 @@ def _took(folder: Path, part: str, work: Callable[[], object]) -> None:
     try:
         work()
     finally:
-        held = _minutes(folder)
+        held = minutes_of(folder)
         held[part] = round(held.get(part, 0.0) + (time.process_time() - began) / 60, 2)
         with appearing(folder / "minutes.json") as file:
             file.write_text(json.dumps(held) + "\n")
 
 
-def _minutes(folder: Path) -> dict[str, float]:
+def minutes_of(folder: Path) -> dict[str, float]:
     """What the parts of a course or of a way took."""
     place = folder / "minutes.json"
     return dict(json.loads(place.read_text())) if place.exists() else {}
@@ -122,7 +122,7 @@ def _minutes(folder: Path) -> dict[str, float]:
 
 def _course_minutes(school: School, last: str) -> float:
     """What the course took, as far as this stage."""
-    held, stages = _minutes(school.folder), list(school.course.steps)
+    held, stages = minutes_of(school.folder), list(school.course.steps)
     return sum(held.get(part, 0.0) for part in [WORLD, *stages[: stages.index(last) + 1]])
 
 
@@ -136,8 +136,8 @@ def _try(name: str, way: Way, school: School) -> Trial:
         folder / "way.settings.json", asdict(way), what, "give this one another name, or name another --out"
     )
     if not (folder / "sums.json").exists():
-        _took(folder, "all", lambda: _train(way, school, folder))
-        _put_down(folder, school, way.after, _minutes(folder)["all"])
+        took(folder, "all", lambda: _train(way, school, folder))
+        _put_down(folder, school, way.after, minutes_of(folder)["all"])
     return _read(folder)
 
 
@@ -204,15 +204,28 @@ def _read(folder: Path) -> Trial:
 
 def row_of(trial: Trial) -> dict[str, Any]:
     """A trial, as plain JSON."""
-    sums = {task: [round(value, 4) for value in astuple(one)] for task, one in trial.sums.items()}
+    sums = rows_of(trial.sums)
     return {"course": round(trial.course, 1), "minutes": round(trial.minutes, 1), "sums": sums}
 
 
 def trial_of(found: dict[str, Any]) -> Trial:
     """A trial, from its file or from a record."""
+    return Trial(course=found["course"], minutes=found["minutes"], sums=seed_of(found["sums"]))
+
+
+Rows = Mapping[str, Sequence[float]]
+"""Of each question, the fields of its `Sums`."""
+
+
+def rows_of(seed: Seed) -> Rows:
+    """What one policy did, as plain JSON."""
+    return {task: [round(value, 4) for value in astuple(one)] for task, one in seed.items()}
+
+
+def seed_of(rows: Rows) -> Seed:
+    """The same, from its JSON."""
     names = list(Sums.__dataclass_fields__)
-    sums = {task: Sums(**dict(zip(names, row, strict=True))) for task, row in found["sums"].items()}
-    return Trial(course=found["course"], minutes=found["minutes"], sums=sums)
+    return {task: Sums(**dict(zip(names, row, strict=True))) for task, row in rows.items()}
 
 
 def minutes(ways: Mapping[str, Trial]) -> float:

@@ -32,6 +32,7 @@ def asked(task: Task, script: Script, kind: Kind) -> Task:
         task,
         question=after_question(task.extra["look_for"][0]["background"]),
         answer=Answer(kind="text", value=after.see.background),
+        options=(),
         extra={**task.extra, "evidence": spans},
     )
 
